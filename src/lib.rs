@@ -1,0 +1,4 @@
+//! Seakeeper: a Gerrit-integrated merge queue and gating daemon.
+
+pub mod model;
+pub mod port;

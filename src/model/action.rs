@@ -1,0 +1,189 @@
+//! What the core asks for. An action is data; nothing happens before it is in the journal.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::report::Report;
+use super::{
+    Branch, BuildId, BuildSpec, ChangeId, ChangeNumber, Departure, EffectId, ItemChange, ItemId, JobName,
+    NodeId, Pair, PatchSet, Pipeline, QueueName, Repository, ResolvedInput, Sha, Timestamp, VerdictKey,
+};
+
+/// One action, as journaled.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Action {
+    /// Something to do outside.
+    Effect(Effect),
+    /// Something decided, for the audit log and the oracle; nothing to do.
+    Decision(Decision),
+}
+
+/// An effect and the id by which its end is told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Effect {
+    /// From a counter in the core's state.
+    pub id: EffectId,
+    /// What to do.
+    pub kind: EffectKind,
+}
+
+/// What was decided.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Decision {
+    /// An item entered.
+    Entered {
+        /// The item.
+        item: ItemId,
+        /// Into which pipeline.
+        pipeline: Pipeline,
+        /// The queue, for a gate item.
+        queue: Option<QueueName>,
+        /// What it consists of.
+        changes: Vec<ItemChange>,
+    },
+    /// An item is decided: it landed or left.
+    Ended {
+        /// The item.
+        item: ItemId,
+        /// The pipeline it was in.
+        pipeline: Pipeline,
+        /// How.
+        departure: Departure,
+        /// The verdicts it rests on.
+        verdicts: Vec<(JobName, VerdictKey, Option<BuildId>)>,
+    },
+}
+
+/// The branch state that a merge starts from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Onto {
+    /// A commit that the repository has (a tip).
+    Commit(Sha),
+    /// What this node, prepared earlier or asked for earlier, writes in the same branch.
+    Node(NodeId),
+}
+
+/// One merge of a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Merge {
+    /// The change, at the patch set to merge.
+    pub change: ItemChange,
+    /// What it is merged onto.
+    pub onto: Onto,
+    /// The tip from which the closure walk starts.
+    pub tip: Sha,
+    /// Patch sets that may come in: those of the items ahead on this branch, and its own.
+    pub allowed: Vec<Sha>,
+    /// Branches whose commits may come in with a merge commit.
+    pub merge_from: Vec<Branch>,
+}
+
+/// One branch to move.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Push {
+    /// The branch.
+    pub pair: Pair,
+    /// The tip that it must have.
+    pub old: Sha,
+    /// The tip that it gets.
+    pub new: Sha,
+    /// The items' patch sets: the closure is checked once more against them.
+    pub changes: Vec<(ChangeNumber, PatchSet, Sha)>,
+    /// Branches whose commits may come in with a merge commit.
+    pub merge_from: Vec<Branch>,
+    /// Commits that the core has judged harmless when the nodes were prepared.
+    pub judged: Vec<Sha>,
+}
+
+/// What there is to do outside.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum EffectKind {
+    /// Merge an item and find its jobs. Answer: `NodePrepared`, then `JobsResolved`. Asking again
+    /// is harmless: the same node gives the same commits (their dates are `date`).
+    PrepareNode {
+        /// The node.
+        node: NodeId,
+        /// The date of the merge commits.
+        date: Timestamp,
+        /// For which pipeline its jobs are.
+        pipeline: Pipeline,
+        /// The merges, in order; one per change.
+        merges: Vec<Merge>,
+        /// What items ahead write: the node whose state a branch has here. Branches not named have
+        /// their tips.
+        overlay: Vec<(Pair, NodeId)>,
+    },
+    /// The node's commits need no longer be kept. No answer.
+    ReleaseNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// Run a build. Answer: `BuildSeen`. Asking again is harmless: the build's id names it.
+    StartBuild {
+        /// The build.
+        build: BuildId,
+        /// The job, for people.
+        job: JobName,
+        /// What to run.
+        spec: Arc<BuildSpec>,
+        /// What to check out; the first is the home.
+        inputs: Vec<ResolvedInput>,
+    },
+    /// End a build. Answer: `BuildSeen` with `Finished`, when nothing of it is left.
+    StopBuild {
+        /// The build.
+        build: BuildId,
+    },
+    /// Read these changes now. Answer: `Looked`, or `EffectEnded` with a failure.
+    Look {
+        /// The changes.
+        changes: Vec<(ChangeNumber, Repository)>,
+    },
+    /// Push. Answer: `PushEnded`. Never asked again: after a restart its outcome is unknown.
+    Land {
+        /// After this moment it must be refused: the look is too old.
+        valid_until: Timestamp,
+        /// Branches to move, in order.
+        pushes: Vec<Push>,
+    },
+    /// See whether a push of unknown outcome has landed. Answer: `PushSeen`.
+    ObservePush {
+        /// The branch.
+        pair: Pair,
+        /// The commit that was pushed.
+        new: Sha,
+    },
+    /// Read a change. Answer: `ChangeSeen` or `ChangeGone`, then `EffectEnded`.
+    ObserveChange {
+        /// The change.
+        change: ChangeNumber,
+        /// Its repository.
+        repository: Repository,
+    },
+    /// Find the changes that a commit could close. Answer: `CommitSeen`.
+    ObserveCommit {
+        /// The branch.
+        pair: Pair,
+        /// The commit.
+        commit: Sha,
+        /// Its Change-Id.
+        change_id: Option<ChangeId>,
+    },
+    /// Read a tip. Answer: `TipSeen`, then `EffectEnded`.
+    ObserveTip {
+        /// The branch.
+        pair: Pair,
+    },
+    /// Close a change whose commit has landed but which stayed open. Answer: `EffectEnded`.
+    CloseChange {
+        /// The change.
+        change: ChangeNumber,
+        /// Its repository.
+        repository: Repository,
+        /// Its patch set.
+        revision: Sha,
+    },
+    /// Say something on a change, or vote. Answer: `EffectEnded`. The effect's id is in the tag.
+    Report(Report),
+}

@@ -1,0 +1,220 @@
+//! Identifiers. Names are shared strings, numbers are counters of the daemon or of Gerrit.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// Wraps a name as it stands; nothing is checked.
+            pub fn new(text: impl Into<Arc<str>>) -> Self {
+                Self(text.into())
+            }
+
+            /// The name itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $type {
+            fn from(text: &str) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl From<String> for $type {
+            fn from(text: String) -> Self {
+                Self(text.into())
+            }
+        }
+    };
+}
+
+name!(
+    /// A Gerrit project, for example `mediawiki/core`.
+    Repository
+);
+name!(
+    /// A branch by its short name, for example `main` (never `refs/heads/main`).
+    Branch
+);
+name!(
+    /// A Change-Id footer: `I` and 40 hexadecimal digits.
+    ChangeId
+);
+name!(
+    /// A Gerrit account by user name, or `id:NUMBER` where it has none.
+    Account
+);
+name!(
+    /// A Gerrit label, for example `Code-Review`.
+    Label
+);
+name!(
+    /// A queue by its configured name.
+    QueueName
+);
+name!(
+    /// A job by its configured name.
+    JobName
+);
+
+macro_rules! number {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $type(pub u64);
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+number!(
+    /// A change's number, unique on one Gerrit server.
+    ChangeNumber
+);
+number!(
+    /// A patch set's number within its change, from 1.
+    PatchSet
+);
+number!(
+    /// One stay of one or more changes in a queue; a new stay has a new id.
+    ItemId
+);
+number!(
+    /// A speculative state.
+    NodeId
+);
+number!(
+    /// One execution of a job.
+    BuildId
+);
+number!(
+    /// One effect that was asked of the world outside; never used twice.
+    EffectId
+);
+
+/// A branch of a repository: what has a tip.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Pair {
+    /// The repository.
+    pub repository: Repository,
+    /// The branch in it.
+    pub branch: Branch,
+}
+
+impl Pair {
+    /// The branch `branch` of `repository`.
+    pub fn new(repository: impl Into<Repository>, branch: impl Into<Branch>) -> Self {
+        Self { repository: repository.into(), branch: branch.into() }
+    }
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.repository, self.branch)
+    }
+}
+
+/// The id of a git object (SHA-1); written as 40 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Sha(pub [u8; 20]);
+
+impl Sha {
+    /// Reads 40 hexadecimal digits; anything else is `None`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 40 {
+            return None;
+        }
+        let mut bytes = [0; 20];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let high = char::from(pair[0]).to_digit(16)?;
+            let low = char::from(pair[1]).to_digit(16)?;
+            *byte = u8::try_from(high * 16 + low).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// Whether this is the all-zero id with which git says "no object".
+    pub fn is_zero(&self) -> bool {
+        self.0 == [0; 20]
+    }
+
+    /// The first ten digits, for people.
+    pub fn short(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate(10);
+        text
+    }
+}
+
+impl fmt::Display for Sha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for Sha {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom("an object id has 40 hex digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_id_survives_being_written_and_read() {
+        let text = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(Sha::parse(text).map(|sha| sha.to_string()).as_deref(), Some(text));
+    }
+
+    #[test]
+    fn what_is_no_object_id_is_refused() {
+        for text in ["", "0123", "g123456789abcdef0123456789abcdef01234567", "é"] {
+            assert_eq!(Sha::parse(text), None, "{text}");
+        }
+    }
+}

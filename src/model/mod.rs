@@ -1,0 +1,31 @@
+//! Plain values: what the rest of the crate talks about. Floor 0: no I/O, no clock, no decisions.
+
+pub mod action;
+pub mod change;
+pub mod event;
+pub mod id;
+pub mod item;
+pub mod job;
+pub mod pattern;
+pub mod policy;
+pub mod reason;
+pub mod report;
+pub mod time;
+pub mod tree;
+pub mod verdict;
+pub mod view;
+
+pub use action::{Action, Effect, EffectKind};
+pub use change::{ChangeSnapshot, ChangeStatus, Requirement, Vote};
+pub use event::{Event, Outcome};
+pub use id::{
+    Account, Branch, BuildId, ChangeId, ChangeNumber, EffectId, ItemId, JobName, Label, NodeId, Pair,
+    PatchSet, QueueName, Repository, Sha,
+};
+pub use item::{Departure, ItemChange, Pipeline};
+pub use job::{BuildSpec, InputPolicy, JobPolicy, ResolvedInput, ResolvedJob};
+pub use pattern::{Pattern, Patterns};
+pub use policy::Policy;
+pub use reason::Reason;
+pub use time::Timestamp;
+pub use verdict::{Verdict, VerdictKey};

@@ -1,0 +1,163 @@
+//! The configuration as the core sees it: checked, complete, free of files and addresses.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Account, Branch, JobPolicy, Label, Pair, Patterns, QueueName, Repository};
+
+/// Everything that the core decides by. A new one arrives as an event.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Policy {
+    /// The daemon's own account on the review host.
+    pub account: Account,
+    /// The queues, in order of declaration; a repository belongs to the first that matches.
+    pub queues: Vec<QueuePolicy>,
+    /// The operator's jobs, all of them enforced.
+    pub jobs: Vec<JobPolicy>,
+    /// Whether repositories may declare jobs in their own `seakeeper.toml`.
+    pub job_files: bool,
+    /// The gate.
+    pub gate: GatePolicy,
+    /// The check.
+    pub check: CheckPolicy,
+    /// Builds that may run at once, over all executors.
+    pub slots: u32,
+    /// Bounds and deadlines.
+    pub limits: Limits,
+}
+
+/// A queue: an ordered list of items over a group of repositories.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct QueuePolicy {
+    /// Its name.
+    pub name: QueueName,
+    /// Its repositories.
+    pub repositories: Patterns,
+    /// Its branches.
+    pub branches: Patterns,
+    /// How it chooses what to build ahead of need.
+    pub strategy: StrategyPolicy,
+    /// How many consecutive items one push may land.
+    pub max_items_per_push: u32,
+    /// Branches whose commits may come in with a merge commit, in any repository of the queue.
+    pub merge_from: Vec<Branch>,
+    /// What happens when a change fails after approval.
+    pub after_failure: AfterFailure,
+}
+
+/// The strategies of this version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum StrategyPolicy {
+    /// Only the first undecided item of each lane is built.
+    Serial,
+    /// Each of the first `window` items is built on the nearest items ahead that have not failed.
+    Dependent {
+        /// How many items are built at once.
+        window: u32,
+    },
+}
+
+/// What becomes of an approval when the change fails (policy A or B).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum AfterFailure {
+    /// A: the approval is used up; a new vote is needed.
+    Forget,
+    /// B: the approval stays; the item re-enters when its cause is gone.
+    Keep,
+}
+
+/// A vote that must stand.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Need {
+    /// The label.
+    pub label: Label,
+    /// The least value; the same label's negative votes stand against it.
+    pub min: i32,
+}
+
+/// What admits to the gate, and what the gate says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GatePolicy {
+    /// The votes that make a change approved.
+    pub approval: Vec<Need>,
+    /// The label that the daemon votes on.
+    pub label: Label,
+    /// Its vote on success.
+    pub success: i32,
+    /// Its vote on failure.
+    pub failure: i32,
+    /// A start message is posted when an item is undecided for so long; `None` for never.
+    pub start_message_after_ms: Option<i64>,
+}
+
+/// What the check does.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CheckPolicy {
+    /// Whether new patch sets are checked.
+    pub enabled: bool,
+    /// The vote on success, on the gate's label; 0 for none.
+    pub success: i32,
+    /// The vote on failure; 0 for none.
+    pub failure: i32,
+}
+
+/// Bounds and deadlines; all times in milliseconds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// How old the last look may be when a push begins.
+    pub look_age_ms: i64,
+    /// How long a push of unknown outcome may still land: Gerrit's `receive.timeout` and indexing.
+    pub settle_ms: i64,
+    /// How long an effect other than a build may take before its outcome counts as unknown.
+    pub effect_ms: i64,
+    /// First pause before something is tried again; doubled at each further failure.
+    pub retry_ms: i64,
+    /// Longest such pause.
+    pub retry_max_ms: i64,
+    /// How often a build without verdict is run again for one item and job.
+    pub infrastructure_attempts: u32,
+    /// How long beyond its time limit a build may go unreported before it counts as lost.
+    pub build_grace_ms: i64,
+    /// How long a landed change may stay open before it is closed over REST.
+    pub close_after_ms: i64,
+    /// How many departed items are remembered for pages.
+    pub remembered: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            look_age_ms: 1_000,
+            settle_ms: 300_000,
+            effect_ms: 120_000,
+            retry_ms: 1_000,
+            retry_max_ms: 300_000,
+            infrastructure_attempts: 5,
+            build_grace_ms: 60_000,
+            close_after_ms: 5_000,
+            remembered: 200,
+        }
+    }
+}
+
+impl Policy {
+    /// The queue that gates `pair`, if one does.
+    pub fn queue_of(&self, pair: &Pair) -> Option<&QueuePolicy> {
+        self.queues.iter().find(|queue| {
+            queue.repositories.matches(pair.repository.as_str())
+                && queue.branches.matches(pair.branch.as_str())
+                && !pair.branch.as_str().starts_with("refs/")
+        })
+    }
+
+    /// Whether any queue has branches of `repository`.
+    pub fn gates(&self, repository: &Repository) -> bool {
+        self.queues.iter().any(|queue| queue.repositories.matches(repository.as_str()))
+    }
+
+    /// One policy behind a shared pointer, as events carry it.
+    pub fn shared(self) -> Arc<Self> {
+        Arc::new(self)
+    }
+}

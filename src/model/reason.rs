@@ -1,0 +1,203 @@
+//! Why something waits. Each wait has a reason, and each reason is a sentence.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::in_words;
+use super::{Account, ChangeNumber, JobName, Label, Pair, Timestamp};
+
+/// Why an item, or an approved change that is not yet an item, is not further on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Reason {
+    /// It has no approval that counts.
+    Approval {
+        /// The label asked for.
+        label: Label,
+        /// The least value.
+        min: i32,
+    },
+    /// The approval was used up by an attempt that ended; a new vote is needed.
+    NewApproval,
+    /// Someone's vote stands against it.
+    Veto {
+        /// The label.
+        label: Label,
+        /// Who.
+        by: Account,
+    },
+    /// Submit requirements are not met.
+    Requirements {
+        /// Their names.
+        names: Vec<Arc<str>>,
+    },
+    /// The change that it rests on is not in the queue.
+    Parent {
+        /// That change.
+        change: ChangeNumber,
+    },
+    /// Something must be asked of the review host first.
+    Observing,
+    /// Landing is stopped by a person.
+    Paused {
+        /// What is stopped, in words.
+        scope: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+        /// By whom.
+        by: Account,
+    },
+    /// Too far back in the queue to be built yet.
+    Window {
+        /// How many items are built at once.
+        size: u32,
+    },
+    /// The branch's tip is not known yet.
+    Tip {
+        /// The branch.
+        pair: Pair,
+    },
+    /// The branch does not exist.
+    NoBranch {
+        /// The branch.
+        pair: Pair,
+    },
+    /// Its merge is being made.
+    Preparing,
+    /// Making its merge failed for reasons that are not its own; tried again.
+    PreparingAgain {
+        /// What went wrong.
+        why: Arc<str>,
+        /// When it is tried again.
+        at: Timestamp,
+    },
+    /// No job is configured for it: nothing would judge it, so nothing lands.
+    NoJob,
+    /// It conflicts with something ahead that may yet leave.
+    ConflictAhead,
+    /// It failed, but on top of items that are not decided yet: they may be the cause.
+    FailedAhead {
+        /// The failed jobs.
+        jobs: Vec<JobName>,
+    },
+    /// Builds wait for a slot.
+    Slots {
+        /// How many builds of it wait.
+        waiting: u32,
+        /// How many slots there are.
+        slots: u32,
+    },
+    /// No executor can run its builds now.
+    Executor {
+        /// The remedy, in words.
+        why: Arc<str>,
+    },
+    /// Builds are running.
+    Building {
+        /// The jobs.
+        jobs: Vec<JobName>,
+    },
+    /// The infrastructure failed; tried again.
+    BuildAgain {
+        /// What went wrong.
+        why: Arc<str>,
+        /// When it is tried again.
+        at: Timestamp,
+    },
+    /// It passed; what is ahead must be decided first.
+    Ahead {
+        /// The nearest change ahead that it meets.
+        change: ChangeNumber,
+    },
+    /// Its vote is being posted.
+    Voting,
+    /// The last look before landing.
+    Looking,
+    /// It is being pushed.
+    Landing,
+    /// A push ended without an answer: it may still land until then.
+    UnknownPush {
+        /// The end of the settle time.
+        until: Timestamp,
+    },
+    /// The push was refused because the branch had moved; the new tip is being read.
+    Moved {
+        /// The branch.
+        pair: Pair,
+    },
+    /// Its outcome is known; what is left of its builds is waited for.
+    Finishing,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Approval { label, min } => write!(f, "waits for a vote of {label} +{min}"),
+            Self::NewApproval => write!(
+                f,
+                "its approval was used up by the last attempt: waits for a new vote (take the old one back, then vote again)"
+            ),
+            Self::Veto { label, by } => write!(f, "waits until {by} takes back a negative vote on {label}"),
+            Self::Requirements { names } => {
+                write!(f, "waits for the submit requirement {}", names.join(", "))
+            }
+            Self::Parent { change } => {
+                write!(f, "waits for change {change}, on which it rests, to be approved")
+            }
+            Self::Observing => write!(f, "waits for an answer from the review host"),
+            Self::Paused { scope, reason, by } => write!(f, "{scope} is stopped by {by}: {reason}"),
+            Self::Window { size } => {
+                write!(f, "waits for its turn: the first {size} items of a queue are built at once")
+            }
+            Self::Tip { pair } => write!(f, "waits for the tip of {pair} to be read"),
+            Self::NoBranch { pair } => {
+                write!(f, "{pair} does not exist: create the branch, or move the change")
+            }
+            Self::Preparing => write!(f, "its merge with what is ahead is being made"),
+            Self::PreparingAgain { why, .. } => {
+                write!(f, "its merge could not be made and is tried again: {why}")
+            }
+            Self::NoJob => write!(
+                f,
+                "no job is configured for it, so nothing would test it: declare a [[job]] for its repository (commands = [\"true\"] to land without a test)"
+            ),
+            Self::ConflictAhead => {
+                write!(f, "cannot be merged with what is ahead of it: waits until that is decided")
+            }
+            Self::FailedAhead { jobs } => {
+                write!(f, "failed {} on top of items that are not decided yet", join(jobs))
+            }
+            Self::Slots { waiting, slots } => {
+                write!(f, "{waiting} of its builds wait for one of {slots} slots")
+            }
+            Self::Executor { why } => write!(f, "its builds cannot be run: {why}"),
+            Self::Building { jobs } => write!(f, "{} running", join(jobs)),
+            Self::BuildAgain { why, .. } => {
+                write!(f, "a build ended without a verdict and is run again: {why}")
+            }
+            Self::Ahead { change } => {
+                write!(f, "passed; waits for change {change} ahead of it to be decided")
+            }
+            Self::Voting => write!(f, "passed; its vote is being posted"),
+            Self::Looking => write!(f, "passed; the last look before landing"),
+            Self::Landing => write!(f, "is being pushed"),
+            Self::UnknownPush { until } => {
+                write!(f, "a push ended without an answer and may still land; looked at until {until}")
+            }
+            Self::Moved { pair } => {
+                write!(f, "{pair} moved while it was being landed: tested again if need be")
+            }
+            Self::Finishing => write!(f, "decided; its last builds are ending"),
+        }
+    }
+}
+
+fn join(jobs: &[JobName]) -> String {
+    jobs.iter().map(JobName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// How long something has waited, in words.
+pub fn waited(since: Timestamp, now: Timestamp) -> String {
+    in_words(now.since_ms(since))
+}

@@ -1,0 +1,109 @@
+//! What pages, the socket and metrics show: derived from the core's state, never stored.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Scope;
+use super::item::JobResult;
+use super::{Account, ChangeNumber, Departure, ItemChange, ItemId, Pipeline, QueueName, Reason, Timestamp};
+
+/// The whole picture at one moment.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct View {
+    /// When it was taken.
+    pub at: Timestamp,
+    /// The queues, in order of configuration.
+    pub queues: Vec<QueueView>,
+    /// Items of the check, oldest first.
+    pub checks: Vec<ItemView>,
+    /// Approved changes that are not items yet, with what they wait for.
+    pub waiting: Vec<WaitingView>,
+    /// Items that ended, newest first.
+    pub departed: Vec<DepartedView>,
+    /// What is stopped.
+    pub paused: Vec<PauseView>,
+    /// Builds that hold a slot.
+    pub builds_running: u32,
+    /// Slots.
+    pub slots: u32,
+    /// Effects that are under way.
+    pub effects: u32,
+    /// Why executors cannot build, if so.
+    pub unable: Option<Arc<str>>,
+}
+
+/// A queue.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct QueueView {
+    /// Its name.
+    pub name: QueueName,
+    /// Its items in order.
+    pub items: Vec<ItemView>,
+}
+
+/// An item.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ItemView {
+    /// Its id.
+    pub item: ItemId,
+    /// Its pipeline.
+    pub pipeline: Pipeline,
+    /// What it consists of.
+    pub changes: Vec<ItemChange>,
+    /// When it entered.
+    pub entered_at: Timestamp,
+    /// The undecided changes that its present node contains, in order.
+    pub on_top_of: Vec<ChangeNumber>,
+    /// Its jobs.
+    pub jobs: Vec<JobResult>,
+    /// Why it is not further on.
+    pub reason: Reason,
+    /// The same in words.
+    pub words: String,
+}
+
+/// An approved change that is not an item.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WaitingView {
+    /// The change.
+    pub change: ItemChange,
+    /// Why.
+    pub reason: Reason,
+    /// The same in words.
+    pub words: String,
+}
+
+/// An item that ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DepartedView {
+    /// Its id.
+    pub item: ItemId,
+    /// Its pipeline.
+    pub pipeline: Pipeline,
+    /// Its queue.
+    pub queue: Option<QueueName>,
+    /// What it consisted of.
+    pub changes: Vec<ItemChange>,
+    /// When it entered.
+    pub entered_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// How.
+    pub departure: Departure,
+    /// Its jobs.
+    pub jobs: Vec<JobResult>,
+}
+
+/// A stop.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PauseView {
+    /// Where.
+    pub scope: Scope,
+    /// Why.
+    pub reason: Arc<str>,
+    /// By whom.
+    pub by: Account,
+    /// Since when.
+    pub at: Timestamp,
+}
