@@ -2,3 +2,4 @@
 
 pub mod model;
 pub mod port;
+pub mod web;
