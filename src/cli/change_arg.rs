@@ -8,7 +8,8 @@ use crate::model::ChangeNumber;
 /// When there is no number in it.
 pub fn parse(text: &str) -> Result<ChangeNumber, String> {
     let tail = text.rsplit_once("/+/").map_or(text, |(_, tail)| tail);
-    let number = if tail.len() < text.len() { tail.split(['/', '?', '#']).next().unwrap_or("") } else { tail };
+    let number =
+        if tail.len() < text.len() { tail.split(['/', '?', '#']).next().unwrap_or("") } else { tail };
     number.parse().map(ChangeNumber).map_err(|_| {
         "a change is named by its number, as in 1234, or by its address, as in https://gerrit.example.org/c/core/+/1234".into()
     })

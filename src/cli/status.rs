@@ -49,8 +49,9 @@ EXAMPLES:
             keep_only(&mut view, number);
             let known = view.queues.iter().any(|queue| !queue.items.is_empty());
             if !known && view.checks.is_empty() && view.waiting.is_empty() && view.departed.is_empty() {
-                return Err(Failure::new(Exit::Failed, format_args!("find change {number}"))
-                    .hint("it may not be approved yet, be gated by no queue, be private, or have ended long ago"));
+                return Err(Failure::new(Exit::Failed, format_args!("find change {number}")).hint(
+                    "it may not be approved yet, be gated by no queue, be private, or have ended long ago",
+                ));
             }
         }
         if self.json {

@@ -28,10 +28,14 @@ const CLIENT_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A daemon answers there.
-    #[error("open the control socket {0}: another daemon answers there; stop it first, or give this one its own state folder")]
+    #[error(
+        "open the control socket {0}: another daemon answers there; stop it first, or give this one its own state folder"
+    )]
     Taken(PathBuf),
     /// Anything else.
-    #[error("open the control socket {path}; the folder must exist, be writable, and its path be short (108 bytes in all)")]
+    #[error(
+        "open the control socket {path}; the folder must exist, be writable, and its path be short (108 bytes in all)"
+    )]
     Io {
         /// Where.
         path: PathBuf,
@@ -96,7 +100,9 @@ impl ControlSocket {
                     });
                 }
                 // Dropping the stream is the answer: writing to a stranger could block.
-                Err(_) => tracing::warn!("turned a client of the control socket away: {CLIENTS_MAX} are there"),
+                Err(_) => {
+                    tracing::warn!("turned a client of the control socket away: {CLIENTS_MAX} are there")
+                }
             }
         }
     }

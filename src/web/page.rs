@@ -43,8 +43,11 @@ pub fn status(view: &View, health: &Health, frame: &Frame<'_>) -> String {
 /// The page of one change, and whether anything is known of it.
 pub fn change(view: &View, number: ChangeNumber, frame: &Frame<'_>) -> (bool, String) {
     let mut html = frame.open(&format!("Change {number} · Seakeeper"));
-    html.element("<h1>Change ", number, "</h1>")
-        .element("<p><a href=\"", frame.root, "./\">All queues</a></p>");
+    html.element("<h1>Change ", number, "</h1>").element(
+        "<p><a href=\"",
+        frame.root,
+        "./\">All queues</a></p>",
+    );
     for entry in &view.paused {
         pause(&mut html, entry, frame);
     }
@@ -52,9 +55,11 @@ pub fn change(view: &View, number: ChangeNumber, frame: &Frame<'_>) -> (bool, St
     for queue in &view.queues {
         for (place, item) in queue.items.iter().enumerate().filter(|(_, item)| holds(item, number)) {
             known = true;
-            html.element("<h2>In queue ", &queue.name, "")
-                .element(", place ", place + 1, "")
-                .element(" of ", queue.items.len(), "</h2><ol>");
+            html.element("<h2>In queue ", &queue.name, "").element(", place ", place + 1, "").element(
+                " of ",
+                queue.items.len(),
+                "</h2><ol>",
+            );
             item_entry(&mut html, item, frame);
             html.raw("</ol>");
         }
@@ -158,10 +163,17 @@ fn departed(html: &mut Html, entry: &DepartedView, frame: &Frame<'_>) {
         "failed" | "check_failed" => "<p class=\"why failure\">",
         _ => "<p class=\"why\">",
     };
-    html.element(colour, words::departure(&entry.departure), "</p><p class=\"dim\">")
-        .element("", entry.pipeline.name(), " ended ");
+    html.element(colour, words::departure(&entry.departure), "</p><p class=\"dim\">").element(
+        "",
+        entry.pipeline.name(),
+        " ended ",
+    );
     frame.ago(html, entry.ended_at);
-    html.element(" ago after ", crate::model::time::in_words(entry.ended_at.since_ms(entry.entered_at)), "</p>");
+    html.element(
+        " ago after ",
+        crate::model::time::in_words(entry.ended_at.since_ms(entry.entered_at)),
+        "</p>",
+    );
     frame.jobs(html, &entry.jobs);
     html.raw("</li>");
 }

@@ -68,7 +68,9 @@ pub fn router(desk: Arc<dyn Desk>, options: Options) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there is no such page; the status page is at the top\n") })
+        .fallback(|| async {
+            (StatusCode::NOT_FOUND, "there is no such page; the status page is at the top\n")
+        })
         .layer(map_response_with_state(Arc::clone(&site), guard))
         .with_state(site)
 }

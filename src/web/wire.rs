@@ -90,9 +90,7 @@ pub fn check(command: &Command) -> Result<(), CommandError> {
         Command::Promote { changes } if changes.is_empty() => Err(CommandError::NoChange),
         Command::Promote { changes } if changes.len() > CHANGES_MAX => Err(CommandError::ManyChanges),
         Command::Promote { .. } => Ok(()),
-        Command::Dequeue { reason, .. }
-        | Command::Pause { reason, .. }
-        | Command::Resume { reason, .. } => {
+        Command::Dequeue { reason, .. } | Command::Pause { reason, .. } | Command::Resume { reason, .. } => {
             if reason.trim().is_empty() {
                 Err(CommandError::NoReason)
             } else if reason.chars().count() > REASON_MAX_CHARS {
