@@ -261,6 +261,24 @@ fn the_view_survives_json_and_is_not_sent_twice() {
 }
 
 #[test]
+fn a_hanging_browser_does_not_keep_the_server_from_ending() {
+    let face = Face::new("end", true);
+    face.runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it has an address");
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let desk = Arc::clone(&face.desk) as Arc<dyn Desk>;
+        let stopped = async move { drop(stopped.await) };
+        let served = tokio::spawn(seakeeper::web::serve(listener, desk, Options::default(), stopped));
+        let mut hanging = TcpStream::connect(address).expect("there is room");
+        hanging.write_all(b"GET / HTTP/1.1\r\n").expect("it is taken");
+        stop.send(()).expect("the server listens");
+        let ended = tokio::time::timeout(Duration::from_secs(30), served).await;
+        assert!(matches!(ended, Ok(Ok(Ok(())))), "{ended:?}");
+    });
+}
+
+#[test]
 fn readiness_tells_its_problems() {
     for (ready, status) in [(true, "HTTP/1.1 200"), (false, "HTTP/1.1 503")] {
         let face = Face::new(&format!("ready-{ready}"), ready);

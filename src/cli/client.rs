@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::daemon_at::DaemonAt;
@@ -24,7 +25,7 @@ const ANSWER_MAX: Duration = Duration::from_millis(COMMAND_MAX_MS + 5_000);
 /// When the daemon cannot be reached or does not answer.
 pub fn fetch_view(at: &DaemonAt) -> Result<View, Failure> {
     match ask(at, &Request::View)? {
-        Response::View(view) => Ok(view),
+        Response::View(view) => Ok(Arc::unwrap_or_clone(view)),
         other => Err(unexpected(other)),
     }
 }

@@ -147,7 +147,7 @@ async fn converse(stream: UnixStream, desk: &dyn Desk) {
 async fn respond(line: &[u8], user: &str, desk: &dyn Desk) -> Response {
     match serde_json::from_slice(line) {
         Ok(Request::Version) => Response::Version { version: env!("CARGO_PKG_VERSION").into() },
-        Ok(Request::View) => Response::View((*desk.view()).clone()),
+        Ok(Request::View) => Response::View(desk.view()),
         Ok(Request::Operator { command, person }) => {
             let by = name_speaker(user, person.as_deref());
             operate(command, by, desk).await

@@ -109,7 +109,7 @@ fn alerts(html: &mut Html, view: &View, health: &Health, frame: &Frame<'_>) {
 
 fn pause(html: &mut Html, entry: &PauseView, frame: &Frame<'_>) {
     html.element("<p class=\"stop\">Landing is stopped for ", words::scope(&entry.scope), "")
-        .element(" by ", &entry.by, " since ");
+        .element(" by ", &entry.by, " for ");
     frame.ago(html, entry.at);
     html.element(": ", &entry.reason, "</p>");
 }

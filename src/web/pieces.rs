@@ -94,7 +94,8 @@ impl Frame<'_> {
 
     /// How long ago `at` was; the moment itself is shown when pointed at.
     pub fn ago(&self, html: &mut Html, at: Timestamp) {
-        html.element("<time title=\"", words::moment(at), "\">").element(
+        let moment = words::moment(at);
+        html.element("<time datetime=\"", &moment, "\" title=\"").element("", &moment, "\">").element(
             "",
             in_words(self.now.since_ms(at)),
             "</time>",

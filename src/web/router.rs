@@ -3,9 +3,9 @@
 //! Everything here is for everybody who can reach the address: nothing changes anything, and
 //! nothing private is in a view.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -16,6 +16,8 @@ use axum::routing::get;
 use base64::Engine;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::listener::BoundedListener;
 use super::pieces::{Frame, STYLE};
@@ -40,7 +42,10 @@ struct Site {
 
 type Shared = State<Arc<Site>>;
 
-/// Serves on `listener` until `stop` is done; requests under way are then answered first.
+/// How long requests under way may take once the server is to stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Serves on `listener` until `stop` is done; requests under way are then given two seconds.
 ///
 /// # Errors
 /// Never in practice: failures to accept are logged and outlasted.
@@ -50,7 +55,21 @@ pub async fn serve(
     options: Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(BoundedListener::new(listener), router(desk, options)).with_graceful_shutdown(stop).await
+    let (tell, told) = oneshot::channel();
+    let stopping = async move {
+        stop.await;
+        let _ = tell.send(());
+    };
+    let serving =
+        axum::serve(BoundedListener::new(listener), router(desk, options)).with_graceful_shutdown(stopping);
+    let cut = async move {
+        let _ = told.await;
+        sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = serving.into_future() => ended,
+        () = cut => Ok(()),
+    }
 }
 
 /// All paths.

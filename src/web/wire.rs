@@ -1,5 +1,7 @@
 //! The language of the control socket: one JSON line asks, one JSON line answers.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::event::Command;
@@ -43,7 +45,7 @@ pub enum Response {
         version: String,
     },
     /// The latest view.
-    View(View),
+    View(Arc<View>),
     /// What the core said to the command.
     Operator {
         /// Whether it is done.
