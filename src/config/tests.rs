@@ -171,7 +171,11 @@ fn each_fault_is_said_with_its_place_and_remedy() {
         ("[[job]]", "environment = { \"A-B\" = \"1\" }", "`A-B` is no name of a variable"),
         ("[[job]]", "environment = { A = \"\\u0000\" }", "contains a NUL"),
         ("[[job]]", "trust = \"a\\u0000\"", "contains a control character"),
-        ("[[job]]", "inputs = [{ repository = \"x\", paths = 1 }]", "key `job.inputs.paths`: expected a list"),
+        (
+            "[[job]]",
+            "inputs = [{ repository = \"x\", paths = 1 }]",
+            "key `job.inputs.paths`: expected a list",
+        ),
         ("[[job]]", "reuse = \"sometimes\"", "`sometimes` is no duration and not `always` or `never`"),
         (
             "[executor.local]",
