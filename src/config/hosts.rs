@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,13 +112,22 @@ pub(super) fn read_gerrit(gerrit: &Section<'_>, folder: &Path) -> GerritConfig {
         refuse_unreadable(gerrit, "ssh-key", file, &remedy, true);
     }
     if let Some(file) = &known_hosts {
+        let host = if ssh_host.is_empty() { "HOST" } else { &ssh_host };
+        let port = if ssh_port == 0 { 29_418 } else { ssh_port };
         let remedy = format!(
-            "write it with `ssh-keyscan -p {ssh_port} {ssh_host} > {}` and compare the keys with Gerrit's",
+            "write it with `ssh-keyscan -p {port} {host} > {}` and compare the keys with Gerrit's",
             file.value.display()
         );
         refuse_unreadable(gerrit, "known-hosts", file, &remedy, false);
     }
     let host = reqwest::Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let is_near = host.as_deref().is_some_and(|host| {
+        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    });
+    if url.starts_with("http:") && !is_near {
+        let what = "sends the token in clear text over the network";
+        gerrit.source.warn(gerrit.at_of("url"), "gerrit.url", what, "use https where the server has it");
+    }
     let email = format!("{user}@{}", host.unwrap_or_default());
     GerritConfig {
         token: token.unwrap_or_else(|| Secret::new("")),

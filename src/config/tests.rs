@@ -188,7 +188,7 @@ fn each_fault_is_said_with_its_place_and_remedy() {
         ("[limits]", "retry-max = \"10ms\"", "is shorter than `retry`"),
         ("[web]", "public-url = \"ftp://x/\"", "begins with neither http:// nor https://"),
         ("[gerrit]", "committer-email = \"<a@b>\"", "git cannot take it"),
-        ("[lan]", "x = 1", "key `lan`: unknown key; did you mean"),
+        ("[lan]", "x = 1", "key `lan`: unknown key; write one of `gerrit`"),
     ] {
         let found = complaints(&minimal_with(heading, line));
         assert!(found.contains(expected), "{line}\nexpected: {expected}\nfound: {found}");
@@ -247,6 +247,13 @@ fn a_token_open_to_everyone_is_warned_about_and_never_shown() {
     let (config, warnings) = folder.parse(MINIMAL).unwrap();
     assert!(folder.lines(&warnings).contains("chmod 600 bot.token"), "{warnings:?}");
     assert!(!format!("{config:?} {}", config.gerrit.token).contains("s3cr3t"));
+}
+
+#[test]
+fn a_token_sent_in_clear_text_is_warned_about() {
+    let (_, warnings) = accept(&MINIMAL.replace("http://127.0.0.1:8080/", "http://gerrit.example.org/r"));
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].what.contains("clear text"), "{warnings:?}");
 }
 
 #[test]

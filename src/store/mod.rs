@@ -60,6 +60,15 @@ impl Store {
         Ok(Self { connection, settings, file, next: None, _lock: Some(lock) })
     }
 
+    /// Opens the journal in `folder` to read, beside the daemon that writes it or without one.
+    ///
+    /// # Errors
+    /// As for [`Store::open`]; also when an older version wrote it.
+    pub fn open_to_read(folder: &Path) -> Result<Self, OpenError> {
+        let (connection, file) = open::open_reader(folder)?;
+        Ok(Self { connection, settings: Settings::default(), file, next: None, _lock: None })
+    }
+
     /// A journal that is gone when it is dropped, for the simulator and for tests.
     ///
     /// # Errors
@@ -89,7 +98,10 @@ impl Store {
         self.connection
             .execute("VACUUM INTO ?1", [name])
             .map_err(|error| self.fault("write the copy", &error))?;
-        Ok(())
+        // SQLite leaves the copy to the system; a backup should outlast a loss of power.
+        std::fs::File::open(to)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| JournalError::Broken(format!("write the copy {name} to its disk: {error}")))
     }
 
     /// Gives the entries from event `from` on, each as one line of JSON, to `put`; it may stop early

@@ -55,6 +55,18 @@ pub enum OpenError {
         /// Ours.
         known: u32,
     },
+    /// A file that only the daemon may bring up to date.
+    #[error(
+        "open {file}: its format is version {found}, {known} is needed; start the daemon once to bring it up to date"
+    )]
+    Older {
+        /// The file.
+        file: String,
+        /// Its version.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
     /// A file that is damaged or none of ours.
     #[error("open {file}: it is damaged or no journal ({why}); {remedy}")]
     Corrupt {
@@ -120,6 +132,30 @@ pub(super) fn open_folder(folder: &Path) -> Result<(Connection, PathBuf, Lock), 
     Ok((connection, file, lock))
 }
 
+/// Opens the journal of `folder` without the right to write and without the lock.
+pub(super) fn open_reader(folder: &Path) -> Result<(Connection, PathBuf), OpenError> {
+    let file = folder.join(FILE);
+    refuse_strangers(&file)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let fault = |error: rusqlite::Error| OpenError::database(&file, &error);
+    let connection = Connection::open_with_flags(&file, flags).map_err(fault)?;
+    connection.busy_timeout(BUSY).map_err(fault)?;
+    let found = refuse_newer(&connection, &file)?;
+    if found < schema::current() {
+        return Err(OpenError::Older { file: file.display().to_string(), found, known: schema::current() });
+    }
+    Ok((connection, file))
+}
+
+/// The version of the database, which is not one of the future.
+fn refuse_newer(connection: &Connection, file: &Path) -> Result<u32, OpenError> {
+    let found = schema::version(connection).map_err(|error| OpenError::database(file, &error))?;
+    if found > schema::current() {
+        return Err(OpenError::Newer { file: file.display().to_string(), found, known: schema::current() });
+    }
+    Ok(found)
+}
+
 /// SQLite takes an empty file for a new database and may write to one that it then finds wanting: so
 /// the header is looked at first.
 fn refuse_strangers(file: &Path) -> Result<(), OpenError> {
@@ -145,10 +181,7 @@ fn has_log(file: &Path) -> bool {
 pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
     let fault = |error: rusqlite::Error| OpenError::database(file, &error);
     connection.busy_timeout(BUSY).map_err(fault)?;
-    let found = schema::version(connection).map_err(fault)?;
-    if found > schema::current() {
-        return Err(OpenError::Newer { file: file.display().to_string(), found, known: schema::current() });
-    }
+    let found = refuse_newer(connection, file)?;
     let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fault)?;
     if check != "ok" {
         return Err(OpenError::corrupt(file, &check));

@@ -190,6 +190,17 @@ fn a_backup_is_a_journal_of_its_own() {
 }
 
 #[test]
+fn a_reader_sees_what_the_daemon_writes_and_writes_nothing() {
+    let folder = Folder::new();
+    let mut daemon = filled(&folder);
+    let mut reader = Store::open_to_read(&folder.0).unwrap();
+    daemon.append(&entry(6, 1)).unwrap();
+    assert_eq!(reader.recover().unwrap().1.len(), 4);
+    assert!(matches!(reader.append(&entry(7, 1)), Err(JournalError::Broken(_))));
+    assert!(Store::open_to_read(&Folder::new().0).is_err(), "a folder without a journal was read");
+}
+
+#[test]
 fn export_begins_with_the_entry_that_holds_the_event() {
     let store = filled(&Folder::new());
     let mut lines = Vec::new();
