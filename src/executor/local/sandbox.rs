@@ -156,6 +156,10 @@ fn add_walls(command: &mut Command, folder: &Path, home: &str, walls: &Confineme
     } else {
         command.args(["--unshare-user", "--cap-drop", "ALL"]);
     }
+    // Folders on the way to a mount would otherwise be closed to all but root.
+    for name in ["/etc", "/home", "/var", "/var/tmp"] {
+        command.args(["--perms", if name == "/var/tmp" { "1777" } else { "0755" }, "--dir", name]);
+    }
     command.args(["--ro-bind", "/usr", "/usr"]);
     for name in ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"] {
         match fs::read_link(name) {
@@ -181,7 +185,7 @@ fn add_walls(command: &mut Command, folder: &Path, home: &str, walls: &Confineme
     for (name, place) in [("work", "/build"), ("tmp", "/tmp"), ("home", "/home/builder")] {
         command.arg("--bind").arg(folder.join(name)).arg(place);
     }
-    command.args(["--dir", "/var/tmp", "--chdir"]).arg(Path::new("/build").join(home)).arg("--");
+    command.arg("--chdir").arg(Path::new("/build").join(home)).arg("--");
 }
 
 /// Runs the walls once, in `folder` (made and removed here). `None` when they hold.
