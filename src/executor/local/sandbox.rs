@@ -84,7 +84,7 @@ pub fn give_to(folder: &Path, uid: u32) -> io::Result<()> {
         if entry.file_type()?.is_dir() {
             give_to(&entry.path(), uid)?;
         } else {
-            rustix::fs::chownat(CWD, &entry.path(), owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
+            rustix::fs::chownat(CWD, entry.path(), owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
         }
     }
     Ok(())
