@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod executor;
 pub mod model;
 pub mod port;
 pub mod queue;

@@ -21,7 +21,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("sim", 5),
     ("trace", 5),
     ("migrate", 5),
-    ("cli", 6),
+    ("cli", 7),
     ("daemon", 6),
 ];
 
