@@ -3,17 +3,19 @@
 //! Whoever wants something and finds no fetch under way leads the next one and takes along what
 //! others want; they wait for its end. What the store already has is never fetched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::layout;
 use super::lock;
 use super::process;
-use super::store::{self, Store, sha};
+use super::store::{self, Store};
 use crate::model::{Branch, ChangeNumber, PatchSet, Sha};
 
 /// How long one fetch may take.
 const FETCH_LIMIT: Duration = Duration::from_secs(110);
+/// How long the first one may take, which gets all history.
+const FIRST_LIMIT: Duration = Duration::from_secs(3_600);
 /// How many refs go in one fetch.
 const LARGEST: usize = 1_000;
 /// How many missing refs one fetch may find, each of which costs another try.
@@ -114,7 +116,6 @@ pub(super) fn fetch(store: &Store, remote: &Remote, wants: &[Want]) -> Result<()
 
 fn run(store: &Store, remote: &Remote, wants: &[Want]) -> Result<(), String> {
     let mut wants = wants.to_vec();
-    let mut damaged = false;
     for _ in 0..MISSING {
         if wants.is_empty() {
             return Ok(());
@@ -122,8 +123,10 @@ fn run(store: &Store, remote: &Remote, wants: &[Want]) -> Result<(), String> {
         let mut command = process::git(&store.path, &remote.config);
         command.args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"]);
         command.args(["--no-recurse-submodules", "--refmap=", "--stdin", "--", &remote.url]);
-        let specs: String = wants.iter().map(|want| want.spec() + "\n").collect();
-        let finished = process::run(command, specs.into_bytes(), FETCH_LIMIT)
+        let limit = if store.is_new() { FIRST_LIMIT } else { FETCH_LIMIT };
+        let specs: BTreeSet<String> = wants.iter().map(|want| want.spec() + "\n").collect();
+        let specs: String = specs.into_iter().collect();
+        let finished = process::run(command, specs.into_bytes(), limit)
             .map_err(|why| format!("fetch {}: {why}", store.repository))?;
         if finished.success {
             return Ok(());
@@ -138,9 +141,7 @@ fn run(store: &Store, remote: &Remote, wants: &[Want]) -> Result<(), String> {
                 continue;
             }
         }
-        if store::is_damage(&finished.stderr) && !damaged {
-            damaged = true;
-            store.set_aside()?;
+        if store::is_damage(&finished.stderr) && store.set_aside()? {
             continue;
         }
         return Err(explain(store, &finished.stderr));
@@ -178,15 +179,6 @@ fn explain(store: &Store, stderr: &str) -> String {
         store::remedy(&said)
     };
     format!("fetch {}: {said}{hint}", store.repository)
-}
-
-/// Reads a branch's tip from the review host.
-pub(super) fn read_tip(store: &Store, remote: &Remote, branch: &Branch) -> Result<Option<Sha>, String> {
-    fetch(store, remote, &[Want::tip(branch, None)])?;
-    let handle = store.handle()?;
-    let tip = handle.refname_to_id(&layout::tip_ref(branch)).ok().map(sha);
-    store.note_tip(branch, tip, false);
-    Ok(tip)
 }
 
 #[cfg(test)]

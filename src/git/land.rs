@@ -1,10 +1,11 @@
 //! Landing: the last checks, one push per repository, and what its answer means.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::closure::{self, WalkError};
-use super::fetch;
 use super::layout;
 use super::prepare::merge_base;
 use super::receive::{self, Answer, Move};
@@ -13,8 +14,29 @@ use super::store::Store;
 use crate::model::action::Push;
 use crate::model::{EffectId, Event, Outcome, Pair, Repository, Sha, Timestamp};
 
+/// Lands on a thread of its own: no merge or fetch may stand before a landing.
+pub(super) fn begin(shared: &Arc<Shared>, effect: EffectId, valid_until: Timestamp, pushes: Vec<Push>) {
+    let landing = shared.clone();
+    let asked = pushes.clone();
+    let run = move || {
+        let landed = catch_unwind(AssertUnwindSafe(|| land(&landing, effect, valid_until, &asked)));
+        let broken = |_| ended(effect, &asked, &Outcome::Unknown("the push broke off; see the log".into()));
+        landing.inbox.deliver(vec![landed.unwrap_or_else(broken)]);
+    };
+    if let Err(error) = std::thread::Builder::new().name("git-land".into()).spawn(run) {
+        let why = format!("push: no thread could be started: {error}; raise the limit of processes");
+        shared.inbox.deliver(vec![ended(effect, &pushes, &Outcome::Failed(why.into()))]);
+    }
+}
+
+/// The same end for each push.
+pub(super) fn ended(effect: EffectId, pushes: &[Push], outcome: &Outcome) -> Event {
+    let pushes = pushes.iter().map(|push| (push.pair.clone(), outcome.clone())).collect();
+    Event::PushEnded { effect, pushes }
+}
+
 /// Pushes; the answer has one entry per push asked for, in the same order.
-pub(super) fn land(shared: &Shared, effect: EffectId, valid_until: Timestamp, pushes: &[Push]) -> Event {
+fn land(shared: &Shared, effect: EffectId, valid_until: Timestamp, pushes: &[Push]) -> Event {
     let mut groups: BTreeMap<&Repository, Vec<&Push>> = BTreeMap::new();
     for push in pushes {
         groups.entry(&push.pair.repository).or_default().push(push);
@@ -81,7 +103,7 @@ fn land_in(
     for push in good {
         let outcome = outcome_of(&answer, &layout::head_ref(&push.pair.branch));
         if outcome == Outcome::Applied {
-            store.note_tip(&push.pair.branch, Some(push.new), false);
+            shared.note_tip(&push.pair, Some(push.new), false);
         }
         ends.push((push.pair.clone(), outcome));
     }
@@ -179,7 +201,7 @@ fn refusal(why: &str, said: &str) -> Outcome {
 /// Whether a pushed commit has landed.
 pub(super) fn observe(shared: &Shared, effect: EffectId, pair: &Pair, new: Sha) -> Event {
     let seen = shared.store(&pair.repository).and_then(|store| {
-        let tip = fetch::read_tip(&store, &shared.remote(&pair.repository), &pair.branch)?;
+        let tip = shared.read_tip(&store, &pair.branch)?;
         let contains = match tip {
             Some(tip) if tip == new => true,
             Some(tip) if store.has(new) => merge_base(&store, tip, new)? == Some(new),

@@ -76,18 +76,21 @@ impl Mergers {
 
     fn keep(&self, repository: &Repository, mut merger: Merger) {
         merger.used_at = Instant::now();
-        let mut ended = Vec::new();
+        let mut ended: Vec<Merger> = Vec::new();
         let mut kept = lock(&self.0);
-        ended.extend(
-            kept.extract_if(.., |_, merger| merger.used_at.elapsed() > KEPT_FOR).map(|found| found.1),
-        );
         if merger.merges < MERGES {
             ended.extend(kept.insert(repository.clone(), merger));
+        } else {
+            ended.push(merger);
         }
-        while kept.len() > KEPT {
-            let oldest = kept.iter().min_by_key(|(_, merger)| merger.used_at).map(|(name, _)| name.clone());
-            ended.extend(oldest.and_then(|name| kept.remove(&name)));
+        let old = kept.iter().filter(|(_, merger)| merger.used_at.elapsed() > KEPT_FOR);
+        let mut surplus: Vec<Repository> = old.map(|(name, _)| name.clone()).collect();
+        if kept.len() - surplus.len() > KEPT {
+            let oldest = kept.iter().min_by_key(|(_, merger)| merger.used_at);
+            surplus.extend(oldest.map(|(name, _)| name.clone()));
         }
+        ended.extend(surplus.iter().filter_map(|name| kept.remove(name)));
+        // Ending a process takes a moment, for which nobody else has to wait.
         drop(kept);
     }
 }

@@ -159,15 +159,22 @@ impl Git {
 
     /// Tells of a tip that was seen on the review host; its commit is fetched when it is needed.
     pub fn note_tip(&self, pair: &Pair, commit: Option<Sha>) {
-        match self.shared.store(&pair.repository) {
-            Ok(store) => store.note_tip(&pair.branch, commit, true),
-            Err(why) => tracing::warn!(%why, "a tip could not be noted"),
-        }
+        self.shared.note_tip(pair, commit, true);
     }
 
     /// Fetches a patch set before it is needed. Nothing answers.
     pub fn prefetch(&self, repository: &Repository, change: ChangeNumber, patchset: PatchSet, revision: Sha) {
-        if self.prefetches.add(repository, Want::change(change, patchset, revision)) {
+        self.want(repository, Want::change(change, patchset, revision));
+    }
+
+    /// Fetches a branch before it is needed: the first fetch of a large project takes minutes.
+    /// Nothing answers.
+    pub fn prefetch_branch(&self, pair: &Pair) {
+        self.want(&pair.repository, Want::tip(&pair.branch, None));
+    }
+
+    fn want(&self, repository: &Repository, want: Want) {
+        if self.prefetches.add(repository, want) {
             self.work.add(Task::Prefetch(repository.clone()));
         }
     }
@@ -224,18 +231,11 @@ impl TreeStore for Git {
             EffectKind::ReleaseNode { node } => self.work.add(Task::Release(node)),
             EffectKind::ObservePush { pair, new } => self.work.add(Task::Observe { effect: id, pair, new }),
             EffectKind::Land { valid_until, pushes } if !again => {
-                let shared = self.shared.clone();
-                // A thread of its own: no merge or fetch may stand before a landing.
-                std::thread::spawn(move || {
-                    let ended = land::land(&shared, id, valid_until, &pushes);
-                    shared.inbox.deliver(vec![ended]);
-                });
+                land::begin(&self.shared, id, valid_until, pushes);
             }
             EffectKind::Land { pushes, .. } => {
-                let lost =
-                    |pair: Pair| (pair, Outcome::Unknown("the daemon was restarted within the push".into()));
-                let pushes = pushes.into_iter().map(|push| lost(push.pair)).collect();
-                self.shared.inbox.deliver(vec![Event::PushEnded { effect: id, pushes }]);
+                let why = "the daemon was restarted within the push";
+                self.shared.inbox.deliver(vec![land::ended(id, &pushes, &Outcome::Unknown(why.into()))]);
             }
             other => tracing::error!(effect = %id, ?other, "an effect that is not git's was given to it"),
         }

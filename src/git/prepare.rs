@@ -8,7 +8,7 @@ use super::closure::{self, WalkError};
 use super::fetch::Want;
 use super::merge::Merged;
 use super::shared::{Counters, Shared};
-use super::store::{Store, oid, sha};
+use super::store::{Store, is_damage, oid, sha};
 use super::trees::{Change, NodeTrees, job_file_blob};
 use crate::model::action::{Merge, Onto};
 use crate::model::tree::{Foreign, Prepared, Written};
@@ -65,6 +65,9 @@ impl Preparation {
         let mut branches = BTreeMap::new();
         let outcome = self.merge_all(shared, ahead, &mut branches);
         let prepared = outcome.unwrap_or_else(|prepared| prepared);
+        if let Prepared::Failed { why } = &prepared {
+            self.mend(shared, why);
+        }
         let merged = matches!(prepared, Prepared::Merged { .. });
         let mut events = vec![Event::NodePrepared { effect, node, outcome: prepared }];
         if merged {
@@ -80,6 +83,21 @@ impl Preparation {
         Counters::add(&shared.counters.nodes, 1);
         Counters::add(&shared.counters.prepare_micros, micros);
         events
+    }
+
+    /// A damaged store is fetched anew: the core tries again.
+    fn mend(&self, shared: &Shared, why: &str) {
+        if !is_damage(why) {
+            return;
+        }
+        for merge in &self.merges {
+            let repository = &merge.change.pair.repository;
+            shared.mergers.end(repository);
+            let mended = shared.store(repository).and_then(|store| store.set_aside());
+            if let Err(why) = mended {
+                tracing::error!(%why, "a damaged store could not be made anew");
+            }
+        }
     }
 
     fn merge_all(

@@ -33,7 +33,7 @@ pub(super) fn git(folder: &Path, config: &[(String, String)]) -> Command {
         ("maintenance.auto", "false"),
         ("core.hooksPath", "/dev/null"),
         ("http.lowSpeedLimit", "1000"),
-        ("http.lowSpeedTime", "20"),
+        ("http.lowSpeedTime", "60"),
         ("http.followRedirects", "false"),
         ("credential.helper", ""),
     ];

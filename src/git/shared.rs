@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::content::Contents;
 use super::fetch::{self, Remote, Want};
+use super::layout;
 use super::lock;
 use super::merge::Mergers;
-use super::store::Store;
+use super::store::{Store, sha};
 use super::trees::Parsed;
 use super::{GitError, Settings, Stats};
 use crate::model::{Branch, Pair, Policy, Repository, Sha};
@@ -26,6 +27,17 @@ const JOB_FILES: usize = 2_000;
 const IN_ADDRESS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// A branch's tip as last seen.
+#[derive(Clone, Copy)]
+struct Tip {
+    /// Its commit; `None` when there is no such branch.
+    commit: Option<Sha>,
+    /// When it was seen.
+    at: Instant,
+    /// Whether the review host's observer keeps it fresh.
+    observed: bool,
+}
+
 /// See the module.
 pub(super) struct Shared {
     pub settings: Settings,
@@ -37,6 +49,7 @@ pub(super) struct Shared {
     policy: Mutex<Arc<Policy>>,
     stores: Mutex<BTreeMap<Repository, Arc<Store>>>,
     job_files: Mutex<HashMap<(Pair, Sha), Parsed>>,
+    tips: Mutex<HashMap<Pair, Tip>>,
 }
 
 /// What was done, for metrics.
@@ -81,6 +94,7 @@ impl Shared {
             counters: Counters::default(),
             stores: Mutex::default(),
             job_files: Mutex::default(),
+            tips: Mutex::default(),
         })
     }
 
@@ -142,9 +156,19 @@ impl Shared {
         fetch::fetch(store, &self.remote(&store.repository), wants)
     }
 
+    /// Notes a tip; `observed` when it comes from the review host's observer. Makes no store: most
+    /// projects are never gated.
+    pub fn note_tip(&self, pair: &Pair, commit: Option<Sha>, observed: bool) {
+        let mut tips = lock(&self.tips);
+        let observed = observed || tips.get(pair).is_some_and(|tip| tip.observed);
+        tips.insert(pair.clone(), Tip { commit, at: Instant::now(), observed });
+    }
+
     /// A branch's tip, from what was seen last or from the review host; its commit is in the store.
     pub fn tip(&self, store: &Store, branch: &Branch) -> Result<Option<Sha>, String> {
-        if let Some(tip) = store.tip(branch)
+        let pair = Pair { repository: store.repository.clone(), branch: branch.clone() };
+        let known = lock(&self.tips).get(&pair).copied();
+        if let Some(tip) = known
             && (tip.observed || tip.at.elapsed() < OUTSIDE_AGE)
         {
             let Some(commit) = tip.commit else { return Ok(None) };
@@ -152,7 +176,16 @@ impl Shared {
                 return Ok(Some(commit));
             }
         }
-        fetch::read_tip(store, &self.remote(&store.repository), branch)
+        self.read_tip(store, branch)
+    }
+
+    /// Reads a branch's tip from the review host.
+    pub fn read_tip(&self, store: &Store, branch: &Branch) -> Result<Option<Sha>, String> {
+        self.fetch(store, &[Want::tip(branch, None)])?;
+        let tip = store.handle()?.refname_to_id(&layout::tip_ref(branch)).ok().map(sha);
+        let pair = Pair { repository: store.repository.clone(), branch: branch.clone() };
+        self.note_tip(&pair, tip, false);
+        Ok(tip)
     }
 
     /// The job file of a blob, parsed once.

@@ -6,8 +6,8 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
-use std::time::Instant;
 
 use git2::Oid;
 
@@ -18,17 +18,6 @@ use crate::model::{Branch, NodeId, Repository, Sha};
 
 /// How many idle handles a store keeps.
 const HANDLES: usize = 4;
-
-/// A branch's tip as last seen.
-#[derive(Clone, Copy)]
-pub(super) struct Tip {
-    /// Its commit; `None` when there is no such branch.
-    pub commit: Option<Sha>,
-    /// When it was seen.
-    pub at: Instant,
-    /// Whether the review host's observer keeps it fresh.
-    pub observed: bool,
-}
 
 /// A repository's store.
 pub(super) struct Store {
@@ -41,7 +30,7 @@ pub(super) struct Store {
     /// Told when a fetch has ended.
     pub fetched: Condvar,
     handles: Mutex<Vec<git2::Repository>>,
-    tips: Mutex<HashMap<Branch, Tip>>,
+    set_aside: AtomicBool,
     nodes: Mutex<HashMap<(NodeId, Branch), Sha>>,
     own: Mutex<HashSet<Sha>>,
 }
@@ -57,7 +46,10 @@ impl Store {
         DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| failed(&error))?;
         let handle = match git2::Repository::open_bare(&path) {
             Ok(handle) => handle,
-            Err(_) => create(&path).map_err(|error| failed(&error))?,
+            Err(error) if error.code() == git2::ErrorCode::NotFound => {
+                create(&path).map_err(|error| failed(&error))?
+            }
+            Err(error) => return Err(failed(&error)),
         };
         let store = Self {
             repository: repository.clone(),
@@ -65,7 +57,7 @@ impl Store {
             fetches: Mutex::default(),
             fetched: Condvar::new(),
             handles: Mutex::default(),
-            tips: Mutex::default(),
+            set_aside: AtomicBool::new(false),
             nodes: Mutex::default(),
             own: Mutex::default(),
         };
@@ -96,18 +88,6 @@ impl Store {
     /// In words for the operator: what failed in which repository, and what to do.
     pub fn failed(&self, what: &str, error: &git2::Error) -> String {
         format!("{what} in the store of {}: {}{}", self.repository, error.message(), remedy(error))
-    }
-
-    /// The tip as last seen.
-    pub fn tip(&self, branch: &Branch) -> Option<Tip> {
-        lock(&self.tips).get(branch).copied()
-    }
-
-    /// Notes a tip; `observed` when it comes from the review host's observer.
-    pub fn note_tip(&self, branch: &Branch, commit: Option<Sha>, observed: bool) {
-        let mut tips = lock(&self.tips);
-        let observed = observed || tips.get(branch).is_some_and(|tip| tip.observed);
-        tips.insert(branch.clone(), Tip { commit, at: Instant::now(), observed });
     }
 
     /// What a node writes in a branch, if it was prepared and not released.
@@ -163,14 +143,21 @@ impl Store {
         handle.odb().is_ok_and(|odb| odb.exists(oid(commit)))
     }
 
-    /// Moves a store that cannot be read aside, so that the next fetch gets all of it anew.
-    pub fn set_aside(&self) -> Result<(), String> {
+    /// Moves a store that cannot be read aside, once, so that the next fetch gets all of it anew.
+    /// Says whether it did.
+    pub fn set_aside(&self) -> Result<bool, String> {
+        if self.set_aside.swap(true, Ordering::Relaxed) {
+            return Ok(false);
+        }
         lock(&self.handles).clear();
         lock(&self.nodes).clear();
-        lock(&self.tips).clear();
-        create(&self.path)
-            .map(drop)
-            .map_err(|error| format!("make the store of {} anew: {error}", self.repository))
+        let made = create(&self.path).map(|_| true);
+        made.map_err(|error| format!("make the store of {} anew: {error}", self.repository))
+    }
+
+    /// Whether nothing was ever fetched: the first fetch takes longer than all others.
+    pub fn is_new(&self) -> bool {
+        fs::read_dir(self.path.join("objects/pack")).is_ok_and(|mut packs| packs.next().is_none())
     }
 }
 
@@ -209,6 +196,7 @@ pub(super) fn is_damage(text: &str) -> bool {
     let signs = [
         "corrupt",
         "bad object",
+        "object not found",
         "unable to read tree",
         "missing blob",
         "is empty",
