@@ -168,7 +168,10 @@ fn missing_ref(stderr: &str) -> Option<&str> {
 
 fn explain(store: &Store, stderr: &str) -> String {
     let said: String = stderr.trim().replace('\n', "; ").chars().take(500).collect();
-    let hint = if said.contains("Authentication failed") || said.contains("returned error: 401") {
+    let hint = if said.contains("Authentication failed")
+        || said.contains("returned error: 401")
+        || said.contains("could not read Username")
+    {
         "; give the daemon a valid token"
     } else if said.contains("not found")
         || said.contains("returned error: 403")

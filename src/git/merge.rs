@@ -74,6 +74,13 @@ impl Mergers {
         lock(&self.0).remove(repository);
     }
 
+    /// Kills the process that waits, as the host might; says whether there was one.
+    #[cfg(test)]
+    pub fn kill(&self, repository: &Repository) -> bool {
+        let mut kept = lock(&self.0);
+        kept.get_mut(repository).map(|merger| process::end(&mut merger.child)).is_some()
+    }
+
     fn keep(&self, repository: &Repository, mut merger: Merger) {
         merger.used_at = Instant::now();
         let mut ended: Vec<Merger> = Vec::new();

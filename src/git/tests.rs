@@ -14,6 +14,7 @@ use crate::model::{
 };
 use store::{oid, sha};
 
+mod faults;
 mod gerrit;
 
 /// A folder that goes with the test.

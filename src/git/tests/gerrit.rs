@@ -52,8 +52,9 @@ impl Server {
         name
     }
 
-    fn world(&self) -> World {
-        let (url, user, token) = (self.text("/url"), self.text("/bot/user"), self.text("/bot/token"));
+    fn world(&self, who: &str) -> World {
+        let (user, token) = (self.text(&format!("{who}/user")), self.text(&format!("{who}/token")));
+        let url = self.text("/url");
         world(LandingForm::MergeAlways, move |settings| {
             (settings.url, settings.user, settings.token) = (url, user, token);
             settings.file_urls = false;
@@ -169,7 +170,7 @@ fn pushed_merges_close_their_changes_on_a_real_gerrit() {
     let Some(server) = Server::find() else { return };
     for count in [1, 1, 40] {
         let project = server.project("land");
-        let (mut world, pair) = (server.world(), Pair::new(project.as_str(), "master"));
+        let (mut world, pair) = (server.world("/bot"), Pair::new(project.as_str(), "master"));
         let local = clone(&server, &world, &project);
         let tip = server.tip(&project);
         for number in 1..=count {
@@ -189,7 +190,7 @@ fn pushed_merges_close_their_changes_on_a_real_gerrit() {
 fn a_stack_on_an_unapproved_change_is_foreign_on_a_real_gerrit() {
     let Some(server) = Server::find() else { return };
     let project = server.project("stack");
-    let (mut world, pair) = (server.world(), Pair::new(project.as_str(), "master"));
+    let (mut world, pair) = (server.world("/bot"), Pair::new(project.as_str(), "master"));
     let local = clone(&server, &world, &project);
     let tip = server.tip(&project);
     let below = upload(&server, &local, &project, tip, 1);
@@ -201,4 +202,31 @@ fn a_stack_on_an_unapproved_change_is_foreign_on_a_real_gerrit() {
         foreign.iter().map(|found| (found.commit, found.change_id.is_some())).collect::<Vec<_>>(),
         [(below, true)]
     );
+}
+
+#[test]
+fn a_push_without_the_right_is_refused_with_its_remedy_on_a_real_gerrit() {
+    let Some(server) = Server::find() else { return };
+    let project = server.project("right");
+    let pair = Pair::new(project.as_str(), "master");
+    let mut world = server.world("/humans/alice");
+    let local = clone(&server, &world, &project);
+    let tip = server.tip(&project);
+    upload(&server, &local, &project, tip, 1);
+    let changes = server.changes(&project);
+    let last = chain(&mut world, &pair, tip, &changes);
+    let refused = land(&mut world, &pair, tip, last, &changes);
+    assert!(matches!(&refused, Outcome::Refused(why) if why.contains("grant the daemon")), "{refused:?}");
+    println!("{refused:?}");
+    let mut wrong = world_with_token(&server, "wrong");
+    let (prepared, _) = wrong.prepare(1, vec![merge(&pair, 1, changes[0].1, tip, Onto::Commit(tip), &[])]);
+    assert!(matches!(&prepared, Prepared::Failed { why } if why.contains("valid token")), "{prepared:?}");
+    println!("{prepared:?}");
+}
+
+fn world_with_token(server: &Server, token: &str) -> World {
+    let (url, token) = (server.text("/url"), token.to_owned());
+    world(LandingForm::MergeAlways, move |settings| {
+        (settings.url, settings.token, settings.file_urls) = (url, token, false);
+    })
 }
