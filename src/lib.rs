@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod executor;
+pub mod git;
 pub mod model;
 pub mod port;
 pub mod queue;
