@@ -62,6 +62,9 @@ struct Board {
     pending: VecDeque<Task>,
     busy: BTreeSet<Repository>,
     running: BTreeSet<NodeId>,
+    /// Early fetches under way, and how many may be: a first one takes long, and merges go on.
+    prefetching: usize,
+    most_prefetching: usize,
     closing: bool,
 }
 
@@ -71,7 +74,8 @@ impl Board {
         let (mut busy, mut nodes) = (self.busy.clone(), self.running.clone());
         let at = self.pending.iter().position(|task| {
             let repositories = task.repositories();
-            let free = repositories.is_disjoint(&busy) && task.needs().is_disjoint(&nodes);
+            let room = !matches!(task, Task::Prefetch(_)) || self.prefetching < self.most_prefetching;
+            let free = room && repositories.is_disjoint(&busy) && task.needs().is_disjoint(&nodes);
             busy.extend(repositories);
             nodes.extend(task.node());
             free
@@ -79,6 +83,7 @@ impl Board {
         let task = self.pending.remove(at)?;
         self.busy.extend(task.repositories());
         self.running.extend(task.node());
+        self.prefetching += usize::from(matches!(task, Task::Prefetch(_)));
         Some(task)
     }
 }
@@ -98,6 +103,7 @@ impl Work {
         prefetches: &Arc<Prefetches>,
         count: usize,
     ) -> std::io::Result<()> {
+        lock(&self.board).most_prefetching = (count / 2).max(1);
         for number in 0..count.max(1) {
             let (work, shared, prefetches) = (self.clone(), shared.clone(), prefetches.clone());
             let name = format!("git-{number}");
@@ -135,6 +141,7 @@ impl Work {
             }
             board = lock(&self.board);
             board.busy.retain(|busy| !repositories.contains(busy));
+            board.prefetching -= usize::from(matches!(task, Task::Prefetch(_)));
             board.running.retain(|running| Some(*running) != node);
             self.changed.notify_all();
         }
