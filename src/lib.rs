@@ -3,3 +3,4 @@
 pub mod gerrit;
 pub mod model;
 pub mod port;
+pub mod report;
