@@ -33,6 +33,11 @@ struct World {
 impl World {
     /// A server with a fresh repository, and the adapter on it; `None` where there is no server.
     async fn open(name: &str) -> Option<Self> {
+        Self::open_through(name, None).await
+    }
+
+    /// The same with the event stream going through another port.
+    async fn open_through(name: &str, gate: Option<&Gate>) -> Option<Self> {
         let Ok(path) = std::env::var("SEAKEEPER_GERRIT_INFO") else {
             println!("skipped: SEAKEEPER_GERRIT_INFO does not name a running Gerrit");
             return None;
@@ -50,7 +55,13 @@ impl World {
         let create = json!({"create_empty_commit": true, "branches": ["main"]});
         put(&admin, &format!("projects/{project}"), &create).await;
         let known_hosts = std::env::temp_dir().join(format!("seakeeper-known-hosts-{stamp}-{name}"));
-        std::fs::write(&known_hosts, field(&info, "known_hosts") + "\n").unwrap();
+        let mut settings = settings(&info, known_hosts.clone());
+        let mut hosts = field(&info, "known_hosts") + "\n";
+        if let Some(gate) = gate {
+            hosts = hosts.replace(&format!(":{}", settings.ssh_port), &format!(":{}", gate.port));
+            settings.ssh_port = gate.port;
+        }
+        std::fs::write(&known_hosts, hosts).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let inbox = Inbox::new({
             let seen = seen.clone();
@@ -60,7 +71,6 @@ impl World {
             }
         });
         let (sender, receiver) = watch::channel(false);
-        let settings = settings(&info, known_hosts);
         let only = project.clone();
         let gated = Arc::new(move |pair: &Pair| pair.repository.as_str() == only);
         let compose = Arc::new(|_: &Report| "Build succeeded (gate pipeline).\n\nNothing to do.".to_owned());
@@ -332,4 +342,120 @@ async fn a_sound_set_up_has_no_problems() {
     assert_eq!(world.gerrit.probe().await, []);
     let stats: Arc<Stats> = world.gerrit.stats();
     assert_eq!(stats.malformed_lines.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
+/// A way to the SSH server that can be cut.
+struct Gate {
+    port: u16,
+    open: watch::Sender<bool>,
+}
+
+impl Gate {
+    async fn new() -> Option<Self> {
+        let path = std::env::var("SEAKEEPER_GERRIT_INFO").ok()?;
+        let info: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let server = u16::try_from(info["ssh_port"].as_u64().unwrap()).unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (open, state) = watch::channel(true);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut state = state.clone();
+                if !*state.borrow() {
+                    continue;
+                }
+                tokio::spawn(async move {
+                    let mut far = tokio::net::TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = state.wait_for(|open| !open) => {}
+                    }
+                });
+            }
+        });
+        Some(Self { port, open })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happens_while_the_stream_is_down_is_caught_up_in_order_of_approval() {
+    let gate = Gate::new().await;
+    let Some(world) = World::open_through("gap", gate.as_ref()).await else { return };
+    let Some(gate) = gate else { return };
+    let (first, second, third) = (world.upload("1").await, world.upload("2").await, world.upload("3").await);
+    gate.open.send(false).unwrap();
+    world.until("the end of the stream", |_| (!world.gerrit.ready()).then_some(())).await;
+    for change in [&third, &first, &second] {
+        world.vote(&world.bob, change, 2).await;
+        // Gerrit's times are whole seconds.
+        tokio::time::sleep(Duration::from_millis(1_050)).await;
+    }
+    gate.open.send(true).unwrap();
+    let order = world
+        .until("three approvals", |events| {
+            let order = events.iter().filter_map(|(_, event)| match event {
+                Event::ChangeSeen { snapshot } if snapshot.votes.iter().any(|vote| vote.value == 2) => {
+                    Some(snapshot.number)
+                }
+                _ => None,
+            });
+            let order: Vec<ChangeNumber> = order.collect();
+            (order.len() == 3).then_some(order)
+        })
+        .await;
+    assert_eq!(order, [third.number, first.number, second.number]);
+    world.until("ready again", |_| world.gerrit.ready().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_host_key_is_refused_with_the_remedy() {
+    let Some(world) = World::open("key").await else { return };
+    let mut address = world.gerrit.shared.address.clone();
+    let hosts = std::fs::read_to_string(&address.known_hosts).unwrap();
+    let (start, key) = hosts.trim().rsplit_once(' ').unwrap();
+    let other = format!("{start} {}AAAA\n", &key[..key.len() - 4]);
+    address.known_hosts = address.known_hosts.with_extension("other");
+    std::fs::write(&address.known_hosts, other).unwrap();
+    let Err(error) = address.open().await else { panic!("a wrong key was trusted") };
+    assert!(error.to_string().contains("ssh-keyscan"), "{error}");
+    address.known_hosts = world.gerrit.shared.address.known_hosts.clone();
+    address.user = "nobody".into();
+    let Err(error) = address.open().await else { panic!("a wrong account was let in") };
+    assert!(matches!(error, super::SshError::Denied { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_own_review_hides_nobody_elses_vote() {
+    let Some(world) = World::open("hide").await else { return };
+    let mut requests = 0;
+    for round in 0..10_u64 {
+        let change = world.upload(&format!("contended {round}")).await;
+        let before = world.requests();
+        let own = world.report(&change, Some(("Verified", 1)), true);
+        tokio::join!(world.effect(500 + round, own, false), world.vote(&world.bob, &change, -2));
+        world
+            .snapshot("both votes", |seen| {
+                let of = |label: &str, by: &str| seen.vote_of(&label.into(), &by.into());
+                seen.number == change.number && of("Code-Review", "bob") == -2 && of("Verified", "bot") == 1
+            })
+            .await;
+        requests += world.requests() - before;
+    }
+    println!("{requests} requests for ten contended reviews");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_change_is_told_to_be_gone() {
+    let Some(world) = World::open("gone").await else { return };
+    let change = world.upload("vanishes").await;
+    let path = format!("changes/{}~{}", world.project, change.number);
+    let _ = world.admin.send(reqwest::Method::DELETE, &path, None).await;
+    world
+        .until("its end", |events| {
+            events
+                .iter()
+                .find(|(_, e)| matches!(e, Event::ChangeGone { number } if *number == change.number))
+                .map(drop)
+        })
+        .await;
 }

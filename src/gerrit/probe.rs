@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Shared;
 use super::rest::{RestError, encode};
 use super::review::{label_remedy, permission_remedy};
-use super::wire::text;
+use super::wire::{list, text};
 use crate::model::{Label, Repository};
 
 /// Repositories looked at by a probe.
@@ -55,7 +55,10 @@ pub(super) async fn probe(shared: &Shared) -> Vec<Problem> {
     }
     for repository in repositories(shared).into_iter().take(REPOSITORIES_MAX) {
         match shared.rest.get(&format!("projects/{}", encode(repository.as_str()))).await {
-            Ok(project) => problems.extend(label_problem(shared, &repository, &project)),
+            Ok(project) => {
+                problems.extend(label_problem(shared, &repository, &project));
+                problems.extend(permission_problem(shared, &repository).await);
+            }
             Err(RestError::NotFound(_)) => problems.push(Problem {
                 what: format!("the repository {repository} does not exist or cannot be read"),
                 remedy: format!("create it, or grant the account {} Read on refs/* of it", shared.user),
@@ -107,6 +110,27 @@ fn label_problem(shared: &Shared, repository: &Repository, project: &Value) -> O
     Some(Problem {
         what: format!("the label {label} of {repository} has no value {missing:+}"),
         remedy: format!("{}; and {}", label_remedy(&label), permission_remedy(&label)),
+        fatal: true,
+    })
+}
+
+/// Whether the account may give each of the values, seen on any open change; without one it cannot
+/// be told.
+async fn permission_problem(shared: &Shared, repository: &Repository) -> Option<Problem> {
+    let query = encode(&format!("status:open project:\"{repository}\""));
+    let answer = shared.rest.get(&format!("changes/?q={query}&n=1&o=DETAILED_LABELS")).await.ok()?;
+    let permitted = answer.get(0)?.get("permitted_labels")?;
+    let label = Label::from(shared.vote_label.as_str());
+    let values = list(permitted, label.as_str());
+    let may = |value: i32| {
+        values.iter().any(|written| {
+            written.as_str().and_then(|written| written.trim().parse::<i32>().ok()) == Some(value)
+        })
+    };
+    let missing = shared.vote_values.iter().find(|value| !may(**value))?;
+    Some(Problem {
+        what: format!("the account {} may not vote {label} {missing:+} in {repository}", shared.user),
+        remedy: permission_remedy(&label),
         fatal: true,
     })
 }

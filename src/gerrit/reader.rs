@@ -15,7 +15,7 @@ use super::wire::{options, read_change};
 use crate::model::{ChangeNumber, ChangeSnapshot, Repository, Sha};
 
 /// Changes in one request; the address stays well below the 8 KiB that servers accept.
-const BATCH: usize = 40;
+pub(super) const BATCH: usize = 40;
 /// Up to so many are read one by one, which is fresher; a query is cheaper beyond.
 const SINGLY: usize = 3;
 /// How long a reading may stay behind what an event announced.
@@ -210,11 +210,17 @@ fn is_behind(ledger: &Ledger, snapshot: &ChangeSnapshot, wish: &Wish) -> bool {
 
 /// Reads many in one request; what fails is read singly.
 async fn query(rest: &Rest, batch: &[(ChangeNumber, Wish)]) -> HashMap<ChangeNumber, ChangeSnapshot> {
-    let terms = batch.iter().map(|(number, _)| format!("change:{number}")).collect::<Vec<_>>().join("+OR+");
-    let path = format!("changes/?q={terms}&n={}&{}", 2 * BATCH, options());
+    let numbers: Vec<ChangeNumber> = batch.iter().map(|(number, _)| *number).collect();
+    let path = by_number(&numbers);
     let answer = rest.get(&path).await.unwrap_or_default();
     let changes = answer.as_array().map_or(&[][..], Vec::as_slice);
     changes.iter().filter_map(read_change).map(|snapshot| (snapshot.number, snapshot)).collect()
+}
+
+/// The query for these changes, at most `BATCH` of them.
+pub(super) fn by_number(numbers: &[ChangeNumber]) -> String {
+    let terms = numbers.iter().map(|number| format!("change:{number}")).collect::<Vec<_>>().join("+OR+");
+    format!("changes/?q={terms}&n={}&{}", 2 * BATCH, options())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::Shared;
 use super::host::failed;
 use super::ledger::{Reading, Source};
 use super::rest::{RestError, encode};
-use super::wire::{OPTIONS, list, read_change, text};
+use super::wire::{OPTIONS, clip, list, read_change, text};
 use crate::model::report::{Report, Says};
 use crate::model::{Departure, EffectId, Event, Label, Outcome};
 
@@ -174,7 +174,7 @@ pub(super) fn permission_remedy(label: &Label) -> String {
 
 fn cut(mut words: String) -> String {
     if words.len() > MESSAGE_MAX {
-        words.truncate(words.floor_char_boundary(MESSAGE_MAX - CUT.len()));
+        words.truncate(clip(&words, MESSAGE_MAX - CUT.len()).len());
         words.push_str(CUT);
     }
     words

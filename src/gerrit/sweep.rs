@@ -11,10 +11,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Shared;
 use super::host::read_tip;
 use super::ledger::{Reading, Source, Taken};
+use super::reader::{BATCH, by_number};
 use super::rest::{RestError, encode};
 use super::stats::{Stats, now_ms};
 use super::wire::{options, read_change, sha};
-use crate::model::{ChangeSnapshot, Pair, Sha, Timestamp};
+use crate::model::{ChangeNumber, ChangeSnapshot, Pair, Sha, Timestamp};
 
 /// Changes or projects in one page.
 const PAGE: usize = 200;
@@ -42,12 +43,17 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
     let (start, start_ms) = (Instant::now(), now_ms());
     let mut offset = 0;
+    shared.catch_up.notify_one();
     loop {
         tokio::select! {
             () = shared.catch_up.notified() => catch_up(&shared).await,
             _ = sweep.tick() => catch_up(&shared).await,
             () = shared.poll_tips.notified() => poll_tips(&shared).await,
-            _ = tips.tick() => poll_tips(&shared).await,
+            // Without a stream all news comes from here.
+            _ = tips.tick() => match shared.stats.streaming.load(Relaxed) {
+                true => poll_tips(&shared).await,
+                false => catch_up(&shared).await,
+            },
             _ = clock.tick() => {
                 let steady = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
                 let now = (now_ms() - start_ms).saturating_sub(steady);
@@ -64,9 +70,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
 async fn catch_up(shared: &Arc<Shared>) {
     let mut pause = Duration::from_secs(1);
     loop {
+        let connection = connection(shared);
         let result = tokio::join!(tips(shared), changes(shared));
         match result {
-            (Ok(()), Ok(())) => break,
+            (Ok(()), Ok(())) => {
+                Stats::count(&shared.stats.catch_ups);
+                let covered = connection.is_some() && connection == self::connection(shared);
+                shared.stats.caught_up.store(covered, Relaxed);
+                return;
+            }
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!("failed to {error}; the catch-up is tried again");
             }
@@ -74,8 +86,11 @@ async fn catch_up(shared: &Arc<Shared>) {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
-    Stats::count(&shared.stats.catch_ups);
-    shared.stats.caught_up.store(shared.stats.streaming.load(Relaxed), Relaxed);
+}
+
+/// Which connection of the stream is up, if one is.
+fn connection(shared: &Shared) -> Option<u64> {
+    shared.stats.streaming.load(Relaxed).then(|| shared.stats.reconnects.load(Relaxed))
 }
 
 async fn poll_tips(shared: &Shared) {
@@ -101,6 +116,16 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
             found.extend(read_change(&value).filter(|snapshot| seen.insert(snapshot.number)));
         }
     }
+    // What vanished from the answers is asked for by number, and singly if that gives nothing.
+    let unseen: Vec<_> =
+        shared.ledger.tracked().into_iter().filter(|(number, _)| !seen.contains(number)).collect();
+    for chunk in unseen.chunks(BATCH) {
+        let numbers: Vec<ChangeNumber> = chunk.iter().map(|(number, _)| *number).collect();
+        let path = by_number(&numbers);
+        let answer = shared.rest.get(&path).await?;
+        let changes = answer.as_array().map_or(&[][..], Vec::as_slice);
+        found.extend(changes.iter().filter_map(read_change).filter(|snapshot| seen.insert(snapshot.number)));
+    }
     found.sort_by_key(|snapshot| (approved_at(snapshot, &shared.approval), snapshot.number));
     let numbers: Vec<_> =
         found.iter().map(|snapshot| (snapshot.number, snapshot.repository.clone())).collect();
@@ -110,8 +135,7 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
             shared.hints.push(number, repository, None);
         }
     }
-    // What vanished from the answers is refreshed one by one.
-    for (number, repository) in shared.ledger.tracked() {
+    for (number, repository) in unseen {
         if !seen.contains(&number) {
             shared.hints.push(number, repository, None);
         }

@@ -82,6 +82,15 @@ pub(super) fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// The longest beginning of `text` that has at most `max` bytes and ends between characters.
+pub(super) fn clip(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// An account by user name, else by number.
 pub(super) fn account(value: &Value) -> Option<Account> {
     match text(value, "username") {
@@ -107,7 +116,7 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 fn short(text: &str) -> Arc<str> {
-    text[..text.floor_char_boundary(TEXT_MAX)].into()
+    clip(text, TEXT_MAX).into()
 }
 
 fn votes(change: &Value) -> Vec<Vote> {

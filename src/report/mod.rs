@@ -13,7 +13,7 @@ use crate::model::report::{Report, Says};
 use crate::model::time::in_words;
 use crate::model::{BuildId, ChangeNumber, Departure, Pipeline, Reason};
 
-/// Longest name or detail in a line, in bytes.
+/// Longest name or detail in a line, in characters.
 const WORDS_MAX: usize = 300;
 /// Most jobs listed in one message.
 const JOBS_MAX: usize = 100;
@@ -192,7 +192,7 @@ fn changes(numbers: &[ChangeNumber]) -> String {
 }
 
 fn short(text: &str) -> &str {
-    &text[..text.floor_char_boundary(WORDS_MAX)]
+    text.char_indices().nth(WORDS_MAX).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]
