@@ -1,11 +1,11 @@
 //! The review host's effects: looks, observations, and closing what stayed open.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 
 use super::Shared;
-use super::ledger::{Reading, Source};
 use super::reader::read_one;
 use super::rest::{Rest, RestError, encode};
 use super::stats::now_ms;
@@ -32,7 +32,7 @@ pub(super) async fn carry_out(shared: Arc<Shared>, effect: EffectId, kind: Effec
             shared.ledger.deliver(vec![event]);
         }
         EffectKind::ObserveTip { pair } => {
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             let outcome = match read_tip(&shared.rest, &pair).await {
                 Ok(commit) => {
                     shared.ledger.tip(pair, commit, began, true);
@@ -84,10 +84,10 @@ async fn look(shared: &Shared, effect: EffectId, wanted: &[(ChangeNumber, Reposi
 }
 
 async fn observe(shared: &Shared, number: ChangeNumber, repository: &Repository) -> Outcome {
-    let reading = Reading::begin(Source::Change);
+    let asked_at = Instant::now();
     match read_one(&shared.rest, number, repository).await {
         Ok(snapshot) => {
-            shared.ledger.offer(vec![snapshot], reading, true);
+            shared.ledger.offer(vec![snapshot], asked_at, true);
             Outcome::Applied
         }
         Err(RestError::NotFound(_)) => {

@@ -16,32 +16,6 @@ const CHANGES_MAX: usize = 50_000;
 /// How long hints about a change wait for the reply to the daemon's own review of it.
 const OWN_REVIEW_WAIT: Duration = Duration::from_millis(500);
 
-/// How far a reading can be trusted to be the newest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Source {
-    /// Read from the change's own ref.
-    Change,
-    /// Read from the index, which may lag behind.
-    Index,
-}
-
-/// How and when a reading was made. One that began later is at least as new, whatever came of it
-/// first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reading {
-    /// From where.
-    pub source: Source,
-    /// When it was asked for.
-    pub began: Instant,
-}
-
-impl Reading {
-    /// A reading that begins now.
-    pub fn begin(source: Source) -> Self {
-        Self { source, began: Instant::now() }
-    }
-}
-
 /// What became of a snapshot offered for delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
@@ -107,14 +81,15 @@ impl Ledger {
 
     /// Delivers what is new in `snapshots`, in their order, as one.
     ///
-    /// `wanted` ones were asked for: they are delivered though no queue cares or nothing changed.
-    pub fn offer(&self, snapshots: Vec<ChangeSnapshot>, reading: Reading, wanted: bool) -> Vec<Taken> {
+    /// `began` is when their reading began: one that began later is at least as new, whatever came of
+    /// it first. `wanted` ones were asked for: they are delivered though no queue cares or nothing changed.
+    pub fn offer(&self, snapshots: Vec<ChangeSnapshot>, began: Instant, wanted: bool) -> Vec<Taken> {
         let tracked = self.tracked_if_needed(&snapshots, wanted);
         let mut inner = self.lock();
         let mut events = Vec::new();
         let taken = snapshots.into_iter().map(|snapshot| {
             let cares = wanted || self.gates(&snapshot.pair()) || tracked.contains(&snapshot.number);
-            let taken = note(&mut inner, &snapshot, reading, cares, wanted);
+            let taken = note(&mut inner, &snapshot, began, cares, wanted);
             if taken == Taken::Delivered {
                 events.push(Event::ChangeSeen { snapshot });
             }
@@ -123,6 +98,15 @@ impl Ledger {
         let taken = taken.collect();
         self.deliver(events);
         taken
+    }
+
+    /// Whether a reading from the index may be older than what was seen: it is to be made again from
+    /// the change's own ref.
+    pub fn doubts(&self, snapshot: &ChangeSnapshot) -> bool {
+        let inner = self.lock();
+        let last = inner.changes.get(&snapshot.number).and_then(|known| known.last.as_ref());
+        // Gerrit's times are whole seconds.
+        last.is_some_and(|(last, _)| snapshot.meta != last.meta && snapshot.updated_at <= last.updated_at)
     }
 
     /// Delivers that `number` is not to be seen any more, if it ever was.
@@ -236,18 +220,14 @@ fn make_room(inner: &mut Inner) {
     }
 }
 
-fn note(inner: &mut Inner, snapshot: &ChangeSnapshot, reading: Reading, cares: bool, wanted: bool) -> Taken {
+fn note(inner: &mut Inner, snapshot: &ChangeSnapshot, began: Instant, cares: bool, wanted: bool) -> Taken {
     make_room(inner);
     inner.high_water = inner.high_water.max(snapshot.updated_at);
     let known = inner.changes.entry(snapshot.number).or_default();
-    if let Some((last, began)) = &known.last {
+    if let Some((last, last_began)) = &known.last {
         let seen_before = snapshot.meta.is_some_and(|meta| known.metas.contains(&meta));
-        let is_older = snapshot.meta != last.meta && (seen_before || reading.began < *began);
-        // The index may hold a state from between two that were seen; Gerrit's times are seconds.
-        let may_be_older = reading.source == Source::Index
-            && snapshot.meta != last.meta
-            && snapshot.updated_at <= last.updated_at;
-        if is_older || may_be_older {
+        let is_older = snapshot.meta != last.meta && (seen_before || began < *last_began);
+        if is_older {
             return Taken::Stale;
         }
         if last == snapshot && !wanted {
@@ -260,7 +240,7 @@ fn note(inner: &mut Inner, snapshot: &ChangeSnapshot, reading: Reading, cares: b
         }
         known.metas.push_back(meta);
     }
-    known.last = Some((snapshot.clone(), reading.began));
+    known.last = Some((snapshot.clone(), began));
     if cares { Taken::Delivered } else { Taken::Foreign }
 }
 
@@ -290,17 +270,24 @@ mod tests {
     #[test]
     fn an_older_reading_is_never_delivered_after_a_newer_one() {
         let (ledger, seen) = ledger();
-        let offer = |meta, updated, source| {
-            ledger.offer(vec![snapshot(meta, updated)], Reading::begin(source), false)[0]
-        };
-        let early = Reading::begin(Source::Change);
-        assert_eq!(offer(1, 1000, Source::Index), Taken::Delivered);
-        assert_eq!(offer(2, 2000, Source::Change), Taken::Delivered);
-        assert_eq!(offer(1, 1000, Source::Change), Taken::Stale);
-        assert_eq!(offer(9, 2000, Source::Index), Taken::Stale);
+        let early = Instant::now();
+        let offer = |meta, updated| ledger.offer(vec![snapshot(meta, updated)], Instant::now(), false)[0];
+        assert_eq!(offer(1, 1000), Taken::Delivered);
+        assert_eq!(offer(2, 2000), Taken::Delivered);
+        assert_eq!(offer(1, 1000), Taken::Stale);
         assert_eq!(ledger.offer(vec![snapshot(9, 2000)], early, false), [Taken::Stale]);
-        assert_eq!(offer(2, 2000, Source::Index), Taken::Unchanged);
+        assert_eq!(offer(2, 2000), Taken::Unchanged);
         assert_eq!(seen.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_the_index_says_of_the_same_second_is_doubted() {
+        let (ledger, _) = ledger();
+        ledger.offer(vec![snapshot(1, 1000)], Instant::now(), false);
+        for (meta, updated, expected) in [(1, 1000, false), (2, 1000, true), (2, 500, true), (2, 2000, false)]
+        {
+            assert_eq!(ledger.doubts(&snapshot(meta, updated)), expected, "{meta} {updated}");
+        }
     }
 
     #[test]
@@ -308,11 +295,8 @@ mod tests {
         let (ledger, seen) = ledger();
         let mut foreign = snapshot(1, 1000);
         foreign.repository = "other".into();
-        assert_eq!(
-            ledger.offer(vec![foreign.clone()], Reading::begin(Source::Change), false),
-            [Taken::Foreign]
-        );
-        assert_eq!(ledger.offer(vec![foreign], Reading::begin(Source::Change), true), [Taken::Delivered]);
+        assert_eq!(ledger.offer(vec![foreign.clone()], Instant::now(), false), [Taken::Foreign]);
+        assert_eq!(ledger.offer(vec![foreign], Instant::now(), true), [Taken::Delivered]);
         assert_eq!(seen.lock().unwrap().len(), 1);
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 
-use super::ledger::{Ledger, Reading, Source, Taken};
+use super::ledger::{Ledger, Taken};
 use super::rest::{Rest, RestError, encode};
 use super::stats::Stats;
 use super::wire::{options, read_change};
@@ -154,7 +154,7 @@ async fn answer(
     stats: &Stats,
     batch: Vec<(ChangeNumber, Wish)>,
 ) {
-    let reading = Reading::begin(Source::Change);
+    let asked_at = Instant::now();
     let mut found = if batch.len() > SINGLY { query(rest, &batch).await } else { HashMap::new() };
     // What the index does not have as announced is read from its own ref.
     let behind = batch.iter().filter(|(number, wish)| {
@@ -179,7 +179,7 @@ async fn answer(
             }
             (Some(snapshot), _) => fresh.push(snapshot),
             (None, Some(RestError::NotFound(_))) => {
-                ledger.offer(std::mem::take(&mut fresh), reading, false);
+                ledger.offer(std::mem::take(&mut fresh), asked_at, false);
                 ledger.gone(number, false);
             }
             (None, error) => {
@@ -192,7 +192,7 @@ async fn answer(
             }
         }
     }
-    let taken = ledger.offer(fresh, reading, false);
+    let taken = ledger.offer(fresh, asked_at, false);
     tracing::debug!(
         delivered = taken.iter().filter(|taken| **taken == Taken::Delivered).count(),
         "changes read"

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::host::failed;
-use super::ledger::{Reading, Source};
 use super::rest::{RestError, encode};
 use super::wire::{OPTIONS, clip, list, read_change, text};
 use crate::model::report::{Report, Says};
@@ -68,7 +67,7 @@ async fn attempt(shared: &Shared, effect: EffectId, report: &Report, again: bool
 async fn review(shared: &Shared, report: &Report, body: &Value) -> Result<Value, RestError> {
     let number = report.change;
     shared.ledger.begin_review(number);
-    let reading = Reading::begin(Source::Change);
+    let asked_at = Instant::now();
     let path = format!(
         "changes/{}~{number}/revisions/{}/review",
         encode(report.repository.as_str()),
@@ -77,7 +76,7 @@ async fn review(shared: &Shared, report: &Report, body: &Value) -> Result<Value,
     let result = shared.rest.post(&path, body).await;
     if let Ok(reply) = &result {
         match reply.get("change_info").and_then(read_change) {
-            Some(snapshot) => drop(shared.ledger.offer(vec![snapshot], reading, false)),
+            Some(snapshot) => drop(shared.ledger.offer(vec![snapshot], asked_at, false)),
             None => shared.hints.push(number, report.repository.clone(), None),
         }
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Shared;
 use super::host::read_tip;
-use super::ledger::{Reading, Source, Taken};
-use super::reader::{BATCH, by_number};
+use super::ledger::Taken;
+use super::reader::{BATCH, by_number, read_one};
 use super::rest::{RestError, encode};
 use super::stats::{Stats, now_ms};
 use super::wire::{options, read_change, sha};
@@ -100,7 +101,7 @@ async fn poll_tips(shared: &Shared) {
 }
 
 async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
-    let reading = Reading::begin(Source::Index);
+    let asked_at = Instant::now();
     let since = shared.ledger.high_water().max(shared.since);
     let mut queries = Vec::new();
     if !shared.approval.is_empty() {
@@ -126,10 +127,11 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
         let changes = answer.as_array().map_or(&[][..], Vec::as_slice);
         found.extend(changes.iter().filter_map(read_change).filter(|snapshot| seen.insert(snapshot.number)));
     }
+    settle_doubts(shared, &mut found).await?;
     found.sort_by_key(|snapshot| (approved_at(snapshot, &shared.approval), snapshot.number));
     let numbers: Vec<_> =
         found.iter().map(|snapshot| (snapshot.number, snapshot.repository.clone())).collect();
-    let taken = shared.ledger.offer(found, reading, false);
+    let taken = shared.ledger.offer(found, asked_at, false);
     for ((number, repository), taken) in numbers.into_iter().zip(taken) {
         if taken == Taken::Stale {
             shared.hints.push(number, repository, None);
@@ -140,6 +142,22 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
             shared.hints.push(number, repository, None);
         }
     }
+    Ok(())
+}
+
+/// Reads again, each from its own ref, what the index may have in an older state than was seen.
+async fn settle_doubts(shared: &Shared, found: &mut Vec<ChangeSnapshot>) -> Result<(), RestError> {
+    let (doubtful, mut settled): (Vec<_>, Vec<_>) =
+        std::mem::take(found).into_iter().partition(|snapshot| shared.ledger.doubts(snapshot));
+    let readings = doubtful.iter().map(|seen| read_one(&shared.rest, seen.number, &seen.repository));
+    for (seen, reading) in doubtful.iter().zip(join_all(readings).await) {
+        match reading {
+            Ok(fresh) => settled.push(fresh),
+            Err(RestError::NotFound(_)) => shared.ledger.gone(seen.number, false),
+            Err(error) => return Err(error),
+        }
+    }
+    *found = settled;
     Ok(())
 }
 
