@@ -445,6 +445,37 @@ async fn an_own_review_hides_nobody_elses_vote() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_life_costs_few_requests() {
+    let Some(world) = World::open("life").await else { return };
+    let before = world.requests();
+    let mut changes = Vec::new();
+    for number in 0..20 {
+        changes.push(world.upload(&format!("change {number}")).await);
+    }
+    for (id, change) in (1000..).zip(&changes) {
+        world.effect(id, world.report(change, Some(("Verified", 1)), true), false).await;
+        world.vote(&world.bob, change, 2).await;
+        world.effect(id + 100, world.report(change, Some(("Verified", 1)), true), false).await;
+    }
+    let wanted = changes.iter().map(|change| (change.number, change.repository.clone())).collect();
+    let began = Instant::now();
+    world.effect(2000, EffectKind::Look { changes: wanted }, false).await;
+    println!("a look at {} changes took {:?}", changes.len(), began.elapsed());
+    // Landed by someone else: here only the reading back is counted.
+    for change in &changes {
+        let path = format!("changes/{}~{}/submit", world.project, change.number);
+        world.admin.post(&path, &json!({})).await.unwrap();
+    }
+    for change in &changes {
+        let merged = crate::model::ChangeStatus::Merged;
+        world.snapshot("the landing", |seen| seen.number == change.number && seen.status == merged).await;
+    }
+    let each = (world.requests() - before) / 20;
+    println!("{each} requests for each change");
+    assert!(each <= 10, "{each}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_change_is_told_to_be_gone() {
     let Some(world) = World::open("gone").await else { return };
     let change = world.upload("vanishes").await;

@@ -74,6 +74,7 @@ impl Hints {
             Some(known) => {
                 if wish.tries == 0 {
                     known.expected = wish.expected.or(known.expected);
+                    known.since = wish.since;
                 }
             }
             None => {

@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer read, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
 /// Attempts at a read.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 3;
 /// Longest part of a server's error text that is kept, in bytes.
 const ERROR_TEXT_MAX: usize = 500;
 /// Characters kept as they are in a path segment or a query value.

@@ -31,6 +31,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
         if began.elapsed() > GOOD_AFTER {
             pause = PAUSE;
         }
+        if pause == PAUSE {
+            // At once, for it may be long until there is a stream; later the polls go on with it.
+            shared.catch_up.notify_one();
+        }
         tracing::warn!("failed to {error}; the next attempt is in {} ms", pause.as_millis());
         tokio::time::sleep(jittered(pause)).await;
         pause = (pause * 2).min(PAUSE_MAX);

@@ -44,7 +44,6 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
     let (start, start_ms) = (Instant::now(), now_ms());
     let mut offset = 0;
-    shared.catch_up.notify_one();
     loop {
         tokio::select! {
             () = shared.catch_up.notified() => catch_up(&shared).await,
