@@ -11,6 +11,8 @@
 //! too.
 
 mod events;
+#[cfg(test)]
+mod faults;
 mod host;
 mod ledger;
 #[cfg(test)]
