@@ -104,7 +104,8 @@ impl Local {
             fs::create_dir_all(&folder).map_err(|error| ExecutorError::Folder(folder, error))?;
         }
         settings.confinement.hidden.push(settings.folder.clone());
-        let unable = sandbox::probe(&settings.folder.join("probe"), &settings.confinement).map(Arc::from);
+        let unable =
+            sandbox::probe(&settings.folder.join("builds/probe"), &settings.confinement).map(Arc::from);
         inbox.deliver(vec![Event::CapabilitiesSeen { unable: unable.clone() }]);
         let local = Self(Arc::new(Inner {
             settings,
