@@ -405,8 +405,7 @@ fn a_build_asked_for_twice_is_run_once() {
 #[ignore = "a part of another test"]
 fn daemon_that_will_be_killed() {
     let bench = Bench::new(PLAIN);
-    let (go, folder) =
-        (std::env::var("TEST_FOLDER").unwrap(), PathBuf::from(std::env::var("TEST_FOLDER").unwrap()));
+    let folder = PathBuf::from(std::env::var("TEST_FOLDER").unwrap());
     let settings = Settings { folder: folder.join("executor"), ..bench.settings.clone() };
     let (sent, _events) = inbox();
     let local = Local::start(settings, sent).unwrap();
@@ -419,7 +418,6 @@ fn daemon_that_will_be_killed() {
             60_000,
         );
     }
-    println!("{go}");
     std::thread::sleep(Duration::from_secs(60));
 }
 
@@ -431,6 +429,7 @@ fn builds_outlive_the_daemon() {
     let mut daemon = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "daemon_that_will_be_killed"])
         .env("TEST_FOLDER", &folder)
+        .env("TMPDIR", &folder)
         .spawn()
         .unwrap();
     let executor = folder.join("executor");

@@ -83,8 +83,8 @@ fn copy(from: &Path, folder: &Path, name: &OsStr) -> io::Result<()> {
     if about.is_dir() {
         fs::create_dir_all(&to)?;
         fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
-        let parts = fs::read_dir(from)?.flatten();
-        return parts.map(|part| copy(&part.path(), &to, &part.file_name())).collect();
+        let mut parts = fs::read_dir(from)?.flatten();
+        return parts.try_for_each(|part| copy(&part.path(), &to, &part.file_name()));
     }
     let Ok(data) = fs::read(from) else { return Ok(()) };
     if fs::read(&to).is_ok_and(|known| known == data) {
