@@ -382,6 +382,16 @@ fn huge_output_is_cut_and_the_build_goes_on() {
     );
 }
 
+/// Needs a volume of its own: `mount -t tmpfs -o size=6m none DIR; TMPDIR=DIR cargo test -- --ignored full`.
+#[test]
+#[ignore = "needs a small volume"]
+fn a_full_volume_is_no_verdict() {
+    let bench = Bench::new(PLAIN);
+    let (verdict, log) = bench.run(&["cat /dev/zero > full"]);
+    assert!(matches!(&verdict, Verdict::NoVerdict { why } if why.contains("is full")), "{verdict:?} {log}");
+    assert_eq!(bench.run(&["true"]).0, Verdict::Pass);
+}
+
 #[test]
 fn a_build_asked_for_twice_is_run_once() {
     let bench = Bench::new(PLAIN);
