@@ -387,8 +387,10 @@ fn huge_output_is_cut_and_the_build_goes_on() {
 #[ignore = "needs a small volume"]
 fn a_full_volume_is_no_verdict() {
     let bench = Bench::new(PLAIN);
-    let (verdict, log) = bench.run(&["cat /dev/zero > full"]);
-    assert!(matches!(&verdict, Verdict::NoVerdict { why } if why.contains("is full")), "{verdict:?} {log}");
+    bench.start(1, &["cat /dev/zero > full"], 60_000);
+    let verdict = bench.end(1);
+    assert!(matches!(&verdict, Verdict::NoVerdict { why } if why.contains("is full")), "{verdict:?}");
+    until("the work folder is removed", || !bench.settings.folder.join("builds/1/order").exists());
     assert_eq!(bench.run(&["true"]).0, Verdict::Pass);
 }
 
