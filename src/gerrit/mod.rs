@@ -18,6 +18,7 @@ mod ledger;
 #[cfg(test)]
 mod live;
 mod probe;
+mod projects;
 mod reader;
 mod rest;
 mod review;
@@ -40,6 +41,7 @@ use crate::model::{ChangeNumber, Effect, EffectKind, Pair, Repository, Timestamp
 use crate::port::{Inbox, Reporter, ReviewHost};
 
 pub use probe::Problem;
+pub use projects::{Identity, Project};
 pub use rest::RestError;
 pub use ssh::SshError;
 pub use stats::Stats;
@@ -125,6 +127,7 @@ struct Shared {
     poll_tips: Notify,
     votes: Semaphore,
     messages: Semaphore,
+    projects: projects::Projects,
     runtime: Handle,
 }
 
@@ -182,6 +185,7 @@ impl Gerrit {
             poll_tips: Notify::new(),
             votes: Semaphore::new(VOTES),
             messages: Semaphore::new(MESSAGES),
+            projects: projects::Projects::default(),
             runtime,
         });
         spawn_tasks(&shared, shutdown);
@@ -191,6 +195,29 @@ impl Gerrit {
     /// Looks for what would keep the daemon from working. A few requests; half a minute at most.
     pub async fn probe(&self) -> Vec<Problem> {
         probe::probe(&self.shared).await
+    }
+
+    /// Who the daemon is on the server: its merges must carry an address that the server knows.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub async fn identity(&self) -> Result<Identity, RestError> {
+        projects::identity(&self.shared.rest).await
+    }
+
+    /// How a project wants changes to land. Blocks for a request when it is not known: not for an
+    /// async task. `None` when it cannot be read.
+    pub fn project(&self, repository: &Repository) -> Option<Project> {
+        self.shared.projects.get(&self.shared.rest, &self.shared.runtime, repository)
+    }
+
+    /// The repositories with gated branches that were seen, sorted.
+    pub fn repositories(&self) -> Vec<Repository> {
+        let mut all: Vec<Repository> =
+            self.shared.ledger.existing_tips().into_iter().map(|pair| pair.repository).collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// Whether the event stream is up and what was missed before it has been read.

@@ -22,6 +22,12 @@ pub struct Problem {
     pub fatal: bool,
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
 impl Problem {
     fn of(error: &RestError) -> Self {
         let words = error.to_string();
