@@ -59,7 +59,7 @@ fn a_wrong_host_key_is_told_with_its_remedy(server: &Server) -> Run {
     let other =
         std::fs::read_to_string(server.bot_key.with_extension("pub")).expect("the bots' key is there");
     let other = other.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    check_told(server, "hostkey", |setup| setup.host_key = other.clone(), &["host key", "known"])
+    check_told(server, "hostkey", |setup| setup.host_key = other.clone(), &["another key", "ssh-keyscan"])
 }
 
 fn an_unknown_label_is_told_with_its_remedy(server: &Server) -> Run {
@@ -187,7 +187,7 @@ fn a_corrupt_database_is_refused_and_left_as_it_is(server: &Server) -> Run {
         bytes.iter_mut().skip(16).step_by(3).for_each(|byte| *byte = 0x5a);
         std::fs::write(path, bytes).expect("it can be written");
     };
-    check_database(server, "corrupt", spoil, &["database"])
+    check_database(server, "corrupt", spoil, &["damaged", "backup"])
 }
 
 fn a_database_of_a_newer_version_is_refused_and_left_as_it_is(server: &Server) -> Run {
