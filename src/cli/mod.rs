@@ -16,7 +16,6 @@ mod promote;
 mod resume;
 mod scope_arg;
 mod serve;
-mod simulate;
 mod status;
 mod version;
 
@@ -47,8 +46,6 @@ enum Command {
     #[command(after_help = check_config::CheckConfig::EXAMPLES)]
     CheckConfig(check_config::CheckConfig),
     /// Prove the queue against faked worlds full of faults, seed by seed.
-    #[command(after_help = simulate::Simulate::EXAMPLES)]
-    Simulate(simulate::Simulate),
     /// See the queue at work on made-up changes, without setting anything up.
     #[command(after_help = demo::Demo::EXAMPLES)]
     Demo(demo::Demo),
@@ -98,7 +95,6 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
-        Command::Simulate(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::BuildShim(_) => Ok(()),
         Command::Status(command) => command.run(),
