@@ -42,6 +42,33 @@ pub enum Decision {
         /// What it consists of.
         changes: Vec<ItemChange>,
     },
+    /// An item is judged at this node from now on; the next effect prepares it.
+    Based {
+        /// The item.
+        item: ItemId,
+        /// The node.
+        node: NodeId,
+    },
+    /// A verdict is used for an item, and holds while the item stays.
+    Adopted {
+        /// The item.
+        item: ItemId,
+        /// The job.
+        job: JobName,
+        /// The branch that the job is for.
+        home: Pair,
+        /// The key.
+        key: VerdictKey,
+    },
+    /// A build is bought for a key; the next effect starts it.
+    Bought {
+        /// The build.
+        build: BuildId,
+        /// The key.
+        key: VerdictKey,
+        /// The item that needs it first.
+        item: ItemId,
+    },
     /// An item is decided: it landed or left.
     Ended {
         /// The item.

@@ -176,3 +176,19 @@ pub enum Departure {
         passed: bool,
     },
 }
+
+impl Departure {
+    /// Whether the item itself was found wanting, rather than overtaken by events.
+    pub fn blames_item(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed { .. }
+                | Self::Conflict { .. }
+                | Self::BrokenJobFile { .. }
+                | Self::Closure { .. }
+                | Self::Unfit { .. }
+                | Self::Requirement { .. }
+                | Self::Refused { .. }
+        )
+    }
+}

@@ -20,6 +20,11 @@ pub enum Reason {
     },
     /// The approval was used up by an attempt that ended; a new vote is needed.
     NewApproval,
+    /// It failed on this state of its branch, and comes back when the branch moves (policy B).
+    Unchanged {
+        /// The branch.
+        pair: Pair,
+    },
     /// Someone's vote stands against it.
     Veto {
         /// The label.
@@ -138,6 +143,12 @@ impl fmt::Display for Reason {
                 f,
                 "its approval was used up by the last attempt: waits for a new vote (take the old one back, then vote again)"
             ),
+            Self::Unchanged { pair } => {
+                write!(
+                    f,
+                    "failed on the present state of {pair}: tried again when that has moved, or after a new vote"
+                )
+            }
             Self::Veto { label, by } => write!(f, "waits until {by} takes back a negative vote on {label}"),
             Self::Requirements { names } => {
                 write!(f, "waits for the submit requirement {}", names.join(", "))

@@ -1,0 +1,244 @@
+//! Every key of the configuration, once: the reader refuses others, and the reference page and the
+//! example are made from this table.
+
+/// What an absent key means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Absent {
+    /// It must be there.
+    Required,
+    /// This value, as TOML.
+    Value(&'static str),
+    /// What the words say.
+    Words(&'static str),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyDoc {
+    /// Its table, for example `executor.local`; empty at the top of the file.
+    pub table: &'static str,
+    /// Its name.
+    pub key: &'static str,
+    /// What its absence means.
+    pub absent: Absent,
+    /// A value, as TOML.
+    pub example: &'static str,
+    /// What it does.
+    pub text: &'static str,
+}
+
+const fn required(
+    table: &'static str,
+    key: &'static str,
+    example: &'static str,
+    text: &'static str,
+) -> KeyDoc {
+    KeyDoc { table, key, absent: Absent::Required, example, text }
+}
+
+const fn value(table: &'static str, key: &'static str, default: &'static str, text: &'static str) -> KeyDoc {
+    KeyDoc { table, key, absent: Absent::Value(default), example: default, text }
+}
+
+const fn words(
+    table: &'static str,
+    key: &'static str,
+    default: &'static str,
+    example: &'static str,
+    text: &'static str,
+) -> KeyDoc {
+    KeyDoc { table, key, absent: Absent::Words(default), example, text }
+}
+
+/// The tables in the order of the reference: heading as written in the file, and what it is about.
+pub(super) const TABLES: &[(&str, &str, &str)] = &[
+    ("gerrit", "[gerrit]", "The review host and the daemon's account there."),
+    ("state", "[state]", "Where the daemon keeps its journal and repositories."),
+    ("web", "[web]", "The status page and the API."),
+    ("executor.local", "[executor.local]", "Builds as processes on the daemon's own machine."),
+    ("repositories", "[repositories]", "What repositories may say themselves."),
+    ("pipeline.gate", "[pipeline.gate]", "What admits a change to its queue, and the daemon's vote."),
+    ("pipeline.check", "[pipeline.check]", "What is done with each new patch set."),
+    (
+        "queue",
+        "[[queue]]",
+        "Repositories whose changes are tested together, in order. There must be at least one; a repository belongs to the first that matches.",
+    ),
+    ("job", "[[job]]", "What is built. Jobs of this file are enforced: no repository can weaken them."),
+    ("limits", "[limits]", "Bounds and deadlines; the defaults suit most sites."),
+    (
+        "job.inputs",
+        "an element of `inputs`",
+        "A further repository that a job reads; written as a text it is the repository alone.",
+    ),
+    (
+        "pipeline.gate.approval",
+        "an element of `approval`",
+        "A vote that must stand; written as a text it is label and value, as in `Code-Review +2`.",
+    ),
+];
+
+/// Tables that hold only tables.
+const PARENTS: &[(&str, &[&str])] = &[
+    ("", &["gerrit", "state", "web", "executor", "repositories", "pipeline", "queue", "job", "limits"]),
+    ("executor", &["local"]),
+    ("pipeline", &["gate", "check"]),
+];
+
+/// Keys of `[[job]]` that stand in a repository's own job file; the others are the operator's.
+pub(super) const JOB_FILE_KEYS: &[&str] = &[
+    "name",
+    "inputs",
+    "paths",
+    "ignored-files",
+    "runs-for",
+    "commands",
+    "environment",
+    "timeout",
+    "voting",
+    "history",
+    "reuse",
+    "attempts",
+];
+
+#[rustfmt::skip]
+const KEYS: &[KeyDoc] = &[
+    required("gerrit", "url", r#""https://gerrit.example.org/""#, "Gerrit's address, with its path if it has one."),
+    required("gerrit", "user", r#""seakeeper""#, "The daemon's user name there."),
+    required("gerrit", "token-file", r#""gerrit.token""#, "File with the account's HTTP token; only the daemon should be able to read it."),
+    required("gerrit", "ssh", r#""gerrit.example.org:29418""#, "Host and port of Gerrit's SSH, for the stream of events."),
+    required("gerrit", "ssh-key", r#""id_ed25519""#, "The account's private SSH key."),
+    required("gerrit", "known-hosts", r#""known_hosts""#, "Gerrit's host keys, as `ssh-keyscan` writes them."),
+    words("gerrit", "committer-name", "the user name", r#""Seakeeper""#, "Name in the merge commits that the daemon makes."),
+    words("gerrit", "committer-email", "the user name at Gerrit's host", r#""seakeeper@example.org""#, "Address in those commits; Gerrit wants one that the account has."),
+    value("gerrit", "poll-interval", r#""30s""#, "How often recent changes are asked for beside the stream of events."),
+    value("gerrit", "sweep-interval", r#""10m""#, "How often all open changes and tips are read."),
+    value("state", "folder", r#""state""#, "Folder of the journal, the repositories and the logs; made when it is not there."),
+    value("web", "listen", r#""127.0.0.1:8888""#, "Address and port to listen on."),
+    words("web", "public-url", "made from `listen`", r#""https://ci.example.org/""#, "The page's address for people, used in links."),
+    words("executor.local", "slots", "the number of processors", "8", "Builds that may run at once."),
+    value("executor.local", "unconfined", "false", "Run builds of unreviewed code even where nothing keeps them from the daemon's files."),
+    value("executor.local", "network", "true", "Whether builds may use the network."),
+    value("executor.local", "max-output", r#""64MiB""#, "What is kept of a build's output."),
+    value("repositories", "job-files", "true", "Whether repositories may declare jobs in a `seakeeper.toml` of their own."),
+    value("repositories", "longest-timeout", r#""4h""#, "The longest `timeout` that such a job may have."),
+    value("repositories", "most-jobs", "100", "How many jobs one such file may have."),
+    value("pipeline.gate", "approval", r#"["Code-Review +2"]"#, "The votes that a change needs, all of them."),
+    value("pipeline.gate", "label", r#""Verified""#, "The label that the daemon votes on."),
+    value("pipeline.gate", "success", "1", "Its vote when the jobs pass."),
+    value("pipeline.gate", "failure", "-1", "Its vote when a job fails."),
+    value("pipeline.gate", "start-message", r#""15s""#, "A change still undecided after so long is told that it is being worked on; `never` for silence."),
+    value("pipeline.check", "enabled", "true", "Whether new patch sets are built."),
+    value("pipeline.check", "success", "1", "The vote when the jobs pass; 0 for none."),
+    value("pipeline.check", "failure", "-1", "The vote when a job fails; 0 for none."),
+    required("queue", "name", r#""main""#, "Its name, in messages and on the page."),
+    required("queue", "repositories", r#"["mediawiki/*"]"#, "Its repositories; `*` stands for any characters, `?` for one."),
+    value("queue", "branches", r#"["*"]"#, "Its branches."),
+    value("queue", "strategy", r#""dependent""#, "`dependent` builds the first `window` changes at once, each on those ahead; `serial` builds one at a time."),
+    value("queue", "window", "40", "How many changes are built at once."),
+    value("queue", "max-items-per-push", "50", "How many changes that passed may land in one push."),
+    value("queue", "merge-from", "[]", "Branches whose commits a merge commit may bring in unreviewed."),
+    value("queue", "after-failure", r#""forget""#, "`forget`: after a failure a new vote is needed; `keep`: the change comes back when the cause is gone."),
+    required("job", "name", r#""unit""#, "Its name."),
+    words("job", "repositories", "those of all queues", r#"["mediawiki/*"]"#, "The repositories that it is for."),
+    value("job", "branches", r#"["*"]"#, "The branches that it is for."),
+    required("job", "commands", r#"["make test"]"#, "Shell commands, run one after another in the checkout."),
+    value("job", "inputs", "[]", "Further repositories that it reads; it runs for their changes too."),
+    value("job", "paths", "[]", "Only these paths are checked out; a change elsewhere needs no build. All when empty."),
+    value("job", "ignored-files", "[]", "Files (patterns) that are left out of the checkout, for example `docs/*`."),
+    value("job", "runs-for", r#""inputs""#, "`inputs`: for changes to any of its inputs; `own`: for changes to its own repository only."),
+    value("job", "environment", "{}", "Variables for the commands."),
+    value("job", "timeout", r#""30m""#, "A build that takes longer has failed."),
+    value("job", "voting", "true", "Whether its verdict decides; otherwise it is only reported."),
+    value("job", "history", "false", "Whether its commands need the history of commits."),
+    value("job", "reuse", r#""always""#, "How long a verdict serves for the same content: `always`, `never`, or a duration."),
+    value("job", "attempts", "1", "How often it may run, if it fails, before the change has failed."),
+    value("job", "trust", r#""default""#, "What its builds could touch; verdicts serve only within the same word."),
+    value("limits", "look-age", r#""1s""#, "How old the last look at a change may be when a push begins."),
+    value("limits", "settle", r#""5m""#, "How long a push of unknown outcome may still land; more than Gerrit's `receive.timeout`."),
+    value("limits", "effect", r#""2m""#, "How long a request to another system may take."),
+    value("limits", "retry", r#""1s""#, "First pause before something is tried again."),
+    value("limits", "retry-max", r#""5m""#, "Longest such pause."),
+    value("limits", "infrastructure-attempts", "5", "How often a build is run again after a failure that was not its own."),
+    value("limits", "build-grace", r#""1m""#, "How long after its timeout an unreported build counts as lost."),
+    value("limits", "close-after", r#""5s""#, "How long a landed change may stay open before it is closed by a request."),
+    value("limits", "remembered", "200", "How many changes that have left are shown on the page."),
+    required("job.inputs", "repository", r#""shared/library""#, "The repository."),
+    words("job.inputs", "branch", "the change's own branch where there is one, else the default branch", r#""main""#, "Its branch."),
+    value("job.inputs", "paths", "[]", "Only these paths of it are read. All when empty."),
+    required("pipeline.gate.approval", "label", r#""Code-Review""#, "The label."),
+    required("pipeline.gate.approval", "value", "2", "The least vote."),
+];
+
+/// Every key, in the order of the reference.
+pub fn reference() -> Vec<KeyDoc> {
+    KEYS.to_vec()
+}
+
+/// The keys of `table`.
+fn names(table: &str) -> Vec<&'static str> {
+    match table {
+        "job-file" => vec!["job", "noop"],
+        "job-file.job" => JOB_FILE_KEYS.to_vec(),
+        _ => {
+            let children =
+                PARENTS.iter().filter(|(name, _)| *name == table).flat_map(|(_, keys)| keys.iter().copied());
+            children.chain(KEYS.iter().filter(|doc| doc.table == table).map(|doc| doc.key)).collect()
+        }
+    }
+}
+
+/// Whether `table` has `key`.
+pub(super) fn is_known(table: &str, key: &str) -> bool {
+    names(table).contains(&key)
+}
+
+/// A key as people point to it.
+pub(super) fn path(table: &str, key: &str) -> String {
+    match table.strip_prefix("job-file").map(|rest| rest.trim_start_matches('.')).unwrap_or(table) {
+        "" => key.to_owned(),
+        table => format!("{table}.{key}"),
+    }
+}
+
+/// How `key` may be written.
+pub(super) fn sample(table: &str, key: &str) -> String {
+    let table = table.strip_prefix("job-file.").unwrap_or(table);
+    let example = KEYS.iter().find(|doc| doc.table == table && doc.key == key).map(|doc| doc.example);
+    match example {
+        Some(example) => format!("{key} = {example}"),
+        None if ["queue", "job"].contains(&key) => format!("[[{key}]]"),
+        None if key == "noop" => "noop = true".to_owned(),
+        None => format!("[{}]", path(table, key)),
+    }
+}
+
+/// What to do about the unknown `key` of `table`.
+pub(super) fn suggestion(table: &str, key: &str) -> String {
+    if table == "job-file.job" && is_known("job", key) {
+        return "only the operator's configuration may say that; remove it".to_owned();
+    }
+    let known = names(table);
+    if closest(key, &known).is_none() {
+        let elsewhere =
+            TABLES.iter().find(|(other, _, _)| is_known(other, key) && !table.starts_with("job-file"));
+        if let Some((_, heading, _)) = elsewhere {
+            return format!("it belongs in {heading}");
+        }
+    }
+    did_you_mean(key, &known)
+}
+
+/// The word meant by `word`, or all there are.
+pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
+    match closest(word, known) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("write one of {}", super::section::quoted(known)),
+    }
+}
+
+fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |name: &str| strsim::damerau_levenshtein(word, name);
+    let nearest = known.iter().copied().min_by_key(|name| distance(name))?;
+    (distance(nearest) <= nearest.len().div_ceil(3)).then_some(nearest)
+}

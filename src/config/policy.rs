@@ -1,0 +1,256 @@
+//! The part of the configuration that the core decides by: pipelines, queues, jobs, limits.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeValue;
+
+use super::jobs::{read_job, read_name};
+use super::section::{At, Section};
+use crate::model::policy::{
+    AfterFailure, CheckPolicy, GatePolicy, Limits, Need, QueuePolicy, StrategyPolicy,
+};
+use crate::model::{Account, JobPolicy, Pattern, Patterns, Policy, QueueName};
+
+/// Reads everything that makes up the policy.
+pub(super) fn read_policy(top: &Section<'_>, account: &str, job_files: bool, slots: u32) -> Policy {
+    let pipelines = top.table("pipeline", "pipeline");
+    let queues = read_queues(top);
+    let jobs = read_jobs(top, &queues);
+    let policy = Policy {
+        account: Account::from(account),
+        gate: read_gate(&pipelines.table("gate", "pipeline.gate")),
+        check: read_check(&pipelines.table("check", "pipeline.check")),
+        queues: queues.into_iter().map(|queue| queue.value).collect(),
+        jobs: jobs.iter().map(|job| job.value.clone()).collect(),
+        job_files,
+        slots,
+        limits: read_limits(&top.table("limits", "limits")),
+    };
+    warn_about_strays(top, &policy, &jobs);
+    policy
+}
+
+fn read_gate(gate: &Section<'_>) -> GatePolicy {
+    GatePolicy {
+        approval: read_approval(gate),
+        label: gate.text("label").map_or("Verified", |label| label.value).into(),
+        success: read_vote(gate, "success", 1),
+        failure: read_vote(gate, "failure", -1),
+        start_message_after_ms: gate.duration_or("start-message", &[("never", None)], Some(15_000)),
+    }
+}
+
+fn read_check(check: &Section<'_>) -> CheckPolicy {
+    CheckPolicy {
+        enabled: check.flag("enabled", true),
+        success: read_vote(check, "success", 1),
+        failure: read_vote(check, "failure", -1),
+    }
+}
+
+/// A vote; its sign must fit the outcome.
+fn read_vote(section: &Section<'_>, key: &str, default: i64) -> i32 {
+    let (least, most) = if default > 0 { (0, 100) } else { (-100, 0) };
+    i32::try_from(section.integer(key, default, least, most)).unwrap_or(0)
+}
+
+fn read_approval(gate: &Section<'_>) -> Vec<Need> {
+    const REMEDY: &str = "write for example `approval = [\"Code-Review +2\"]`";
+    let Some(values) = gate.array("approval") else {
+        return vec![Need { label: "Code-Review".into(), min: 2 }];
+    };
+    if values.is_empty() {
+        gate.problem(gate.at_of("approval"), "approval", "is empty: every change would be approved", REMEDY);
+    }
+    let mut needs = Vec::new();
+    for value in values {
+        if let DeValue::String(text) = value.get_ref() {
+            match parse_need(text) {
+                Some(need) => needs.push(need),
+                None => {
+                    let what = format!("`{text}` is no label and vote above 0");
+                    gate.problem(value.span().start, "approval", what, REMEDY);
+                }
+            }
+        } else if let Some(need) = gate.nested("approval", "pipeline.gate.approval", value) {
+            let label = need.required("label");
+            if !need.has("value") {
+                need.missing("value");
+            }
+            let min = i32::try_from(need.integer("value", 1, 1, 100)).unwrap_or(1);
+            needs.extend(label.map(|label| Need { label: label.value.into(), min }));
+        }
+    }
+    needs
+}
+
+/// Reads `Code-Review +2`, also with `=` or `>=` between.
+fn parse_need(text: &str) -> Option<Need> {
+    let (label, value) = text.trim().rsplit_once([' ', '=', '>'])?;
+    let label = label.trim_end_matches([' ', '=', '>']);
+    let min: i32 = value.parse().ok()?;
+    let plain = !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    (plain && (1..=100).contains(&min)).then(|| Need { label: label.into(), min })
+}
+
+fn read_queues(top: &Section<'_>) -> Vec<At<QueuePolicy>> {
+    let mut queues = Vec::new();
+    let mut names = BTreeMap::new();
+    let sections = top.tables("queue", "queue");
+    if sections.is_empty() && !top.has("queue") {
+        let remedy = "add `[[queue]]` with `name = \"main\"` and `repositories = [\"*\"]`";
+        top.source.absent(0, "queue", "there is no queue, so nothing would land", remedy);
+    }
+    for section in sections {
+        let name = read_name(&section);
+        if let Some(name) = &name {
+            refuse_twin(&section, &mut names, name);
+        }
+        if !section.has("repositories") {
+            section.missing("repositories");
+        }
+        let queue = QueuePolicy {
+            name: QueueName::from(name.map_or("", |name| name.value)),
+            repositories: section.patterns("repositories").unwrap_or_default(),
+            branches: section.patterns("branches").unwrap_or_else(|| Patterns::new(&["*"])),
+            strategy: read_strategy(&section),
+            max_items_per_push: section.count("max-items-per-push", 50, 1, 1_000),
+            merge_from: section
+                .texts("merge-from")
+                .unwrap_or_default()
+                .iter()
+                .map(|t| t.value.into())
+                .collect(),
+            after_failure: section.choice(
+                "after-failure",
+                &[("forget", AfterFailure::Forget), ("keep", AfterFailure::Keep)],
+                AfterFailure::Forget,
+            ),
+        };
+        refuse_references(&section, &queue);
+        queues.push(At { value: queue, at: section.at });
+    }
+    queues
+}
+
+fn read_strategy(queue: &Section<'_>) -> StrategyPolicy {
+    let window = queue.count("window", 40, 1, 10_000);
+    let dependent = StrategyPolicy::Dependent { window };
+    let words = [("dependent", dependent), ("serial", StrategyPolicy::Serial)];
+    let strategy = queue.choice("strategy", &words, dependent);
+    if strategy == StrategyPolicy::Serial && queue.has("window") {
+        let at = queue.at_of("window");
+        queue.source.warn(at, "queue.window", "has no effect with `strategy = \"serial\"`", "remove it");
+    }
+    strategy
+}
+
+/// Branches are written by their short names; `refs/…` would match nothing.
+fn refuse_references(section: &Section<'_>, queue: &QueuePolicy) {
+    let branches = queue.branches.0.iter().map(|pattern| ("branches", pattern.as_str()));
+    for (key, name) in branches.chain(queue.merge_from.iter().map(|branch| ("merge-from", branch.as_str()))) {
+        if name.starts_with("refs/") {
+            let remedy = "write the branch's short name, as in `main`";
+            section.problem(section.at_of(key), key, format!("`{name}` is a full reference"), remedy);
+        }
+    }
+}
+
+fn refuse_twin<'a>(section: &Section<'a>, names: &mut BTreeMap<&'a str, usize>, name: &At<&'a str>) {
+    if names.insert(name.value, name.at).is_some() {
+        section.problem(name.at, "name", format!("`{}` is declared twice", name.value), "rename one");
+    }
+}
+
+fn read_jobs(top: &Section<'_>, queues: &[At<QueuePolicy>]) -> Vec<At<JobPolicy>> {
+    let mut jobs = Vec::new();
+    let mut names = BTreeMap::new();
+    for section in top.tables("job", "job") {
+        if let Some(name) = section.text("name") {
+            refuse_twin(&section, &mut names, &name);
+        }
+        let repositories = section.patterns("repositories").unwrap_or_else(|| every_gated(queues));
+        let branches = section.patterns("branches").unwrap_or_else(|| Patterns::new(&["*"]));
+        let trust = section.text("trust").map_or("default", |trust| trust.value);
+        jobs.push(At { value: read_job(&section, repositories, branches, trust), at: section.at });
+    }
+    jobs
+}
+
+/// The patterns of all queues' repositories, each once.
+fn every_gated(queues: &[At<QueuePolicy>]) -> Patterns {
+    let mut patterns: Vec<Pattern> = Vec::new();
+    for pattern in queues.iter().flat_map(|queue| &queue.value.repositories.0) {
+        if !patterns.contains(pattern) {
+            patterns.push(pattern.clone());
+        }
+    }
+    Patterns(patterns)
+}
+
+/// Queues without a job land nothing, jobs without a queue never run: both are allowed and unlikely to
+/// be meant.
+fn warn_about_strays(top: &Section<'_>, policy: &Policy, jobs: &[At<JobPolicy>]) {
+    let sections = top.tables_at("queue");
+    for (queue, at) in policy.queues.iter().zip(sections) {
+        if !policy.jobs.iter().any(|job| may_meet(&job.repositories, &queue.repositories)) {
+            let what =
+                format!("no job is for the repositories of queue `{}`, so its changes wait", queue.name);
+            let remedy = if policy.job_files {
+                "add a `[[job]]`, or see that each has a `seakeeper.toml`"
+            } else {
+                "add a `[[job]]`"
+            };
+            top.source.warn(at, "queue", what, remedy);
+        }
+    }
+    for job in jobs {
+        if !policy.queues.iter().any(|queue| may_meet(&job.value.repositories, &queue.repositories)) {
+            let what =
+                format!("job `{}` is for no repository of any queue, so it never runs", job.value.name);
+            top.source.warn(job.at, "job", what, "correct its `repositories`, or remove it");
+        }
+    }
+}
+
+/// Whether some name could match both. Two patterns with wildcards are taken to meet unless their
+/// beginnings differ.
+fn may_meet(some: &Patterns, others: &Patterns) -> bool {
+    some.0.iter().any(|a| {
+        others.0.iter().any(|b| match (a.literal(), b.literal()) {
+            (Some(name), _) => b.matches(name),
+            (_, Some(name)) => a.matches(name),
+            (None, None) => {
+                let head =
+                    |pattern: &Pattern| pattern.as_str().split(['*', '?']).next().unwrap_or("").to_owned();
+                let (a, b) = (head(a), head(b));
+                a.starts_with(&b) || b.starts_with(&a)
+            }
+        })
+    })
+}
+
+fn read_limits(limits: &Section<'_>) -> Limits {
+    let usual = Limits::default();
+    let read = Limits {
+        look_age_ms: limits.duration_of_at_least("look-age", usual.look_age_ms, 100),
+        settle_ms: limits.duration_of_at_least("settle", usual.settle_ms, 1_000),
+        effect_ms: limits.duration_of_at_least("effect", usual.effect_ms, 1_000),
+        retry_ms: limits.duration_of_at_least("retry", usual.retry_ms, 10),
+        retry_max_ms: limits.duration_of_at_least("retry-max", usual.retry_max_ms, 10),
+        infrastructure_attempts: limits.count(
+            "infrastructure-attempts",
+            usual.infrastructure_attempts,
+            1,
+            100,
+        ),
+        build_grace_ms: limits.duration("build-grace", usual.build_grace_ms),
+        close_after_ms: limits.duration("close-after", usual.close_after_ms),
+        remembered: limits.count("remembered", usual.remembered, 0, 100_000),
+    };
+    if read.retry_max_ms < read.retry_ms {
+        let at = limits.at_of("retry-max");
+        limits.problem(at, "retry-max", "is shorter than `retry`", "write a longer one");
+    }
+    read
+}

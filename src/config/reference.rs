@@ -1,0 +1,59 @@
+//! The reference page and the documented example, made from the table of keys.
+
+use std::fmt::Write as _;
+
+use super::keys::{Absent, KeyDoc, TABLES, reference};
+
+/// The text of `docs/configuration.md`.
+pub fn reference_page() -> String {
+    let mut page = String::from(
+        "# Configuration\n\n\
+         <!-- Made from the table of keys in src/config/keys.rs; see the test \
+         `the_pages_made_from_the_keys_are_up_to_date`. -->\n\n\
+         One TOML file configures the daemon. Relative paths begin in the file's own folder. Durations are\n\
+         written `500ms`, `90s`, `30m`, `24h`, `7d` or together as in `1h30m`, sizes `64MiB` or `64MB`. A key\n\
+         that the daemon does not know is an error, and all errors are reported at once. `config/minimal.toml`\n\
+         is the smallest useful file, `config/example.toml` has every key.\n\n\
+         A repository may declare jobs of its own in a `seakeeper.toml` at its top: `[[job]]` with the keys\n\
+         below except `repositories`, `branches` and `trust`, and `noop = true` where changes may land without\n\
+         any job.\n",
+    );
+    for (table, heading, text) in TABLES {
+        let heading = if heading.starts_with('[') { format!("`{heading}`") } else { (*heading).to_owned() };
+        // Writing to a text cannot fail.
+        let _ = write!(page, "\n## {heading}\n\n{text}\n\n| key | default | meaning |\n|---|---|---|\n");
+        for doc in keys_of(table) {
+            let default = match doc.absent {
+                Absent::Required => format!("must be given, for example `{}`", doc.example),
+                Absent::Value(value) => format!("`{value}`"),
+                Absent::Words(words) => words.to_owned(),
+            };
+            let _ = writeln!(page, "| `{}` | {default} | {} |", doc.key, doc.text);
+        }
+    }
+    page
+}
+
+/// The text of `config/example.toml`: keys that may be left out stand behind `#`, with their default.
+pub fn example_file() -> String {
+    let mut file = String::from(
+        "# Every key of the configuration. What begins with `#` and no blank is a default (or, where the\n\
+         # default depends on something, an example) and may be left out.\n",
+    );
+    for (table, heading, text) in TABLES.iter().filter(|(_, heading, _)| heading.starts_with('[')) {
+        let _ = write!(file, "\n# {text}\n{heading}\n");
+        for doc in keys_of(table) {
+            let (mark, note) = match doc.absent {
+                Absent::Required => ("", String::new()),
+                Absent::Value(_) => ("#", String::new()),
+                Absent::Words(words) => ("#", format!(" Default: {words}.")),
+            };
+            let _ = write!(file, "# {}{note}\n{mark}{} = {}\n", doc.text, doc.key, doc.example);
+        }
+    }
+    file
+}
+
+fn keys_of(table: &str) -> Vec<KeyDoc> {
+    reference().into_iter().filter(|doc| doc.table == table).collect()
+}

@@ -1,0 +1,253 @@
+//! Speculative trees and the landing push: stores, merges by git itself, fetches, pushes.
+//!
+//! An effect is put on a board and done by one of a few threads; its end goes to the inbox. A chain
+//! of nodes costs one fetch and then one merge each, in a process that is already running.
+
+mod closure;
+mod content;
+mod fetch;
+mod land;
+mod layout;
+mod merge;
+mod prepare;
+mod process;
+mod receive;
+mod shared;
+mod store;
+mod trees;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use layout::store_path;
+pub use shared::is_loopback;
+
+use crate::model::tree::Prepared;
+use crate::model::{
+    Branch, ChangeNumber, Effect, EffectKind, Event, Outcome, Pair, PatchSet, Policy, Repository, Sha,
+};
+use crate::port::{Clock, Inbox, TreeStore};
+use crate::queue::resolve::JobFile;
+use fetch::Want;
+use prepare::Preparation;
+use shared::Shared;
+use work::{Prefetches, Task, Work};
+
+/// How a project's changes come into its branches; follows its submit type.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LandingForm {
+    /// Always by a merge commit.
+    MergeAlways,
+    /// By a merge commit unless the branch can move forward to the patch set itself.
+    MergeIfNecessary,
+    /// In a form that is not landed by push; with the words for the author.
+    Other(String),
+    /// Not known for now: tried again.
+    Unknown,
+}
+
+/// A closure that the daemon gives.
+pub type Ask<A, B> = Arc<dyn Fn(&A) -> B + Send + Sync>;
+/// Parses a job file; an error is in words for the author.
+pub type ParseJobFile = Arc<dyn Fn(&Pair, &str) -> Result<JobFile, String> + Send + Sync>;
+/// Gives the repositories that Gerrit has.
+pub type Known = Arc<dyn Fn() -> Vec<Repository> + Send + Sync>;
+
+/// What the adapter needs.
+pub struct Settings {
+    /// The state folder; stores lie below it.
+    pub folder: PathBuf,
+    /// Gerrit's address, as in `https://gerrit.example.org/`.
+    pub url: String,
+    /// Whether `url` may name a folder (`file://`) in which the remotes lie: for tests.
+    pub file_urls: bool,
+    /// The daemon's user name.
+    pub user: String,
+    /// Its token. Never on a command line, never in a message.
+    pub token: String,
+    /// The name in merge commits.
+    pub committer_name: String,
+    /// The address in merge commits; Gerrit must know it as the daemon's.
+    pub committer_email: String,
+    /// How a project's changes land.
+    pub form: Ask<Repository, LandingForm>,
+    /// Whether a project wants merges signed off.
+    pub sign_off: Ask<Repository, bool>,
+    /// A project's default branch.
+    pub default_branch: Ask<Repository, Option<Branch>>,
+    /// The projects.
+    pub known: Known,
+    /// Reads job files.
+    pub parse_job_file: ParseJobFile,
+    /// For the age of the last look.
+    pub clock: Arc<dyn Clock>,
+    /// For pushes. It should drop idle connections before Gerrit does (30 s): 20 s is good.
+    pub client: reqwest::Client,
+    /// Where `client` runs.
+    pub runtime: tokio::runtime::Handle,
+    /// How many threads merge and fetch.
+    pub workers: usize,
+}
+
+/// Why the adapter cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// There is no git.
+    #[error("find git: {0}; install git 2.39 or newer")]
+    NoGit(String),
+    /// It is too old.
+    #[error("use git: `{0}` is too old; install git 2.39 or newer")]
+    OldGit(String),
+    /// The address is of no known kind.
+    #[error("use Gerrit's address `{0}`: it must begin with http:// or https://")]
+    Address(String),
+    /// The name or address for merge commits is not usable.
+    #[error("use `{0}` as committer: give a name and an e-mail address without < and >")]
+    Committer(String),
+    /// A thread could not be started.
+    #[error("start a thread for git; raise the limit of processes")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What was done since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Nodes prepared, well or not.
+    pub nodes: u64,
+    /// Merges asked of git.
+    pub merges: u64,
+    /// Time spent preparing, fetches included, in microseconds.
+    pub prepare_micros: u64,
+    /// Push requests sent.
+    pub pushes: u64,
+    /// Time until their answers, in microseconds.
+    pub push_micros: u64,
+}
+
+/// The adapter.
+pub struct Git {
+    shared: Arc<Shared>,
+    work: Arc<Work>,
+    prefetches: Arc<Prefetches>,
+}
+
+impl Git {
+    /// Checks the installed git and starts the threads.
+    ///
+    /// # Errors
+    /// When git is missing or too old, or a setting cannot be used.
+    pub fn start(settings: Settings, inbox: Inbox, policy: Arc<Policy>) -> Result<Self, GitError> {
+        process::check_version()?;
+        let (name, email) = (&settings.committer_name, &settings.committer_email);
+        if git2::Signature::now(name, email).is_err()
+            || name.contains(['<', '>', '\n'])
+            || !email.contains('@')
+        {
+            return Err(GitError::Committer(format!("{name} <{email}>")));
+        }
+        let workers = settings.workers;
+        let shared = Arc::new(Shared::new(settings, inbox, policy)?);
+        let (work, prefetches) = (Arc::new(Work::default()), Arc::new(Prefetches::default()));
+        work.start(&shared, &prefetches, workers)?;
+        Ok(Self { shared, work, prefetches })
+    }
+
+    /// Puts another policy in force for the nodes prepared from now on.
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        self.shared.set_policy(policy);
+    }
+
+    /// Tells of a tip that was seen on the review host; its commit is fetched when it is needed.
+    pub fn note_tip(&self, pair: &Pair, commit: Option<Sha>) {
+        self.shared.note_tip(pair, commit, true);
+    }
+
+    /// Fetches a patch set before it is needed. Nothing answers.
+    pub fn prefetch(&self, repository: &Repository, change: ChangeNumber, patchset: PatchSet, revision: Sha) {
+        self.want(repository, Want::change(change, patchset, revision));
+    }
+
+    /// Fetches a branch before it is needed: the first fetch of a large project takes minutes.
+    /// Nothing answers.
+    pub fn prefetch_branch(&self, pair: &Pair) {
+        self.want(&pair.repository, Want::tip(&pair.branch, None));
+    }
+
+    fn want(&self, repository: &Repository, want: Want) {
+        if self.prefetches.add(repository, want) {
+            self.work.add(Task::Prefetch(repository.clone()));
+        }
+    }
+
+    /// What was done since the start.
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.read()
+    }
+
+    /// Packs a store's objects and drops those that nothing has needed for two weeks. For idle
+    /// hours: it may take minutes, and blocks the caller.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn maintain(&self, repository: &Repository) -> Result<(), String> {
+        let store = self.shared.store(repository)?;
+        let mut command = process::git(&store.path, &[]);
+        command.args(["gc", "--quiet", "--prune=2.weeks.ago"]);
+        let finished = process::run(command, Vec::new(), Duration::from_secs(1_800))?;
+        self.shared.mergers.end(repository);
+        if finished.success {
+            return Ok(());
+        }
+        let said = finished.stderr.trim();
+        Err(format!("tidy the store of {repository}: {said}{}", store::remedy(&said)))
+    }
+}
+
+impl Drop for Git {
+    fn drop(&mut self) {
+        self.work.close();
+    }
+}
+
+impl TreeStore for Git {
+    fn begin(&mut self, effect: Effect, again: bool) {
+        let id = effect.id;
+        match effect.kind {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay } => {
+                if merges.is_empty() {
+                    let outcome = Prepared::Failed { why: "prepare a node: it has no change".into() };
+                    self.shared.inbox.deliver(vec![Event::NodePrepared { effect: id, node, outcome }]);
+                    return;
+                }
+                self.work.add(Task::Prepare(Preparation {
+                    effect: id,
+                    node,
+                    date,
+                    pipeline,
+                    merges,
+                    overlay,
+                }));
+            }
+            EffectKind::ReleaseNode { node } => self.work.add(Task::Release(node)),
+            EffectKind::ObservePush { pair, new } => self.work.add(Task::Observe { effect: id, pair, new }),
+            EffectKind::Land { valid_until, pushes } if !again => {
+                land::begin(&self.shared, id, valid_until, pushes);
+            }
+            EffectKind::Land { pushes, .. } => {
+                let why = "the daemon was restarted within the push";
+                self.shared.inbox.deliver(vec![land::ended(id, &pushes, &Outcome::Unknown(why.into()))]);
+            }
+            other => tracing::error!(effect = %id, ?other, "an effect that is not git's was given to it"),
+        }
+    }
+}
+
+/// Locks; what a thread that broke off left behind is still whole, since all is set in one go.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

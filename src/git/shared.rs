@@ -1,0 +1,228 @@
+//! What all workers share: the settings, the stores, the caches.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::content::Contents;
+use super::fetch::{self, Remote, Want};
+use super::layout;
+use super::lock;
+use super::merge::Mergers;
+use super::store::{Store, sha};
+use super::trees::Parsed;
+use super::{GitError, Settings, Stats};
+use crate::model::{Branch, Pair, Policy, Repository, Sha};
+use crate::port::Inbox;
+
+/// For how long a tip that nobody observes is taken as it was read.
+const OUTSIDE_AGE: Duration = Duration::from_secs(300);
+/// How many parsed job files are remembered.
+const JOB_FILES: usize = 2_000;
+/// What stays readable in a project's address.
+const IN_ADDRESS: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A branch's tip as last seen.
+#[derive(Clone, Copy)]
+struct Tip {
+    /// Its commit; `None` when there is no such branch.
+    commit: Option<Sha>,
+    /// When it was seen.
+    at: Instant,
+    /// Whether the review host's observer keeps it fresh.
+    observed: bool,
+}
+
+/// See the module.
+pub(super) struct Shared {
+    pub settings: Settings,
+    pub inbox: Inbox,
+    pub mergers: Mergers,
+    pub contents: Contents,
+    pub counters: Counters,
+    base: String,
+    policy: Mutex<Arc<Policy>>,
+    stores: Mutex<BTreeMap<Repository, Arc<Store>>>,
+    job_files: Mutex<HashMap<(Pair, Sha), Parsed>>,
+    tips: Mutex<HashMap<Pair, Tip>>,
+}
+
+/// What was done, for metrics.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub merges: AtomicU64,
+    pub prepare_micros: AtomicU64,
+    pub nodes: AtomicU64,
+    pub pushes: AtomicU64,
+    pub push_micros: AtomicU64,
+}
+
+impl Counters {
+    /// The values now.
+    pub fn read(&self) -> Stats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            nodes: get(&self.nodes),
+            merges: get(&self.merges),
+            prepare_micros: get(&self.prepare_micros),
+            pushes: get(&self.pushes),
+            push_micros: get(&self.push_micros),
+        }
+    }
+
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    pub fn new(settings: Settings, inbox: Inbox, policy: Arc<Policy>) -> Result<Self, GitError> {
+        let base = base_of(&settings)?;
+        Ok(Self {
+            settings,
+            inbox,
+            base,
+            policy: Mutex::new(policy),
+            mergers: Mergers::default(),
+            contents: Contents::default(),
+            counters: Counters::default(),
+            stores: Mutex::default(),
+            job_files: Mutex::default(),
+            tips: Mutex::default(),
+        })
+    }
+
+    pub fn policy(&self) -> Arc<Policy> {
+        lock(&self.policy).clone()
+    }
+
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        *lock(&self.policy) = policy;
+        lock(&self.job_files).clear();
+    }
+
+    /// The repository's store, made when there is none.
+    pub fn store(&self, repository: &Repository) -> Result<Arc<Store>, String> {
+        let mut stores = lock(&self.stores);
+        if let Some(store) = stores.get(repository) {
+            return Ok(store.clone());
+        }
+        let store = Arc::new(Store::open(&self.settings.folder, repository)?);
+        stores.insert(repository.clone(), store.clone());
+        Ok(store)
+    }
+
+    /// The stores that are open.
+    pub fn opened(&self) -> Vec<Arc<Store>> {
+        lock(&self.stores).values().cloned().collect()
+    }
+
+    /// The project's address.
+    pub fn address(&self, repository: &Repository) -> String {
+        if self.settings.file_urls {
+            return format!("{}{repository}", self.base);
+        }
+        format!("{}{}", self.base, utf8_percent_encode(repository.as_str(), IN_ADDRESS))
+    }
+
+    /// The header that names the daemon to Gerrit without a first refused try.
+    pub fn authorization(&self) -> String {
+        let pair = format!("{}:{}", self.settings.user, self.settings.token);
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+    }
+
+    /// Where to fetch a repository from.
+    pub fn remote(&self, repository: &Repository) -> Remote {
+        let url = self.address(repository);
+        let mut config = Vec::new();
+        if !self.settings.file_urls {
+            let header = format!("Authorization: {}", self.authorization());
+            config.push((format!("http.{url}.extraHeader"), header));
+            if is_loopback(&url) {
+                config.push(("http.proxy".to_owned(), String::new()));
+            }
+        }
+        Remote { url, config }
+    }
+
+    /// Fetches what is missing.
+    pub fn fetch(&self, store: &Store, wants: &[Want]) -> Result<(), String> {
+        fetch::fetch(store, &self.remote(&store.repository), wants)
+    }
+
+    /// Notes a tip; `observed` when it comes from the review host's observer. Makes no store: most
+    /// projects are never gated.
+    pub fn note_tip(&self, pair: &Pair, commit: Option<Sha>, observed: bool) {
+        let mut tips = lock(&self.tips);
+        let observed = observed || tips.get(pair).is_some_and(|tip| tip.observed);
+        tips.insert(pair.clone(), Tip { commit, at: Instant::now(), observed });
+    }
+
+    /// A branch's tip, from what was seen last or from the review host; its commit is in the store.
+    pub fn tip(&self, store: &Store, branch: &Branch) -> Result<Option<Sha>, String> {
+        let pair = Pair { repository: store.repository.clone(), branch: branch.clone() };
+        let known = lock(&self.tips).get(&pair).copied();
+        if let Some(tip) = known
+            && (tip.observed || tip.at.elapsed() < OUTSIDE_AGE)
+        {
+            let Some(commit) = tip.commit else { return Ok(None) };
+            if store.has(commit) {
+                return Ok(Some(commit));
+            }
+        }
+        self.read_tip(store, branch)
+    }
+
+    /// Reads a branch's tip from the review host.
+    pub fn read_tip(&self, store: &Store, branch: &Branch) -> Result<Option<Sha>, String> {
+        self.fetch(store, &[Want::tip(branch, None)])?;
+        let tip = store.handle()?.refname_to_id(&layout::tip_ref(branch)).ok().map(sha);
+        let pair = Pair { repository: store.repository.clone(), branch: branch.clone() };
+        self.note_tip(&pair, tip, false);
+        Ok(tip)
+    }
+
+    /// The job file of a blob, parsed once.
+    pub fn job_file(
+        &self,
+        pair: &Pair,
+        blob: Sha,
+        read: impl FnOnce() -> Result<Result<String, String>, String>,
+    ) -> Result<Parsed, String> {
+        let key = (pair.clone(), blob);
+        if let Some(parsed) = lock(&self.job_files).get(&key) {
+            return Ok(parsed.clone());
+        }
+        let parsed = read()?.and_then(|text| (self.settings.parse_job_file)(pair, &text));
+        let mut known = lock(&self.job_files);
+        if known.len() >= JOB_FILES {
+            known.clear();
+        }
+        known.insert(key, parsed.clone());
+        Ok(parsed)
+    }
+}
+
+/// The address to which a project's name is added: Gerrit's authenticated one.
+fn base_of(settings: &Settings) -> Result<String, GitError> {
+    let base = format!("{}/", settings.url.trim_end_matches('/'));
+    if settings.file_urls && base.starts_with("file://") {
+        return Ok(base);
+    }
+    if !base.starts_with("http://") && !base.starts_with("https://") {
+        return Err(GitError::Address(settings.url.clone()));
+    }
+    Ok(if base.ends_with("/a/") { base } else { format!("{base}a/") })
+}
+
+/// Whether an address is this machine's own: then no proxy is used.
+pub fn is_loopback(url: &str) -> bool {
+    let host = url.split("://").nth(1).unwrap_or_default();
+    ["127.", "localhost:", "localhost/", "[::1]"].iter().any(|start| host.starts_with(start))
+}

@@ -1,0 +1,148 @@
+//! Claims about what breaks: processes that die, stores that rot, remotes that are gone.
+
+use super::*;
+
+/// The files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_merge_process_that_died_is_replaced() {
+    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let remote = world.remote("p");
+    let (pair, tip) = (Pair::new("p", "main"), base(&remote));
+    for number in 1..=3 {
+        let revision = change(&remote, number, tip, &[(b"f", Some("x"))]);
+        let (prepared, _) =
+            world.prepare(number, vec![merge(&pair, number, revision, tip, Onto::Commit(tip), &[])]);
+        assert_eq!(written(&prepared).onto, tip);
+        assert!(world.git.shared.mergers.kill(&"p".into()), "a process is kept for the next merge");
+    }
+}
+
+#[test]
+fn a_tidied_store_serves_on() {
+    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let remote = world.remote("p");
+    let (pair, tip) = (Pair::new("p", "main"), base(&remote));
+    let first = change(&remote, 1, tip, &[(b"f", Some("x"))]);
+    let (prepared, _) = world.prepare(1, vec![merge(&pair, 1, first, tip, Onto::Commit(tip), &[])]);
+    world.git.maintain(&"p".into()).expect("git gc runs");
+    let second = change(&remote, 2, tip, &[(b"g", Some("x"))]);
+    let onto = Onto::Node(NodeId(1));
+    let (chained, _) = world.prepare(2, vec![merge(&pair, 2, second, tip, onto, &[first])]);
+    assert_eq!(written(&chained).onto, written(&prepared).commit);
+}
+
+#[test]
+fn a_rotten_store_is_fetched_anew() {
+    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let remote = world.remote("p");
+    let (pair, tip) = (Pair::new("p", "main"), base(&remote));
+    let revision = change(&remote, 1, tip, &[(b"f", Some("x"))]);
+    let one = merge(&pair, 1, revision, tip, Onto::Commit(tip), &[]);
+    let (before, _) = world.prepare(1, vec![one.clone()]);
+    let path = store_path(&world.folder.0.join("state"), &"p".into());
+    for file in files(&path.join("objects")) {
+        std::fs::remove_file(&file).expect("remove");
+        std::fs::write(&file, "rot").expect("write");
+    }
+    world.git.shared.mergers.end(&"p".into());
+    let other = change(&remote, 2, tip, &[(b"g", Some("y"))]);
+    let mut attempts = (2..6).map(|node| {
+        let two = merge(&pair, 2, other, tip, Onto::Commit(tip), &[]);
+        world.prepare(node, vec![two]).0
+    });
+    let mended = attempts.find(|outcome| matches!(outcome, Prepared::Merged { .. }));
+    assert!(mended.is_some() && path.with_extension("broken").exists());
+    let (after, _) = world.prepare(1, vec![one]);
+    assert_eq!(written(&before).commit, written(&after).commit);
+}
+
+#[test]
+fn what_was_prepared_survives_a_restart() {
+    let mut before = world(LandingForm::MergeAlways, |_| {});
+    let remote = before.remote("p");
+    let (pair, tip) = (Pair::new("p", "main"), base(&remote));
+    let first = change(&remote, 1, tip, &[(b"f", Some("x"))]);
+    before.prepare(1, vec![merge(&pair, 1, first, tip, Onto::Commit(tip), &[])]);
+    let url = format!("file://{}/remotes", before.folder.0.display());
+    let state = before.folder.0.join("state");
+    let mut after = world(LandingForm::MergeAlways, |settings| {
+        (settings.url, settings.folder) = (url, state);
+    });
+    let second = change(&remote, 2, tip, &[(b"g", Some("x"))]);
+    let above = merge(&pair, 2, second, tip, Onto::Node(NodeId(1)), &[first]);
+    let (prepared, _) = after.prepare(2, vec![above.clone()]);
+    assert!(matches!(&prepared, Prepared::Merged { foreign, .. } if foreign.is_empty()), "{prepared:?}");
+    after.begin(3, EffectKind::ReleaseNode { node: NodeId(1) });
+    let gone = (0..100).any(|_| after.prepare(4, vec![above.clone()]).0 == Prepared::NoParent);
+    assert!(gone, "a node of the earlier run is released");
+}
+
+#[test]
+fn a_remote_that_is_gone_is_a_failure_for_the_operator() {
+    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let pair = Pair::new("gone", "main");
+    let one = merge(&pair, 1, Sha([1; 20]), Sha([2; 20]), Onto::Commit(Sha([2; 20])), &[]);
+    let (prepared, _) = world.prepare(1, vec![one]);
+    assert!(matches!(&prepared, Prepared::Failed { why } if why.starts_with("fetch gone: ")), "{prepared:?}");
+    world.begin(2, EffectKind::ObservePush { pair, new: Sha([1; 20]) });
+    let seen = world.next();
+    assert!(matches!(&seen[0], Event::EffectEnded { outcome: Outcome::Failed(_), .. }), "{seen:?}");
+}
+
+#[test]
+fn a_push_begun_before_a_restart_is_never_repeated() {
+    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let pair = Pair::new("p", "main");
+    let push = Push {
+        pair: pair.clone(),
+        old: Sha([1; 20]),
+        new: Sha([2; 20]),
+        changes: Vec::new(),
+        merge_from: Vec::new(),
+        judged: Vec::new(),
+    };
+    let kind = EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![push] };
+    world.git.begin(Effect { id: EffectId(1), kind }, true);
+    let ended = world.next();
+    assert!(
+        matches!(&ended[0], Event::PushEnded { pushes, .. } if matches!(pushes[0].1, Outcome::Unknown(_)))
+    );
+}
+
+#[test]
+fn branches_of_one_repository_are_judged_one_by_one_in_one_push() {
+    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let remote = world.remote("p");
+    let tip = base(&remote);
+    set(&remote, "refs/heads/release/1.0", tip);
+    let pairs = [Pair::new("p", "main"), Pair::new("p", "release/1.0")];
+    let mut pushes = Vec::new();
+    for (number, pair) in (1..).zip(&pairs) {
+        let revision = change(&remote, number, tip, &[(b"f", Some(pair.branch.as_str()))]);
+        let (prepared, _) =
+            world.prepare(number, vec![merge(pair, number, revision, tip, Onto::Commit(tip), &[])]);
+        pushes.push(Push {
+            pair: pair.clone(),
+            old: tip,
+            new: written(&prepared).commit,
+            changes: vec![(ChangeNumber(number), PatchSet(1), revision)],
+            merge_from: Vec::new(),
+            judged: Vec::new(),
+        });
+    }
+    let moved = commit(&remote, &[tip], "Outside", &[(b"z", Some("z"))]);
+    set(&remote, "refs/heads/main", moved);
+    let release = pushes[1].new;
+    world.begin(9, EffectKind::Land { valid_until: Timestamp(2_000_000), pushes });
+    let ended = world.next();
+    let Event::PushEnded { pushes, .. } = &ended[0] else { panic!("{ended:?}") };
+    assert!(matches!(&pushes[0].1, Outcome::Failed(why) if why.contains("moved")), "{pushes:?}");
+    assert_eq!(pushes[1], (pairs[1].clone(), Outcome::Applied));
+    assert_eq!(remote.refname_to_id("refs/heads/main").ok().map(sha), Some(moved));
+    assert_eq!(remote.refname_to_id("refs/heads/release/1.0").ok().map(sha), Some(release));
+}

@@ -1,0 +1,398 @@
+//! Events become facts here, and mark what they touch; nothing is decided.
+
+use crate::model::event::BuildPhase;
+use crate::model::tree::{Prepared, Resolved};
+use crate::model::{
+    BuildId, ChangeNumber, EffectId, EffectKind, Event, ItemId, NodeId, Outcome, Policy, Timestamp, Verdict,
+};
+
+use std::sync::Arc;
+
+use super::Queue;
+use super::state::{Merged, Record, Retry, Stage, Unknown};
+use super::timer::Timer;
+
+/// Verdicts that are remembered; beyond it the oldest are forgotten.
+const RECORDS_MAX: usize = 20_000;
+
+impl Queue {
+    /// Folds one event into the state.
+    pub(super) fn absorb(&mut self, event: Event) {
+        match event {
+            Event::PolicyChanged { policy } => self.new_policy(policy),
+            Event::ChangeSeen { snapshot } => self.see_change(snapshot, false),
+            Event::ChangeGone { number } => self.lose_change(number),
+            Event::TipSeen { pair, commit } => self.see_tip(pair, commit),
+            Event::NodePrepared { effect, node, outcome } => self.node_prepared(effect, node, outcome),
+            Event::JobsResolved { effect, node, outcome } => self.jobs_resolved(effect, node, outcome),
+            Event::BuildSeen { build, phase } => self.build_seen(build, phase),
+            Event::BuildsListed { asked_at, known } => self.builds_listed(asked_at, &known),
+            Event::CapabilitiesSeen { unable } => {
+                self.state.unable = unable;
+                self.index.dirty_builds = true;
+            }
+            Event::Looked { effect, at, changes, gone } => self.looked(effect, at, changes, &gone),
+            Event::CommitSeen { effect, commit, changes, .. } => self.commit_seen(effect, commit, changes),
+            Event::PushEnded { effect, pushes } => {
+                self.state.effects.remove(&effect);
+                for (pair, outcome) in pushes {
+                    self.push_ended(effect, &pair, outcome);
+                }
+            }
+            Event::PushSeen { effect, pair, tip, contains } => self.push_seen(effect, &pair, tip, contains),
+            Event::EffectEnded { effect, outcome } => self.effect_ended(effect, outcome),
+            Event::Operator { request, by, command } => self.operator(request, by, command),
+            Event::Wake => {}
+        }
+    }
+
+    fn new_policy(&mut self, policy: Arc<Policy>) {
+        if self.state.policy.as_ref() == Some(&policy) {
+            return;
+        }
+        for queue in &policy.queues {
+            self.state.queues.entry(queue.name.clone()).or_default();
+        }
+        self.state.policy_epoch += 1;
+        self.state.policy = Some(policy);
+        self.index.timers.extend(Timer::all(&self.state));
+        self.mark_all();
+    }
+
+    fn node_prepared(&mut self, effect: EffectId, node: NodeId, outcome: Prepared) {
+        let merged = matches!(outcome, Prepared::Merged { .. });
+        if !self.state.effects.contains_key(&effect) {
+            return;
+        }
+        if !merged {
+            self.state.effects.remove(&effect);
+        }
+        let Some(known) = self.state.nodes.get_mut(&node) else { return };
+        let item = known.item;
+        let repeat = match &outcome {
+            Prepared::Failed { why } => Some(why.clone()),
+            Prepared::NoParent => Some("what it rests on could not be merged".into()),
+            _ => None,
+        };
+        match outcome {
+            Prepared::Merged { writes, foreign } => known.merged = Some(Merged { writes, foreign }),
+            bad => known.bad = Some(bad),
+        }
+        if let Some(why) = repeat {
+            self.prepare_again(item, why);
+        }
+        self.index.dirty_items.insert(item);
+    }
+
+    fn prepare_again(&mut self, id: ItemId, why: Arc<str>) {
+        let Some(item) = self.state.items.get(&id) else { return };
+        let retry = self.next_retry(item.prepare.as_ref(), why);
+        self.wake_at(retry.at, Timer::Item(id));
+        if let Some(item) = self.state.items.get_mut(&id) {
+            item.prepare = Some(retry);
+        }
+    }
+
+    /// The next attempt after one that failed: the first at once, then after doubling pauses.
+    pub(super) fn next_retry(&self, before: Option<&Retry>, why: Arc<str>) -> Retry {
+        let (first, longest) = self
+            .state
+            .policy
+            .as_ref()
+            .map_or((1_000, 300_000), |policy| (policy.limits.retry_ms, policy.limits.retry_max_ms));
+        let count = before.map_or(0, |retry| retry.count) + 1;
+        let doubled = first.saturating_mul(1_i64 << (count - 1).min(20));
+        let pause_ms = if count == 1 { 0 } else { doubled.min(longest) };
+        Retry { count, at: self.state.now.plus_ms(pause_ms), why }
+    }
+
+    fn jobs_resolved(&mut self, effect: EffectId, node: NodeId, outcome: Resolved) {
+        if self.state.effects.remove(&effect).is_none() {
+            return;
+        }
+        let Some(known) = self.state.nodes.get_mut(&node) else { return };
+        let (id, epoch) = (known.item, known.asked_epoch);
+        known.resolved = Some(outcome.clone());
+        let current = self.state.items.get(&id).is_some_and(|item| item.node == Some(node));
+        self.index.dirty_items.insert(id);
+        self.touch_queue_of(id);
+        match outcome {
+            Resolved::Failed { why } => self.prepare_again(id, why),
+            Resolved::Broken { .. } => {}
+            Resolved::Jobs { jobs, reads, noop, .. } => {
+                for read in &reads {
+                    self.learn_tip(node, read);
+                }
+                if current {
+                    self.take_keys(id, jobs.iter().map(|job| job.key).collect());
+                    if jobs.is_empty() && !noop {
+                        self.note_jobless(id, epoch);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_keys(&mut self, id: ItemId, keys: std::collections::BTreeSet<crate::model::VerdictKey>) {
+        let Some(item) = self.state.items.get_mut(&id) else { return };
+        item.prepare = None;
+        let old = std::mem::replace(&mut item.keys, keys.clone());
+        for key in keys.difference(&old) {
+            self.index.needs.entry(*key).or_default().insert(id);
+        }
+        for key in old.difference(&keys) {
+            self.index.forget_need(*key, id);
+        }
+    }
+
+    fn note_jobless(&mut self, id: ItemId, epoch: u64) {
+        let policy_epoch = self.state.policy_epoch;
+        let Some(item) = self.state.items.get(&id) else { return };
+        for change in &item.changes {
+            if let Some(known) = self.state.changes.get_mut(&change.number) {
+                known.jobless = Some((change.revision, policy_epoch, epoch));
+            }
+        }
+    }
+
+    fn build_seen(&mut self, id: BuildId, phase: BuildPhase) {
+        let Some(build) = self.state.builds.get_mut(&id) else { return };
+        let key = build.key;
+        match phase {
+            BuildPhase::Running => build.seen = true,
+            BuildPhase::Failing { .. } => {
+                build.seen = true;
+                build.failing = true;
+                let needing: Vec<ItemId> =
+                    self.index.needs.get(&key).into_iter().flatten().copied().collect();
+                self.index.dirty_items.extend(needing);
+            }
+            BuildPhase::Finished { verdict, duration_ms } => self.build_ended(id, verdict, duration_ms),
+        }
+    }
+
+    /// Frees the slot and records what the build says.
+    pub(super) fn build_ended(&mut self, id: BuildId, verdict: Verdict, duration_ms: i64) {
+        let Some(build) = self.state.builds.remove(&id) else { return };
+        let effects: Vec<EffectId> = self
+            .state
+            .effects
+            .iter()
+            .filter(|(_, pending)| match &pending.effect.kind {
+                EffectKind::StartBuild { build, .. } | EffectKind::StopBuild { build } => *build == id,
+                _ => false,
+            })
+            .map(|(effect, _)| *effect)
+            .collect();
+        for effect in effects {
+            self.state.effects.remove(&effect);
+        }
+        if self.index.running.get(&build.key) == Some(&id) {
+            self.index.running.remove(&build.key);
+        }
+        self.index.dirty_builds = true;
+        let needing: Vec<ItemId> = self.index.needs.get(&build.key).into_iter().flatten().copied().collect();
+        self.index.dirty_items.extend(needing.iter().copied());
+        if let Verdict::NoVerdict { why } = verdict {
+            for item in needing {
+                self.build_lost(item, build.key, why.clone());
+            }
+            return;
+        }
+        let failed = matches!(verdict, Verdict::Fail { .. });
+        if failed {
+            for item in needing {
+                if let Some(item) = self.state.items.get_mut(&item) {
+                    *item.failures.entry(build.key).or_default() += 1;
+                }
+            }
+        }
+        let before =
+            self.state.records.get(&build.key).map_or((0, 0), |record| (record.passes, record.failures));
+        let record = Record {
+            passes: before.0 + u32::from(!failed),
+            failures: before.1 + u32::from(failed),
+            verdict,
+            build: id,
+            item: build.item,
+            at: self.state.now,
+            duration_ms,
+        };
+        self.state.records.insert(build.key, record);
+        self.forget_old_records();
+    }
+
+    fn build_lost(&mut self, id: ItemId, key: crate::model::VerdictKey, why: Arc<str>) {
+        let before = self.state.items.get(&id).and_then(|item| item.lost.get(&key));
+        let retry = self.next_retry(before, why);
+        self.wake_at(retry.at, Timer::Item(id));
+        if let Some(item) = self.state.items.get_mut(&id) {
+            item.lost.insert(key, retry);
+        }
+    }
+
+    fn forget_old_records(&mut self) {
+        if self.state.records.len() <= RECORDS_MAX {
+            return;
+        }
+        let mut by_age: Vec<(Timestamp, crate::model::VerdictKey)> =
+            self.state.records.iter().map(|(key, record)| (record.at, *key)).collect();
+        by_age.sort_unstable();
+        for (_, key) in by_age.into_iter().take(RECORDS_MAX / 4) {
+            if !self.index.needs.contains_key(&key) {
+                self.state.records.remove(&key);
+            }
+        }
+    }
+
+    fn builds_listed(&mut self, asked_at: Timestamp, known: &[BuildId]) {
+        let lost: Vec<BuildId> = self
+            .state
+            .builds
+            .iter()
+            .filter(|(id, build)| build.started_at < asked_at && !known.contains(id))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in lost {
+            self.build_ended(
+                id,
+                Verdict::NoVerdict { why: "the executor no longer knows the build".into() },
+                0,
+            );
+        }
+    }
+
+    /// A build has outlived its deadline: it is told to stop, and after that counts as gone.
+    pub(super) fn overdue(&mut self, id: BuildId) {
+        let Some(build) = self.state.builds.get(&id) else { return };
+        if build.deadline > self.state.now {
+            let at = build.deadline;
+            self.wake_at(at, Timer::Build(id));
+        } else if build.stopping {
+            self.build_ended(
+                id,
+                Verdict::NoVerdict { why: "the executor did not report the build's end".into() },
+                0,
+            );
+        } else {
+            self.index.dirty_keys.insert(build.key);
+        }
+    }
+
+    fn push_ended(&mut self, effect: EffectId, pair: &crate::model::Pair, outcome: Outcome) {
+        let Some(landing) = self.state.landings.get_mut(&effect).filter(|landing| landing.pair == *pair)
+        else {
+            return;
+        };
+        self.index.dirty_reports = true;
+        match outcome {
+            Outcome::Applied => self.push_landed(effect),
+            Outcome::Unknown(_) if landing.unknown.is_some() || landing.landed => {}
+            Outcome::Unknown(_) => {
+                let settle = self.state.policy.as_ref().map_or(0, |policy| policy.limits.settle_ms);
+                let now = self.state.now;
+                landing.unknown =
+                    Some(Unknown { until: now.plus_ms(settle), next_look: now, pause_ms: 0, asked: None });
+                self.index.dirty_landings.insert(effect);
+            }
+            Outcome::Failed(why) => self.push_undone(effect, &why),
+            Outcome::Refused(why) => {
+                let items = landing.items.clone();
+                if let [only] = items.as_slice() {
+                    if let Some(item) = self.state.items.get_mut(only) {
+                        item.vote_refused = Some(why.clone());
+                    }
+                    self.state.push_limits.remove(pair);
+                } else {
+                    // One of several was refused: each is tried alone until one lands or leaves.
+                    self.state.push_limits.insert(pair.clone(), 1);
+                }
+                self.push_undone(effect, &why);
+            }
+        }
+    }
+
+    /// The branch contains what was pushed.
+    pub(super) fn push_landed(&mut self, effect: EffectId) {
+        let Some(landing) = self.state.landings.get_mut(&effect) else { return };
+        landing.landed = true;
+        landing.unknown = None;
+        let (pair, old, new, job_file) = (landing.pair.clone(), landing.old, landing.new, landing.job_file);
+        self.index.dirty_landings.insert(effect);
+        self.state.push_limits.remove(&pair);
+        self.tip_landed(pair, old, new, job_file);
+    }
+
+    /// The push has not landed and no longer can.
+    pub(super) fn push_undone(&mut self, effect: EffectId, why: &Arc<str>) {
+        let Some(landing) = self.state.landings.remove(&effect) else { return };
+        for id in landing.items {
+            let before = self.state.items.get(&id).and_then(|item| item.look.clone());
+            let retry = self.next_retry(before.as_ref(), why.clone());
+            self.wake_at(retry.at, Timer::Item(id));
+            if let Some(item) = self.state.items.get_mut(&id) {
+                item.stage = Stage::Queued;
+                item.look = Some(retry);
+                for change in &item.changes {
+                    self.index.touch_change(change.number);
+                }
+            }
+            self.touch_queue_of(id);
+        }
+        if let Some(tip) = self.state.tips.get_mut(&landing.pair) {
+            tip.stale = true;
+        }
+    }
+
+    fn push_seen(
+        &mut self,
+        effect: EffectId,
+        pair: &crate::model::Pair,
+        tip: Option<crate::model::Sha>,
+        contains: bool,
+    ) {
+        self.state.effects.remove(&effect);
+        let found = self.state.landings.iter().find(|(_, landing)| {
+            landing.pair == *pair
+                && landing.unknown.as_ref().is_some_and(|unknown| unknown.asked == Some(effect))
+        });
+        let Some((id, landing)) = found else { return };
+        let (id, old) = (*id, landing.old);
+        self.index.dirty_landings.insert(id);
+        if contains {
+            self.push_landed(id);
+        } else if tip != Some(old) {
+            self.push_undone(id, &"the branch moved elsewhere".into());
+        } else {
+            self.watch_on(id);
+        }
+        if tip != Some(old) {
+            self.see_tip(pair.clone(), tip);
+        }
+    }
+
+    /// The old tip settles nothing before the settle time is over.
+    pub(super) fn watch_on(&mut self, id: EffectId) {
+        let now = self.state.now;
+        let Some(unknown) = self.state.landings.get_mut(&id).and_then(|landing| landing.unknown.as_mut())
+        else {
+            return;
+        };
+        if unknown.until <= now {
+            self.push_undone(id, &"the push ended without an answer and has not landed".into());
+            return;
+        }
+        unknown.asked = None;
+        unknown.pause_ms = Self::next_watch(unknown.pause_ms);
+        unknown.next_look = now.plus_ms(unknown.pause_ms).min(unknown.until);
+        let at = unknown.next_look;
+        self.wake_at(at, Timer::Landing(id));
+    }
+
+    /// Changes that an operator or a look has brought to attention.
+    pub(super) fn touch_all(&mut self, numbers: &[ChangeNumber]) {
+        for number in numbers {
+            self.index.touch_change(*number);
+        }
+    }
+}

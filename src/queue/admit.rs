@@ -1,0 +1,284 @@
+//! Who enters a pipeline, and who may not stay.
+
+use std::sync::Arc;
+
+use crate::model::action::Decision;
+use crate::model::report::{Report, Says};
+use crate::model::{
+    Action, ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, ItemChange, ItemId, NodeId, Pipeline,
+    Policy, Reason,
+};
+
+use super::Queue;
+use super::state::{Change, Item, Stage};
+
+impl Queue {
+    /// Looks at one change: it may enter, leave, or have to be told what it waits for.
+    pub(super) fn plan_change(&mut self, number: ChangeNumber) {
+        let Some(policy) = self.state.policy.clone() else { return };
+        self.plan_stay(number, &policy);
+        let Some(change) = self.state.changes.get(&number) else { return };
+        if policy.queue_of(&change.snapshot.pair()).is_none() {
+            return;
+        }
+        if !self.index.gate_of.contains_key(&number) {
+            match self.obstacle(change, &policy) {
+                None => self.admit(number, &policy),
+                Some(reason) => self.tell_waiting(number, reason),
+            }
+        }
+        self.plan_check(number, &policy);
+    }
+
+    /// Takes out an item whose change no longer is what came in.
+    fn plan_stay(&mut self, number: ChangeNumber, policy: &Policy) {
+        for id in [self.index.gate_of.get(&number), self.index.check_of.get(&number)]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            let Some(item) = self.state.items.get(&id) else { continue };
+            if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+                continue;
+            }
+            if let Some(departure) = self.reason_to_leave(item, number, policy) {
+                self.end(id, departure);
+            }
+        }
+    }
+
+    fn reason_to_leave(&self, item: &Item, number: ChangeNumber, policy: &Policy) -> Option<Departure> {
+        if let Some((by, reason)) = &item.dequeued {
+            return Some(Departure::Dequeued { by: by.clone(), reason: reason.clone() });
+        }
+        let came = item.changes.iter().find(|change| change.number == number)?;
+        let Some(change) = self.state.changes.get(&number) else { return Some(Departure::Gone) };
+        let now = &change.snapshot;
+        match now.status {
+            ChangeStatus::Merged => return Some(Departure::MergedElsewhere),
+            ChangeStatus::Abandoned => return Some(Departure::Abandoned),
+            ChangeStatus::Open => {}
+        }
+        if now.private {
+            return Some(Departure::Private);
+        }
+        if now.pair() != came.pair {
+            return Some(Departure::Moved);
+        }
+        if now.revision != came.revision {
+            return Some(Departure::NewPatchSet { patchset: now.patchset });
+        }
+        if policy.queue_of(&came.pair).map(|queue| &queue.name) != item.queue.as_ref()
+            && item.pipeline == Pipeline::Gate
+        {
+            return Some(Departure::QueueRemoved);
+        }
+        if item.pipeline == Pipeline::Check {
+            return (!policy.check.enabled).then_some(Departure::Superseded);
+        }
+        if now.work_in_progress {
+            return Some(Departure::WorkInProgress);
+        }
+        if let Some(reason) = unapproved(change, policy) {
+            return Some(Departure::VoteWithdrawn { why: reason.to_string().into() });
+        }
+        if let Some(name) = &item.unmet {
+            return Some(Departure::Requirement { name: name.clone() });
+        }
+        if let Some(why) = &item.vote_refused {
+            return Some(Departure::Refused { why: why.clone() });
+        }
+        self.open_parent(now).map(|change| Departure::Dependency { change })
+    }
+
+    /// A change that this one rests on, still open and in no queue.
+    pub(super) fn open_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
+        let parents = snapshot.parents.iter().filter_map(|parent| self.index.by_revision.get(parent));
+        let mut open = parents.copied().filter(|parent| {
+            *parent != snapshot.number
+                && !self.index.gate_of.contains_key(parent)
+                && self
+                    .state
+                    .changes
+                    .get(parent)
+                    .is_some_and(|parent| parent.snapshot.pair() == snapshot.pair())
+        });
+        open.next()
+    }
+
+    /// Why a change cannot enter its queue now; `None` when it can.
+    pub(super) fn obstacle(&self, change: &Change, policy: &Policy) -> Option<Reason> {
+        let snapshot = &change.snapshot;
+        let approval = policy.gate.approval.first();
+        let unapproved_reason = || match approval {
+            Some(need) => Reason::Approval { label: need.label.clone(), min: need.min },
+            None => Reason::NewApproval,
+        };
+        if snapshot.status != ChangeStatus::Open || snapshot.private || snapshot.work_in_progress {
+            return Some(unapproved_reason());
+        }
+        if let Some(reason) = unapproved(change, policy) {
+            return Some(reason);
+        }
+        let unmet: Vec<Arc<str>> = snapshot
+            .requirements
+            .iter()
+            .filter(|requirement| !requirement.met && !requirement.labels.contains(&policy.gate.label))
+            .map(|requirement| requirement.name.clone())
+            .collect();
+        if !unmet.is_empty() && change.forced != Some(snapshot.revision) {
+            return Some(Reason::Requirements { names: unmet });
+        }
+        if let Some((revision, policy_epoch, tip_epoch)) = change.jobless {
+            let tip = self.state.tips.get(&snapshot.pair());
+            let same = tip.is_none_or(|tip| tip.epoch <= tip_epoch);
+            if revision == snapshot.revision && policy_epoch == self.state.policy_epoch && same {
+                return Some(Reason::NoJob);
+            }
+        }
+        if let Some((revision, tip)) = change.failed {
+            let now = self.state.tips.get(&snapshot.pair()).and_then(|tip| tip.commit);
+            if revision == snapshot.revision && tip == now {
+                return Some(Reason::Unchanged { pair: snapshot.pair() });
+            }
+        }
+        self.open_parent(snapshot).map(|change| Reason::Parent { change })
+    }
+
+    fn admit(&mut self, number: ChangeNumber, policy: &Policy) {
+        let Some(change) = self.state.changes.get(&number) else { return };
+        let Some(queue) = policy.queue_of(&change.snapshot.pair()) else { return };
+        let changes = vec![item_change(&change.snapshot)];
+        let item = ItemId(self.state.last_item + 1);
+        let queue = Some(queue.name.clone());
+        self.act(Action::Decision(Decision::Entered { item, pipeline: Pipeline::Gate, queue, changes }));
+    }
+
+    fn plan_check(&mut self, number: ChangeNumber, policy: &Policy) {
+        let Some(change) = self.state.changes.get(&number) else { return };
+        let snapshot = &change.snapshot;
+        let judged = change.checked == Some(snapshot.revision)
+            || snapshot.vote_of(&policy.gate.label, &policy.account) != 0
+            || self.index.gate_of.contains_key(&number)
+            || self.index.check_of.contains_key(&number);
+        if !policy.check.enabled || judged || snapshot.status != ChangeStatus::Open || snapshot.private {
+            return;
+        }
+        let changes = vec![item_change(snapshot)];
+        let item = ItemId(self.state.last_item + 1);
+        self.act(Action::Decision(Decision::Entered {
+            item,
+            pipeline: Pipeline::Check,
+            queue: None,
+            changes,
+        }));
+    }
+
+    /// Tells the author, once for each patch set, of a wait that does not end by itself.
+    fn tell_waiting(&mut self, number: ChangeNumber, reason: Reason) {
+        if !matches!(reason, Reason::Parent { .. } | Reason::NoJob | Reason::Requirements { .. }) {
+            return;
+        }
+        let Some(change) = self.state.changes.get(&number) else { return };
+        let snapshot = &change.snapshot;
+        let queued = self.state.outgoing.iter().any(|outgoing| {
+            outgoing.report.change == number && matches!(outgoing.report.says, Some(Says::Waiting { .. }))
+        });
+        if change.told == Some(snapshot.revision) || queued {
+            return;
+        }
+        let report = Report {
+            change: number,
+            repository: snapshot.repository.clone(),
+            patchset: snapshot.patchset,
+            revision: snapshot.revision,
+            item: ItemId(0),
+            pipeline: Pipeline::Gate,
+            queue: self
+                .state
+                .policy
+                .as_ref()
+                .and_then(|p| p.queue_of(&snapshot.pair()).map(|queue| queue.name.clone())),
+            vote: None,
+            says: Some(Says::Waiting { reason }),
+        };
+        self.speak(report);
+    }
+
+    /// Ends a stay: the decision, and the nodes that nobody needs any more.
+    pub(super) fn end(&mut self, item: ItemId, departure: Departure) {
+        let Some(known) = self.state.items.get(&item) else { return };
+        let (pipeline, node) = (known.pipeline, known.node);
+        let adopted = known.adopted.iter();
+        let verdicts =
+            adopted.map(|(key, adopted)| (adopted.job.clone(), *key, Some(adopted.build))).collect();
+        self.act(Action::Decision(Decision::Ended { item, pipeline, departure, verdicts }));
+        if let Some(node) = node {
+            self.release(node);
+        }
+    }
+
+    /// Lets a node go, unless a merge that is under way starts from it.
+    pub(super) fn release(&mut self, node: NodeId) {
+        let needed = self.state.nodes.values().any(|other| {
+            other.merged.is_none()
+                && other.bad.is_none()
+                && other.onto.iter().any(|(_, onto)| *onto == super::state::Source::Node(node))
+        });
+        if !needed && self.state.nodes.contains_key(&node) {
+            self.ask(crate::model::EffectKind::ReleaseNode { node });
+        }
+    }
+
+    /// Whether a change concerns the daemon: an item, or approved and waiting.
+    pub(super) fn matters(&self, change: &Change) -> bool {
+        let number = change.snapshot.number;
+        let queued = self.index.gate_of.contains_key(&number) || self.index.check_of.contains_key(&number);
+        let approved = self.state.policy.as_ref().is_some_and(|policy| unapproved(change, policy).is_none());
+        change.snapshot.status == ChangeStatus::Open && (queued || approved)
+            || self.state.confirms.contains_key(&number)
+    }
+}
+
+/// Why a change's votes do not admit it; `None` when they do. An operator's word stands for the
+/// approval, never against anyone's veto.
+pub(super) fn unapproved(change: &Change, policy: &Policy) -> Option<Reason> {
+    let snapshot = &change.snapshot;
+    let veto = |label| snapshot.vetoed_by(label, &policy.account);
+    for label in policy.gate.approval.iter().map(|need| &need.label).chain([&policy.gate.label]) {
+        if let Some(vote) = veto(label) {
+            return Some(Reason::Veto { label: vote.label.clone(), by: vote.by.clone() });
+        }
+    }
+    if change.forced == Some(snapshot.revision) {
+        return None;
+    }
+    for need in &policy.gate.approval {
+        let mut votes = snapshot
+            .votes
+            .iter()
+            .filter(|vote| vote.label == need.label && vote.value >= need.min)
+            .peekable();
+        if votes.peek().is_none() {
+            return Some(Reason::Approval { label: need.label.clone(), min: need.min });
+        }
+        if votes.all(|vote| change.used.contains(&(vote.by.clone(), vote.at))) {
+            return Some(Reason::NewApproval);
+        }
+    }
+    None
+}
+
+/// What a change brings into an item.
+pub(super) fn item_change(snapshot: &ChangeSnapshot) -> ItemChange {
+    ItemChange {
+        number: snapshot.number,
+        change_id: snapshot.change_id.clone(),
+        patchset: snapshot.patchset,
+        revision: snapshot.revision,
+        pair: snapshot.pair(),
+        subject: snapshot.subject.clone(),
+        owner: snapshot.owner.clone(),
+    }
+}

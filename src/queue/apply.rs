@@ -1,0 +1,429 @@
+//! Actions change the state here and nowhere else, live as in a replay.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::model::action::{Decision, Merge, Onto};
+use crate::model::report::{Report, Says};
+use crate::model::view::DepartedView;
+use crate::model::{
+    Action, ChangeNumber, ChangeStatus, Departure, Effect, EffectId, EffectKind, ItemChange, ItemId, NodeId,
+    Pair, Pipeline, QueueName,
+};
+
+use super::Queue;
+use super::state::{
+    Adopted, Build, Confirm, ConfirmStep, Item, Landing, Node, Outgoing, Pending, Source, Stage,
+};
+use super::timer::{Timer, has_deadline};
+
+/// How long a message about something that landed may wait for landings under way, in milliseconds.
+const PATIENCE_MS: i64 = 10_000;
+
+impl Queue {
+    /// Applies one action to the state.
+    pub(super) fn apply(&mut self, action: &Action) {
+        match action {
+            Action::Decision(decision) => self.apply_decision(decision),
+            Action::Effect(effect) => self.apply_effect(effect),
+        }
+    }
+
+    fn apply_decision(&mut self, decision: &Decision) {
+        match decision {
+            Decision::Entered { item, pipeline, queue, changes } => {
+                self.enter(*item, *pipeline, queue.clone(), changes);
+            }
+            Decision::Based { item, node } => self.base(*item, *node),
+            Decision::Adopted { item, job, key, .. } => {
+                let Some(record) = self.state.records.get(key) else { return };
+                let why = match &record.verdict {
+                    crate::model::Verdict::Fail { why } | crate::model::Verdict::NoVerdict { why } => {
+                        why.clone()
+                    }
+                    crate::model::Verdict::Pass => "".into(),
+                };
+                let adopted = Adopted {
+                    job: job.clone(),
+                    passed: record.verdict == crate::model::Verdict::Pass,
+                    why,
+                    build: record.build,
+                    duration_ms: record.duration_ms,
+                };
+                if let Some(item) = self.state.items.get_mut(item) {
+                    item.adopted.insert(*key, adopted);
+                }
+            }
+            Decision::Bought { build, key, item } => {
+                self.state.last_build = self.state.last_build.max(build.0);
+                let deadline = self.state.now;
+                let placeholder = Build {
+                    key: *key,
+                    item: *item,
+                    job: "".into(),
+                    home: Pair::new("", ""),
+                    effect: EffectId(0),
+                    started_at: self.state.now,
+                    deadline,
+                    seen: false,
+                    failing: false,
+                    stopping: false,
+                };
+                self.state.builds.insert(*build, placeholder);
+                self.index.running.insert(*key, *build);
+            }
+            Decision::Ended { item, departure, .. } => self.depart(*item, departure),
+        }
+    }
+
+    fn enter(&mut self, id: ItemId, pipeline: Pipeline, queue: Option<QueueName>, changes: &[ItemChange]) {
+        self.state.last_item = self.state.last_item.max(id.0);
+        self.state.last_rank += 1;
+        let item = Item {
+            id,
+            pipeline,
+            queue: queue.clone(),
+            changes: changes.to_vec(),
+            entered_at: self.state.now,
+            rank: self.state.last_rank,
+            node: None,
+            stage: Stage::Queued,
+            adopted: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            prepare: None,
+            look: None,
+            unmet: None,
+            told_start: false,
+            told_failure: false,
+            told_passed: false,
+            voted: false,
+            vote_refused: None,
+            dequeued: None,
+            keys: BTreeSet::new(),
+        };
+        self.index.add_item(&item);
+        for change in changes {
+            if let Some(known) = self.state.changes.get_mut(&change.number) {
+                if pipeline == Pipeline::Check {
+                    known.checked = Some(change.revision);
+                }
+            }
+            self.touch_children(change);
+        }
+        self.state.items.insert(id, item);
+        match queue {
+            Some(name) => {
+                self.state.queues.entry(name.clone()).or_default().push(id);
+                self.index.dirty_queues.insert(name);
+                let start = self.state.policy.as_ref().and_then(|policy| policy.gate.start_message_after_ms);
+                if let Some(after) = start {
+                    self.wake_at(self.state.now.plus_ms(after), Timer::Item(id));
+                }
+            }
+            None => {
+                self.state.checks.insert(id);
+                self.index.dirty_items.insert(id);
+            }
+        }
+    }
+
+    fn touch_children(&mut self, change: &ItemChange) {
+        let children: Vec<ChangeNumber> =
+            self.index.children.get(&change.revision).into_iter().flatten().copied().collect();
+        for child in children {
+            self.index.touch_change(child);
+        }
+    }
+
+    fn base(&mut self, item: ItemId, node: NodeId) {
+        self.state.last_node = self.state.last_node.max(node.0);
+        let fresh = Node {
+            id: node,
+            item,
+            onto: Vec::new(),
+            overlay: Arc::new(Vec::new()),
+            policy_epoch: self.state.policy_epoch,
+            asked_epoch: 0,
+            merged: None,
+            resolved: None,
+            bad: None,
+            contains: Vec::new(),
+        };
+        self.state.nodes.insert(node, fresh);
+        if let Some(item) = self.state.items.get_mut(&item) {
+            item.node = Some(node);
+            item.stage = Stage::Queued;
+            item.look = None;
+        }
+    }
+
+    fn apply_effect(&mut self, effect: &Effect) {
+        self.state.last_effect = self.state.last_effect.max(effect.id.0);
+        match &effect.kind {
+            EffectKind::PrepareNode { node, merges, overlay, .. } => {
+                self.apply_prepare(*node, merges, overlay)
+            }
+            EffectKind::ReleaseNode { node } => {
+                self.state.nodes.remove(node);
+                return;
+            }
+            EffectKind::StartBuild { build, job, spec, inputs } => {
+                let grace = self.state.policy.as_ref().map_or(0, |policy| policy.limits.build_grace_ms);
+                let deadline = self.state.now.plus_ms(spec.timeout_ms.saturating_add(grace));
+                if let Some(known) = self.state.builds.get_mut(build) {
+                    known.job = job.clone();
+                    known.home = inputs.first().map_or_else(|| Pair::new("", ""), |input| input.pair.clone());
+                    known.effect = effect.id;
+                    known.deadline = deadline;
+                }
+                self.wake_at(deadline, Timer::Build(*build));
+            }
+            EffectKind::StopBuild { build } => {
+                let grace = self.state.policy.as_ref().map_or(0, |policy| policy.limits.build_grace_ms);
+                let deadline = self.state.now.plus_ms(grace);
+                if let Some(known) = self.state.builds.get_mut(build) {
+                    known.stopping = true;
+                    known.deadline = deadline;
+                    if self.index.running.get(&known.key) == Some(build) {
+                        self.index.running.remove(&known.key);
+                    }
+                }
+                self.wake_at(deadline, Timer::Build(*build));
+            }
+            EffectKind::Look { changes } => {
+                self.apply_look(effect.id, changes.iter().map(|(number, _)| *number))
+            }
+            EffectKind::Land { pushes, .. } => self.apply_land(effect.id, pushes),
+            EffectKind::ObservePush { pair, .. } => {
+                for landing in self.state.landings.values_mut().filter(|landing| landing.pair == *pair) {
+                    if let Some(unknown) = &mut landing.unknown {
+                        unknown.asked = Some(effect.id);
+                    }
+                }
+            }
+            EffectKind::ObserveChange { change, .. } => self.confirm_reading(*change, effect.id),
+            EffectKind::CloseChange { change, .. } => {
+                if let Some(confirm) = self.state.confirms.get_mut(change) {
+                    confirm.step = ConfirmStep::Closing(effect.id);
+                }
+            }
+            EffectKind::Report(report) => self.apply_report(effect.id, report),
+            EffectKind::ObserveCommit { .. } | EffectKind::ObserveTip { .. } => {}
+        }
+        let pending = Pending { effect: effect.clone(), since: self.state.now };
+        self.state.effects.insert(effect.id, pending);
+        if let (true, Some(policy)) = (has_deadline(&effect.kind), &self.state.policy) {
+            let at = self.state.now.plus_ms(policy.limits.effect_ms);
+            self.wake_at(at, Timer::Effect(effect.id));
+        }
+    }
+
+    fn apply_prepare(&mut self, node: NodeId, merges: &[Merge], overlay: &[(Pair, NodeId)]) {
+        let contains = self.contained(node, merges, overlay);
+        let epoch = self.state.tip_epoch;
+        let Some(known) = self.state.nodes.get_mut(&node) else { return };
+        known.onto = merges.iter().map(|merge| (merge.change.pair.clone(), source(merge.onto))).collect();
+        known.overlay = Arc::new(overlay.to_vec());
+        known.asked_epoch = epoch;
+        known.contains = contains;
+    }
+
+    fn apply_look(&mut self, effect: EffectId, changes: impl Iterator<Item = ChangeNumber>) {
+        for number in changes {
+            let Some(id) = self.index.gate_of.get(&number) else { continue };
+            if let Some(item) = self.state.items.get_mut(id) {
+                item.stage = Stage::Looking(effect);
+            }
+        }
+    }
+
+    fn apply_land(&mut self, effect: EffectId, pushes: &[crate::model::action::Push]) {
+        for push in pushes {
+            let items: Vec<ItemId> = push
+                .changes
+                .iter()
+                .filter_map(|(number, ..)| self.index.gate_of.get(number).copied())
+                .collect();
+            let last = items.last().and_then(|id| self.state.items.get(id)?.node);
+            let written = last.and_then(|node| self.state.nodes.get(&node)?.written(&push.pair).cloned());
+            for id in &items {
+                if let Some(item) = self.state.items.get_mut(id) {
+                    item.stage = Stage::Landing(effect);
+                }
+            }
+            let landing = Landing {
+                pair: push.pair.clone(),
+                old: push.old,
+                new: push.new,
+                job_file: written.and_then(|written| written.job_file),
+                items,
+                landed: false,
+                unknown: None,
+            };
+            self.state.landings.insert(effect, landing);
+        }
+    }
+
+    fn confirm_reading(&mut self, change: ChangeNumber, effect: EffectId) {
+        if let Some(confirm) = self.state.confirms.get_mut(&change) {
+            confirm.step = match confirm.step {
+                ConfirmStep::Closed => ConfirmStep::Rereading(effect),
+                _ => ConfirmStep::Reading(effect),
+            };
+        }
+    }
+
+    fn apply_report(&mut self, effect: EffectId, report: &Report) {
+        if let Some(item) = self.state.items.get_mut(&report.item) {
+            match &report.says {
+                Some(Says::Started { .. }) => item.told_start = true,
+                Some(Says::FirstFailure { .. }) => item.told_failure = true,
+                Some(Says::Passed { .. }) => item.told_passed = true,
+                _ => {}
+            }
+            item.voted |= report.vote.is_some();
+        }
+        if matches!(report.says, Some(Says::Alarm { .. })) {
+            self.state.confirms.remove(&report.change);
+        }
+        if let (Some(Says::Waiting { .. }), Some(change)) =
+            (&report.says, self.state.changes.get_mut(&report.change))
+        {
+            change.told = Some(report.revision);
+        }
+        let queued = self
+            .state
+            .outgoing
+            .iter_mut()
+            .find(|outgoing| outgoing.effect.is_none() && outgoing.report == *report);
+        if let Some(outgoing) = queued {
+            outgoing.effect = Some(effect);
+            outgoing.tries += 1;
+        } else {
+            let due = self.state.now;
+            let report = report.clone();
+            self.state.outgoing.push_back(Outgoing {
+                report,
+                due,
+                patient: false,
+                tries: 1,
+                effect: Some(effect),
+            });
+        }
+    }
+
+    /// Queues something to say until [`Queue::plan_reports`] asks for it.
+    pub(super) fn say_later(&mut self, report: Report, patient: bool) {
+        let due = if patient { self.state.now.plus_ms(PATIENCE_MS) } else { self.state.now };
+        self.wake_at(due, Timer::Reports);
+        self.state.outgoing.push_back(Outgoing { report, due, patient, tries: 0, effect: None });
+        self.index.dirty_reports = true;
+    }
+
+    fn depart(&mut self, id: ItemId, departure: &Departure) {
+        let reports = self.last_words(id, departure);
+        let jobs = self.job_results(id);
+        let Some(item) = self.state.items.remove(&id) else { return };
+        self.index.remove_item(&item);
+        self.state.checks.remove(&id);
+        if let Some(name) = &item.queue {
+            if let Some(order) = self.state.queues.get_mut(name) {
+                order.retain(|other| *other != id);
+            }
+            self.index.dirty_queues.insert(name.clone());
+        }
+        if item.pipeline == Pipeline::Gate {
+            self.settle_changes(&item, departure);
+            self.leave_landing(&item);
+        }
+        for change in &item.changes {
+            self.index.touch_change(change.number);
+            self.touch_children(change);
+            self.forget_closed(change.number);
+        }
+        for (report, patient) in reports {
+            self.say_later(report, patient);
+        }
+        let view = DepartedView {
+            item: id,
+            pipeline: item.pipeline,
+            queue: item.queue.clone(),
+            changes: item.changes.clone(),
+            entered_at: item.entered_at,
+            ended_at: self.state.now,
+            departure: departure.clone(),
+            jobs,
+        };
+        let remembered = self.state.policy.as_ref().map_or(0, |policy| policy.limits.remembered as usize);
+        self.state.departed.push_front(view);
+        self.state.departed.truncate(remembered);
+        self.index.dirty_builds = true;
+    }
+
+    /// Drops a change that is closed and of no further concern.
+    pub(super) fn forget_closed(&mut self, number: ChangeNumber) {
+        let Some(change) = self.state.changes.get(&number) else { return };
+        let concerns = self.index.gate_of.contains_key(&number)
+            || self.index.check_of.contains_key(&number)
+            || self.state.confirms.contains_key(&number);
+        if change.snapshot.status != ChangeStatus::Open && !concerns {
+            self.index.remove_change(change);
+            self.state.changes.remove(&number);
+        }
+    }
+
+    fn leave_landing(&mut self, item: &Item) {
+        let Stage::Landing(effect) = item.stage else { return };
+        if let Some(landing) = self.state.landings.get_mut(&effect) {
+            landing.items.retain(|id| *id != item.id);
+            if landing.items.is_empty() {
+                self.state.landings.remove(&effect);
+            }
+        }
+    }
+
+    /// What the end of a gate item makes of its changes: merged, or with a used-up approval.
+    fn settle_changes(&mut self, item: &Item, departure: &Departure) {
+        let forget = self.uses_up_approval(item, departure);
+        let failed = !matches!(departure, Departure::Landed { .. }) && !forget;
+        let policy = self.state.policy.clone();
+        for change in &item.changes {
+            let tip = self.state.tips.get(&change.pair).and_then(|tip| tip.commit);
+            let Some(known) = self.state.changes.get_mut(&change.number) else { continue };
+            if let Departure::Landed { commits } = departure {
+                self.index.remove_change(known);
+                known.snapshot.status = ChangeStatus::Merged;
+                let due =
+                    self.state.now.plus_ms(policy.as_ref().map_or(0, |policy| policy.limits.close_after_ms));
+                let landed = commits.iter().find(|(pair, _)| *pair == change.pair);
+                let confirm = Confirm {
+                    pair: change.pair.clone(),
+                    commit: landed.map_or(change.revision, |(_, commit)| *commit),
+                    revision: change.revision,
+                    item: item.id,
+                    due,
+                    step: ConfirmStep::Waiting,
+                };
+                self.state.confirms.insert(change.number, confirm);
+                self.index.timers.insert((due, Timer::Confirm(change.number)));
+            } else if let (true, Some(policy)) = (forget, &policy) {
+                let counted = known.snapshot.votes.iter().filter(|vote| {
+                    policy.gate.approval.iter().any(|need| need.label == vote.label && vote.value >= need.min)
+                });
+                known.used = counted.map(|vote| (vote.by.clone(), vote.at)).collect();
+                known.forced = None;
+            } else {
+                known.forced = None;
+                known.failed = (failed && departure.blames_item()).then_some((change.revision, tip));
+            }
+        }
+    }
+}
+
+fn source(onto: Onto) -> Source {
+    match onto {
+        Onto::Commit(commit) => Source::Commit(Some(commit)),
+        Onto::Node(node) => Source::Node(node),
+    }
+}

@@ -1,0 +1,108 @@
+//! Why each item is not further on.
+
+use crate::model::tree::{Prepared, Resolved};
+use crate::model::{JobName, Reason};
+
+use super::Queue;
+use super::jobs::{JobState, Standing};
+use super::state::{Item, Stage};
+
+impl Queue {
+    /// The reason for an item's present wait.
+    pub(super) fn reason(
+        &self,
+        item: &Item,
+        window: u32,
+        ahead: Option<crate::model::ChangeNumber>,
+    ) -> Reason {
+        match item.stage {
+            Stage::Looking(_) | Stage::Looked(_) => return Reason::Looking,
+            Stage::Deploying(_) => return Reason::Landing,
+            Stage::Landing(effect) => {
+                let unknown = self.state.landings.get(&effect).and_then(|landing| landing.unknown.as_ref());
+                return unknown
+                    .map_or(Reason::Landing, |unknown| Reason::UnknownPush { until: unknown.until });
+            }
+            Stage::Queued => {}
+        }
+        match self.standing(item) {
+            Standing::Unprepared => self.unprepared(item, window),
+            Standing::Preparing => self.preparing(item),
+            Standing::NoJob => Reason::NoJob,
+            Standing::Bad => match self.node_of(item).and_then(|node| node.bad.as_ref()) {
+                Some(Prepared::NoParent | Prepared::Failed { .. }) => self.preparing(item),
+                _ => Reason::ConflictAhead,
+            },
+            Standing::Failing | Standing::Failed => Reason::FailedAhead { jobs: self.failed_jobs(item) },
+            Standing::Building => self.building(item),
+            Standing::Passed => self.passed(item, ahead),
+        }
+    }
+
+    fn unprepared(&self, item: &Item, window: u32) -> Reason {
+        if let Some(retry) = &item.prepare {
+            return Reason::PreparingAgain { why: retry.why.clone(), at: retry.at };
+        }
+        for pair in item.pairs() {
+            match self.state.tips.get(pair) {
+                None => return Reason::Tip { pair: pair.clone() },
+                Some(tip) if tip.commit.is_none() => return Reason::NoBranch { pair: pair.clone() },
+                Some(_) => {}
+            }
+        }
+        Reason::Window { size: window }
+    }
+
+    fn preparing(&self, item: &Item) -> Reason {
+        let failed = self.node_of(item).is_some_and(|node| {
+            matches!(node.bad, Some(Prepared::Failed { .. }))
+                || matches!(node.resolved, Some(Resolved::Failed { .. }))
+        });
+        match &item.prepare {
+            Some(retry) if failed => Reason::PreparingAgain { why: retry.why.clone(), at: retry.at },
+            _ => Reason::Preparing,
+        }
+    }
+
+    fn building(&self, item: &Item) -> Reason {
+        let mut running: Vec<JobName> = Vec::new();
+        let mut waiting = 0_u32;
+        let mut again = None;
+        for job in self.jobs_of(item) {
+            match self.job_state(item, job) {
+                JobState::Running(_) | JobState::Failing(_) => running.push(job.name.clone()),
+                JobState::Wanted => waiting += 1,
+                JobState::Paused(at) => again = item.lost.get(&job.key).map(|retry| (retry.why.clone(), at)),
+                JobState::Passed | JobState::Failed | JobState::Errored => {}
+            }
+        }
+        if !running.is_empty() {
+            return Reason::Building { jobs: running };
+        }
+        if let Some((why, at)) = again {
+            return Reason::BuildAgain { why, at };
+        }
+        if let Some(why) = &self.state.unable {
+            return Reason::Executor { why: why.clone() };
+        }
+        Reason::Slots { waiting, slots: self.state.policy.as_ref().map_or(0, |policy| policy.slots) }
+    }
+
+    fn passed(&self, item: &Item, ahead: Option<crate::model::ChangeNumber>) -> Reason {
+        if let Some((scope, pause)) = self.pause_of(item) {
+            return Reason::Paused {
+                scope: super::operator::scope_words(scope).into(),
+                reason: pause.reason.clone(),
+                by: pause.by.clone(),
+            };
+        }
+        if !self.closure_is_clean(item.id) {
+            return Reason::Observing;
+        }
+        match ahead {
+            Some(change) => Reason::Ahead { change },
+            None if self.has_voted(item.id) => Reason::Looking,
+            None => Reason::Voting,
+        }
+    }
+}

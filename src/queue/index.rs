@@ -1,0 +1,165 @@
+//! What is derived from the state for speed, and what planning still has to look at.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::model::{
+    BuildId, ChangeId, ChangeNumber, ChangeStatus, EffectId, ItemId, Pipeline, QueueName, Sha, Timestamp,
+    VerdictKey,
+};
+
+use super::Queue;
+use super::jobs::Standing;
+use super::state::{Change, Item, State};
+use super::timer::Timer;
+
+/// Derived maps and marks; rebuilt from the state at any time.
+#[derive(Default)]
+pub(crate) struct Index {
+    pub gate_of: BTreeMap<ChangeNumber, ItemId>,
+    pub check_of: BTreeMap<ChangeNumber, ItemId>,
+    /// Open changes by the commit of their current patch set.
+    pub by_revision: BTreeMap<Sha, ChangeNumber>,
+    /// Open changes by their parents' commits.
+    pub children: BTreeMap<Sha, BTreeSet<ChangeNumber>>,
+    pub by_change_id: BTreeMap<ChangeId, BTreeSet<ChangeNumber>>,
+    /// Who needs the verdict of a key.
+    pub needs: BTreeMap<VerdictKey, BTreeSet<ItemId>>,
+    /// The build that runs for a key.
+    pub running: BTreeMap<VerdictKey, BuildId>,
+    /// Items with jobs that have no verdict and no build, by priority and rank.
+    pub wanting: BTreeSet<(u8, u64, ItemId)>,
+    /// Items whose builds their strategy holds back.
+    pub held: BTreeSet<ItemId>,
+    /// How each item stood when it was last looked at.
+    pub standing: BTreeMap<ItemId, Standing>,
+    pub timers: BTreeSet<(Timestamp, Timer)>,
+    pub dirty_changes: VecDeque<ChangeNumber>,
+    pub dirty_items: BTreeSet<ItemId>,
+    pub dirty_queues: BTreeSet<QueueName>,
+    pub dirty_landings: BTreeSet<EffectId>,
+    pub dirty_confirms: BTreeSet<ChangeNumber>,
+    pub dirty_keys: BTreeSet<VerdictKey>,
+    pub dirty_builds: bool,
+    pub dirty_expected: bool,
+    pub dirty_reports: bool,
+}
+
+impl Index {
+    /// The index of a state that was restored.
+    pub fn of(state: &State) -> Self {
+        let mut index = Self::default();
+        for change in state.changes.values() {
+            index.add_change(change);
+        }
+        for item in state.items.values() {
+            index.add_item(item);
+        }
+        for (id, build) in &state.builds {
+            index.running.insert(build.key, *id);
+        }
+        index.timers = Timer::all(state);
+        index
+    }
+
+    /// Makes an open change findable.
+    pub fn add_change(&mut self, change: &Change) {
+        let snapshot = &change.snapshot;
+        if snapshot.status != ChangeStatus::Open {
+            return;
+        }
+        self.by_revision.insert(snapshot.revision, snapshot.number);
+        for parent in &snapshot.parents {
+            self.children.entry(*parent).or_default().insert(snapshot.number);
+        }
+        self.by_change_id.entry(snapshot.change_id.clone()).or_default().insert(snapshot.number);
+    }
+
+    /// Undoes [`Index::add_change`].
+    pub fn remove_change(&mut self, change: &Change) {
+        let snapshot = &change.snapshot;
+        if self.by_revision.get(&snapshot.revision) == Some(&snapshot.number) {
+            self.by_revision.remove(&snapshot.revision);
+        }
+        for parent in &snapshot.parents {
+            take(&mut self.children, parent, snapshot.number);
+        }
+        take(&mut self.by_change_id, &snapshot.change_id, snapshot.number);
+    }
+
+    /// Makes an item findable.
+    pub fn add_item(&mut self, item: &Item) {
+        let map = match item.pipeline {
+            Pipeline::Gate => &mut self.gate_of,
+            Pipeline::Check => &mut self.check_of,
+        };
+        for change in &item.changes {
+            map.insert(change.number, item.id);
+        }
+        for key in &item.keys {
+            self.needs.entry(*key).or_default().insert(item.id);
+        }
+    }
+
+    /// Undoes [`Index::add_item`]; its keys may have become useless.
+    pub fn remove_item(&mut self, item: &Item) {
+        let map = match item.pipeline {
+            Pipeline::Gate => &mut self.gate_of,
+            Pipeline::Check => &mut self.check_of,
+        };
+        for change in &item.changes {
+            map.remove(&change.number);
+        }
+        for key in &item.keys {
+            self.forget_need(*key, item.id);
+        }
+        self.wanting.remove(&item.claim());
+        self.held.remove(&item.id);
+        self.standing.remove(&item.id);
+    }
+
+    /// The item no longer needs the key's verdict.
+    pub fn forget_need(&mut self, key: VerdictKey, item: ItemId) {
+        take(&mut self.needs, &key, item);
+        self.dirty_keys.insert(key);
+    }
+
+    /// Marks a change to be looked at, once.
+    pub fn touch_change(&mut self, change: ChangeNumber) {
+        if !self.dirty_changes.contains(&change) {
+            self.dirty_changes.push_back(change);
+        }
+    }
+}
+
+fn take<K: Ord + Clone, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: V) {
+    if let Some(set) = map.get_mut(key) {
+        set.remove(&value);
+        if set.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+impl Queue {
+    /// Marks everything to be looked at.
+    pub(super) fn mark_all(&mut self) {
+        self.index.dirty_changes = self.state.changes.keys().copied().collect();
+        self.index.dirty_items = self.state.items.keys().copied().collect();
+        self.index.dirty_queues = self.state.queues.keys().cloned().collect();
+        self.index.dirty_landings = self.state.landings.keys().copied().collect();
+        self.index.dirty_confirms = self.state.confirms.keys().copied().collect();
+        self.index.dirty_keys = self.index.running.keys().copied().collect();
+        self.index.dirty_builds = true;
+        self.index.dirty_expected = true;
+        self.index.dirty_reports = true;
+    }
+
+    /// Marks the queue of an item to be planned again.
+    pub(super) fn touch_queue_of(&mut self, item: ItemId) {
+        if let Some(queue) = self.state.items.get(&item).and_then(|item| item.queue.clone()) {
+            self.index.dirty_queues.insert(queue);
+        } else {
+            self.index.dirty_items.insert(item);
+        }
+    }
+}

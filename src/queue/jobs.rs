@@ -1,0 +1,258 @@
+//! How an item's jobs stand at its node: which verdicts it may use, and what is still to be built.
+
+use std::sync::Arc;
+
+use crate::model::action::Decision;
+use crate::model::item::{JobOutcome, JobResult};
+use crate::model::tree::Resolved;
+use crate::model::{Action, BuildId, Departure, ItemId, JobName, Pipeline, ResolvedJob, Timestamp, Verdict};
+
+use super::Queue;
+use super::state::{Item, Node, Record};
+
+/// How one job stands for one item.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum JobState {
+    Passed,
+    Failed,
+    /// The infrastructure failed too often.
+    Errored,
+    Running(BuildId),
+    /// Running, and sure to fail.
+    Failing(BuildId),
+    Wanted,
+    /// To be built again, not before then.
+    Paused(Timestamp),
+}
+
+/// How an item stands at its node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Standing {
+    #[default]
+    Unprepared,
+    /// The node is being made.
+    Preparing,
+    /// There is no such node: conflict, broken job file, and the like.
+    Bad,
+    /// Nothing is configured to judge it.
+    NoJob,
+    /// Verdicts are missing.
+    Building,
+    /// A voting build is sure to fail, but has not ended.
+    Failing,
+    /// A voting job failed.
+    Failed,
+    /// All voting jobs passed.
+    Passed,
+}
+
+impl Standing {
+    /// Whether items behind must be judged without it.
+    pub fn is_failing(self) -> bool {
+        matches!(self, Self::Bad | Self::Failing | Self::Failed)
+    }
+}
+
+impl Queue {
+    /// The item's current node.
+    pub(super) fn node_of(&self, item: &Item) -> Option<&Node> {
+        self.state.nodes.get(&item.node?)
+    }
+
+    /// The item's jobs at its current node; empty while they are not known.
+    pub(super) fn jobs_of(&self, item: &Item) -> &[ResolvedJob] {
+        match self.node_of(item).and_then(|node| node.resolved.as_ref()) {
+            Some(Resolved::Jobs { jobs, .. }) => jobs,
+            _ => &[],
+        }
+    }
+
+    /// How `job` stands for `item`.
+    pub(super) fn job_state(&self, item: &Item, job: &ResolvedJob) -> JobState {
+        if let Some(adopted) = item.adopted.get(&job.key) {
+            return if adopted.passed { JobState::Passed } else { JobState::Failed };
+        }
+        if let Some(id) = self.index.running.get(&job.key) {
+            let failing = self.state.builds.get(id).is_some_and(|build| build.failing);
+            let last = item.failures.get(&job.key).copied().unwrap_or(0) + 1 >= job.attempts;
+            return if failing && last { JobState::Failing(*id) } else { JobState::Running(*id) };
+        }
+        let Some(retry) = item.lost.get(&job.key) else { return JobState::Wanted };
+        let attempts = self.state.policy.as_ref().map_or(1, |policy| policy.limits.infrastructure_attempts);
+        if retry.count >= attempts {
+            JobState::Errored
+        } else if retry.at > self.state.now {
+            JobState::Paused(retry.at)
+        } else {
+            JobState::Wanted
+        }
+    }
+
+    /// Whether a recorded verdict may be used by this stay. A failure counts when it came about
+    /// during the stay, and after the last attempt; a pass of a key that has also failed counts
+    /// only for the stay that bought it.
+    fn usable(&self, item: &Item, job: &ResolvedJob, record: &Record) -> bool {
+        let own = record.item == item.id;
+        match record.verdict {
+            Verdict::Pass => {
+                let age_ms = self.state.now.since_ms(record.at);
+                let young = job.reuse_ms.is_none_or(|limit| limit > 0 && age_ms <= limit);
+                own || record.failures == 0 && young
+            }
+            Verdict::Fail { .. } => {
+                let here = item.failures.get(&job.key).copied().unwrap_or(0);
+                let during = own || record.at >= item.entered_at;
+                during && here.max(1) >= job.attempts
+            }
+            Verdict::NoVerdict { .. } => false,
+        }
+    }
+
+    /// Adopts what is known, claims slots for what is not, and tells the queue if the item now
+    /// stands otherwise.
+    pub(super) fn plan_jobs(&mut self, id: ItemId) {
+        let Some(item) = self.state.items.get(&id) else { return };
+        let found: Vec<_> = self
+            .jobs_of(item)
+            .iter()
+            .filter(|job| !item.adopted.contains_key(&job.key))
+            .filter(|job| {
+                self.state.records.get(&job.key).is_some_and(|record| self.usable(item, job, record))
+            })
+            .map(|job| (job.name.clone(), job.home.clone(), job.key))
+            .collect();
+        for (job, home, key) in found {
+            self.act(Action::Decision(Decision::Adopted { item: id, job, home, key }));
+        }
+        self.supersede_check(id);
+        let Some(item) = self.state.items.get(&id) else { return };
+        let standing = self.standing(item);
+        let builds = standing == Standing::Building && !self.index.held.contains(&id);
+        let wants =
+            builds && self.jobs_of(item).iter().any(|job| self.job_state(item, job) == JobState::Wanted);
+        let (claim, pipeline) = (item.claim(), item.pipeline);
+        if wants {
+            self.index.wanting.insert(claim);
+            self.index.dirty_builds = true;
+        } else {
+            self.index.wanting.remove(&claim);
+        }
+        let before = self.index.standing.insert(id, standing);
+        if pipeline == Pipeline::Check {
+            self.plan_check_item(id, standing);
+        } else if before != Some(standing) {
+            self.touch_queue_of(id);
+        }
+    }
+
+    /// Once the gate knows the jobs of a change, its check has nothing left to say.
+    fn supersede_check(&mut self, id: ItemId) {
+        let Some(item) = self.state.items.get(&id) else { return };
+        if item.pipeline != Pipeline::Gate || self.jobs_of(item).is_empty() {
+            return;
+        }
+        let checks: Vec<ItemId> = item
+            .changes
+            .iter()
+            .filter_map(|change| self.index.check_of.get(&change.number).copied())
+            .collect();
+        for check in checks {
+            self.end(check, Departure::Superseded);
+        }
+    }
+
+    /// How an item stands, from its node and its jobs.
+    pub(super) fn standing(&self, item: &Item) -> Standing {
+        let Some(node) = self.node_of(item) else { return Standing::Unprepared };
+        if node.bad.is_some() {
+            return Standing::Bad;
+        }
+        let (jobs, noop) = match &node.resolved {
+            None => return Standing::Preparing,
+            Some(Resolved::Broken { .. }) => return Standing::Bad,
+            Some(Resolved::Failed { .. }) => return Standing::Preparing,
+            Some(Resolved::Jobs { jobs, noop, .. }) => (jobs, *noop),
+        };
+        if jobs.is_empty() && !noop {
+            return Standing::NoJob;
+        }
+        let (mut failed, mut failing, mut unfinished) = (false, false, false);
+        // A gate item does not wait for what does not decide; a check reports it all.
+        let check = item.pipeline == Pipeline::Check;
+        for job in jobs {
+            match self.job_state(item, job) {
+                JobState::Passed => {}
+                JobState::Failed | JobState::Errored => failed |= job.voting,
+                state => {
+                    failing |= job.voting && matches!(state, JobState::Failing(_));
+                    unfinished |= job.voting || check;
+                }
+            }
+        }
+        match (failed, failing, unfinished) {
+            (_, _, true) if check => Standing::Building,
+            (true, ..) => Standing::Failed,
+            (_, true, _) => Standing::Failing,
+            (_, _, true) => Standing::Building,
+            _ => Standing::Passed,
+        }
+    }
+
+    /// The names of the voting jobs that failed.
+    pub(super) fn failed_jobs(&self, item: &Item) -> Vec<JobName> {
+        let failed = |job: &&ResolvedJob| {
+            job.voting
+                && matches!(
+                    self.job_state(item, job),
+                    JobState::Failed | JobState::Errored | JobState::Failing(_)
+                )
+        };
+        self.jobs_of(item).iter().filter(failed).map(|job| job.name.clone()).collect()
+    }
+
+    /// The item's jobs for pages and messages.
+    pub(super) fn job_results(&self, id: ItemId) -> Vec<JobResult> {
+        let Some(item) = self.state.items.get(&id) else { return Vec::new() };
+        self.jobs_of(item).iter().map(|job| self.job_result(item, job)).collect()
+    }
+
+    fn job_result(&self, item: &Item, job: &ResolvedJob) -> JobResult {
+        let none: Arc<str> = "".into();
+        let (result, build, duration_ms, detail) = match self.job_state(item, job) {
+            JobState::Running(id) | JobState::Failing(id) => {
+                let since =
+                    self.state.builds.get(&id).map_or(0, |build| self.state.now.since_ms(build.started_at));
+                (JobOutcome::Running, Some(id), since, none)
+            }
+            JobState::Wanted | JobState::Paused(_) => (JobOutcome::Waiting, None, 0, none),
+            JobState::Errored => {
+                let why = item.lost.get(&job.key).map_or(none, |retry| retry.why.clone());
+                (JobOutcome::Error, None, 0, why)
+            }
+            state => match item.adopted.get(&job.key) {
+                Some(adopted) => {
+                    let passed = state == JobState::Passed;
+                    let result = if passed { JobOutcome::Success } else { JobOutcome::Failure };
+                    let reused =
+                        self.state.records.get(&job.key).is_some_and(|record| record.item != item.id);
+                    let detail = if passed && reused {
+                        "known from an earlier build".into()
+                    } else {
+                        adopted.why.clone()
+                    };
+                    (result, Some(adopted.build), adopted.duration_ms, detail)
+                }
+                None => (JobOutcome::Waiting, None, 0, none),
+            },
+        };
+        JobResult {
+            job: job.name.clone(),
+            home: job.home.clone(),
+            result,
+            duration_ms,
+            build,
+            voting: job.voting,
+            detail,
+        }
+    }
+}

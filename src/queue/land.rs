@@ -1,0 +1,247 @@
+//! Landing: vote, then look, then push.
+//!
+//! An item may be pushed when all its voting jobs passed at a node whose start agrees with the tips,
+//! or with the items before it in the same push, and nothing else undecided ahead meets it. The
+//! look is the only guard against what people did meanwhile, so it is taken after the votes and is
+//! fresh when the push begins. A push of unknown outcome may still land: until that is settled its
+//! items stay, and they count as undecided for everything that meets them.
+
+use std::collections::BTreeMap;
+
+use crate::model::action::Push;
+use crate::model::event::Scope;
+use crate::model::policy::QueuePolicy;
+use crate::model::report::Says;
+use crate::model::{ChangeNumber, Departure, EffectId, EffectKind, ItemId, Pair, Repository, Sha};
+
+use super::Queue;
+use super::footprint::{Footprints, Predicted};
+use super::jobs::Standing;
+use super::state::{ConfirmStep, Item, Stage};
+use super::timer::Timer;
+
+/// Longest pause between two looks at a push of unknown outcome, in milliseconds.
+const WATCH_MAX_MS: i64 = 15_000;
+
+impl Queue {
+    /// Moves items that passed towards landing: votes, looks, pushes.
+    pub(super) fn plan_landings(&mut self, order: &[ItemId], queue: &QueuePolicy) {
+        let mut groups: BTreeMap<Pair, Vec<ItemId>> = BTreeMap::new();
+        let mut undecided = Footprints::default();
+        let mut unpassed = Footprints::default();
+        let mut to_vote = Vec::new();
+        for id in order {
+            let Some(item) = self.state.items.get(id) else { continue };
+            let node = self.node_of(item);
+            let pair = &item.changes[0].pair;
+            if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+                undecided.add(item, node, None);
+                continue;
+            }
+            let passed = self.index.standing.get(id) == Some(&Standing::Passed)
+                && self.standing(item) == Standing::Passed
+                && self.pause_of(item).is_none()
+                && self.closure_is_clean(*id);
+            if !passed {
+                undecided.add(item, node, None);
+                unpassed.add(item, node, None);
+                continue;
+            }
+            if unpassed.met_by(item, node, None).is_none() {
+                to_vote.push(*id);
+            }
+            let fits = undecided.met_by(item, node, Some(pair)).is_none()
+                && self.starts_from(item, groups.get(pair));
+            let carried = fits.then_some(pair);
+            undecided.add(item, node, carried);
+            if fits {
+                groups.entry(pair.clone()).or_default().push(*id);
+            }
+        }
+        for id in to_vote {
+            self.vote(id);
+        }
+        for (pair, items) in groups {
+            self.plan_group(&pair, &items, queue);
+        }
+    }
+
+    /// Whether the item's node starts from the tips, but for what the items before it in the push
+    /// write in their common branch.
+    fn starts_from(&self, item: &Item, group: Option<&Vec<ItemId>>) -> bool {
+        let mut predicted = Predicted::default();
+        let last = group.and_then(|items| items.last()).and_then(|id| self.state.items.get(id));
+        if let Some((last, node)) = last.and_then(|last| Some((last, last.node?))) {
+            predicted.nodes.insert(last.changes[0].pair.clone(), node);
+        }
+        self.node_of(item).is_some_and(|node| self.state.agrees(node, &predicted))
+    }
+
+    fn plan_group(&mut self, pair: &Pair, items: &[ItemId], queue: &QueuePolicy) {
+        let busy = self.state.landings.values().any(|landing| landing.pair == *pair);
+        let looking =
+            items.iter().any(|id| self.stage_of(*id).is_some_and(|stage| matches!(stage, Stage::Looking(_))));
+        if busy || looking {
+            return;
+        }
+        if self.state.tips.get(pair).is_some_and(|tip| tip.stale) {
+            self.observe_tip(pair.clone());
+            return;
+        }
+        let limit = self.state.push_limits.get(pair).copied().unwrap_or(queue.max_items_per_push).max(1);
+        let voted = items.iter().take_while(|id| self.has_voted(**id)).take(limit as usize);
+        let ready: Vec<ItemId> = voted.copied().collect();
+        let Some(policy) = self.state.policy.clone() else { return };
+        let fresh = |id: &&ItemId| match self.stage_of(**id) {
+            Some(Stage::Looked(at)) => self.state.now.since_ms(at) <= policy.limits.look_age_ms,
+            _ => false,
+        };
+        let paused = |id: &ItemId| {
+            let item = self.state.items.get(id);
+            item.and_then(|item| item.look.as_ref()).is_some_and(|retry| retry.at > self.state.now)
+        };
+        if ready.iter().any(paused) {
+            return;
+        }
+        let looked: Vec<ItemId> = ready.iter().take_while(fresh).copied().collect();
+        if !looked.is_empty() {
+            self.push(pair, &looked, queue);
+        } else if !ready.is_empty() {
+            let changes: Vec<(ChangeNumber, Repository)> = ready
+                .iter()
+                .filter_map(|id| self.state.items.get(id))
+                .flat_map(|item| item.changes.iter())
+                .map(|change| (change.number, change.pair.repository.clone()))
+                .collect();
+            self.ask(EffectKind::Look { changes });
+        }
+    }
+
+    fn stage_of(&self, id: ItemId) -> Option<Stage> {
+        self.state.items.get(&id).map(|item| item.stage)
+    }
+
+    fn push(&mut self, pair: &Pair, items: &[ItemId], queue: &QueuePolicy) {
+        let Some(Some(old)) = self.state.tips.get(pair).map(|tip| tip.commit) else { return };
+        let Some(limits) = self.state.policy.as_ref().map(|policy| policy.limits.clone()) else { return };
+        let members: Vec<&Item> = items.iter().filter_map(|id| self.state.items.get(id)).collect();
+        let last = members.last().and_then(|item| self.node_of(item)?.written(pair));
+        let Some(new) = last.map(|written| written.commit) else { return };
+        let oldest = members.iter().filter_map(|item| match item.stage {
+            Stage::Looked(at) => Some(at),
+            _ => None,
+        });
+        let Some(oldest) = oldest.min() else { return };
+        let changes = members.iter().flat_map(|item| item.changes.iter());
+        let changes = changes.map(|change| (change.number, change.patchset, change.revision)).collect();
+        let judged: Vec<Sha> = members
+            .iter()
+            .filter_map(|item| self.node_of(item)?.merged.as_ref())
+            .flat_map(|merged| merged.foreign.iter().map(|foreign| foreign.commit))
+            .collect();
+        let push =
+            Push { pair: pair.clone(), old, new, changes, merge_from: queue.merge_from.clone(), judged };
+        self.ask(EffectKind::Land { valid_until: oldest.plus_ms(limits.look_age_ms), pushes: vec![push] });
+    }
+
+    /// What is stopped that this item is in, if anything.
+    pub(super) fn pause_of(&self, item: &Item) -> Option<(&Scope, &crate::model::view::PauseView)> {
+        self.state.paused.iter().find(|(scope, _)| match scope {
+            Scope::Everything => true,
+            Scope::Queue(name) => item.queue.as_ref() == Some(name),
+            Scope::Repository(repository) => item.pairs().any(|pair| pair.repository == *repository),
+        })
+    }
+
+    /// Whether the daemon's vote stands on all changes of the item.
+    pub(super) fn has_voted(&self, id: ItemId) -> bool {
+        let Some(policy) = &self.state.policy else { return false };
+        let Some(item) = self.state.items.get(&id) else { return false };
+        item.changes.iter().all(|change| {
+            let known = self.state.changes.get(&change.number);
+            known.is_some_and(|known| {
+                known.snapshot.vote_of(&policy.gate.label, &policy.account) == policy.gate.success
+            })
+        })
+    }
+
+    /// Leaves the vote of success, unless it stands or is on its way.
+    fn vote(&mut self, id: ItemId) {
+        let under_way = self
+            .state
+            .outgoing
+            .iter()
+            .any(|outgoing| outgoing.report.item == id && outgoing.report.vote.is_some());
+        let Some(policy) = self.state.policy.clone() else { return };
+        if under_way || self.has_voted(id) || policy.gate.success == 0 {
+            return;
+        }
+        let told = self.state.items.get(&id).is_some_and(|item| item.told_passed);
+        let jobs = self.job_results(id);
+        let says = (!told).then_some(Says::Passed { jobs });
+        self.speak_for(id, Some((policy.gate.label.clone(), policy.gate.success)), says);
+    }
+
+    /// Takes back the vote that this stay has left: what it vouched for is no longer so.
+    pub(super) fn withdraw_vote(&mut self, id: ItemId) {
+        let Some(policy) = self.state.policy.clone() else { return };
+        if self.state.items.get(&id).is_some_and(|item| item.voted) && self.has_voted(id) {
+            self.speak_for(id, Some((policy.gate.label.clone(), 0)), None);
+        }
+    }
+
+    /// Watches a push of unknown outcome until it is known, or can no longer land.
+    pub(super) fn plan_landing(&mut self, effect: EffectId) {
+        let Some(landing) = self.state.landings.get(&effect) else { return };
+        if landing.landed {
+            let commits = vec![(landing.pair.clone(), landing.new)];
+            for item in landing.items.clone() {
+                self.end(item, Departure::Landed { commits: commits.clone() });
+            }
+            return;
+        }
+        let Some(unknown) = &landing.unknown else { return };
+        if unknown.asked.is_some() {
+            return;
+        }
+        if unknown.next_look <= self.state.now {
+            let (pair, new) = (landing.pair.clone(), landing.new);
+            self.ask(EffectKind::ObservePush { pair, new });
+        } else {
+            let at = unknown.next_look;
+            self.wake_at(at, Timer::Landing(effect));
+        }
+    }
+
+    /// The pause before the next look at a push of unknown outcome.
+    pub(super) fn next_watch(pause_ms: i64) -> i64 {
+        pause_ms.saturating_mul(2).clamp(1_000, WATCH_MAX_MS)
+    }
+
+    /// Cares for a landed change until the review host shows it merged.
+    pub(super) fn plan_confirm(&mut self, number: ChangeNumber) {
+        let Some(confirm) = self.state.confirms.get(&number).cloned() else { return };
+        if confirm.due > self.state.now {
+            return;
+        }
+        let repository = confirm.pair.repository.clone();
+        match confirm.step {
+            ConfirmStep::Waiting | ConfirmStep::Closed => {
+                self.ask(EffectKind::ObserveChange { change: number, repository });
+            }
+            ConfirmStep::Open => {
+                self.ask(EffectKind::CloseChange { change: number, repository, revision: confirm.revision });
+            }
+            ConfirmStep::Hopeless => self.hand_over(number, &confirm),
+            ConfirmStep::Reading(_) | ConfirmStep::Rereading(_) | ConfirmStep::Closing(_) => {}
+        }
+    }
+
+    /// The words with which a change that will not close is handed to an operator.
+    pub(super) fn close_by_hand(number: ChangeNumber, commit: Sha, pair: &Pair) -> String {
+        format!(
+            "change {number} has landed in {pair} as {} but is still open: press Submit on it, or as an administrator run Gerrit's consistency check (POST /projects/PROJECT/check with auto_closeable_changes_check)",
+            commit.short()
+        )
+    }
+}

@@ -1,0 +1,176 @@
+//! What a person asks for, and what is answered.
+
+use std::sync::Arc;
+
+use crate::model::event::{Command, Scope};
+use crate::model::view::PauseView;
+use crate::model::{Account, ChangeNumber, ChangeStatus, ItemId, QueueName};
+
+use super::state::Stage;
+use super::{Note, Queue};
+
+impl Queue {
+    /// Takes in a command; the answer is a note.
+    pub(super) fn operator(&mut self, request: u64, by: Account, command: Command) {
+        let answer = match command {
+            Command::Enqueue { change } => self.enqueue(change, by),
+            Command::Dequeue { change, reason } => self.dequeue(change, &by, reason),
+            Command::Promote { changes } => self.promote(&changes),
+            Command::Pause { scope, reason } => self.pause(scope, reason, by),
+            Command::Resume { scope, .. } => self.unpause(&scope),
+        };
+        let (accepted, text) = match answer {
+            Ok(text) => (true, text),
+            Err(text) => (false, text),
+        };
+        self.out.notes.push(Note::Answer { request, accepted, text });
+    }
+
+    fn enqueue(&mut self, number: ChangeNumber, by: Account) -> Result<String, String> {
+        if self.index.gate_of.contains_key(&number) {
+            return Ok(format!("change {number} is in its queue already"));
+        }
+        let Some(change) = self.state.changes.get_mut(&number) else {
+            self.state.expected.insert(number, by);
+            self.index.dirty_expected = true;
+            return Ok(format!(
+                "change {number} is not known yet: it is read from the review host and enters its queue if it can; see `seakeeper status {number}`"
+            ));
+        };
+        if change.snapshot.status != ChangeStatus::Open {
+            return Err(format!("change {number} is closed: restore it in Gerrit first"));
+        }
+        change.forced = Some(change.snapshot.revision);
+        change.failed = None;
+        self.index.touch_change(number);
+        let Some(policy) = self.state.policy.clone() else {
+            return Err("no configuration is in force".into());
+        };
+        let Some(change) = self.state.changes.get(&number) else {
+            return Err(format!("change {number} is gone"));
+        };
+        if policy.queue_of(&change.snapshot.pair()).is_none() {
+            return Err(format!(
+                "no queue gates {}: add its repository to a [[queue]]",
+                change.snapshot.pair()
+            ));
+        }
+        match self.obstacle(change, &policy) {
+            None => Ok(format!("change {number} enters its queue")),
+            Some(reason) => Err(format!("change {number} cannot enter now: it {reason}")),
+        }
+    }
+
+    fn dequeue(&mut self, number: ChangeNumber, by: &Account, reason: Arc<str>) -> Result<String, String> {
+        self.state.expected.remove(&number);
+        let Some(id) = self.index.gate_of.get(&number).copied() else {
+            return Err(format!("change {number} is in no queue; `seakeeper status` lists what is"));
+        };
+        let Some(item) = self.state.items.get_mut(&id) else {
+            return Err(format!("change {number} is in no queue"));
+        };
+        if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+            return Err(format!("change {number} is being pushed: it can no longer be taken out"));
+        }
+        item.dequeued = Some((by.clone(), reason));
+        self.index.touch_change(number);
+        Ok(format!(
+            "change {number} leaves its queue; a new vote, or `seakeeper enqueue {number}`, brings it back"
+        ))
+    }
+
+    fn promote(&mut self, numbers: &[ChangeNumber]) -> Result<String, String> {
+        let mut moved: Vec<(QueueName, ItemId)> = Vec::new();
+        for number in numbers {
+            let id = self.index.gate_of.get(number).copied();
+            let found = id.and_then(|id| Some((self.state.items.get(&id)?.queue.clone()?, id)));
+            match found {
+                Some(found) if !moved.contains(&found) => moved.push(found),
+                Some(_) => {}
+                None => return Err(format!("change {number} is in no queue: nothing was moved")),
+            }
+        }
+        let queues: std::collections::BTreeSet<QueueName> =
+            moved.iter().map(|(queue, _)| queue.clone()).collect();
+        for queue in queues {
+            let first: Vec<ItemId> =
+                moved.iter().filter(|(name, _)| *name == queue).map(|(_, id)| *id).collect();
+            self.reorder(&queue, &first);
+        }
+        Ok("moved to the head, behind what is being pushed; what was built on other predecessors is built again where its inputs changed".into())
+    }
+
+    fn reorder(&mut self, queue: &QueueName, first: &[ItemId]) {
+        let Some(order) = self.state.queues.get_mut(queue) else { return };
+        let pushed = |id: &ItemId| {
+            let stage = self.state.items.get(id).map(|item| item.stage);
+            matches!(stage, Some(Stage::Landing(_) | Stage::Deploying(_)))
+        };
+        let mut next: Vec<ItemId> = order.iter().copied().filter(pushed).collect();
+        next.extend(first.iter().copied().filter(|id| !pushed(id)));
+        let rest: Vec<ItemId> = order.iter().copied().filter(|id| !next.contains(id)).collect();
+        next.extend(rest);
+        *order = next.clone();
+        // Ranks follow the order, so that slots go to the head first.
+        let mut ranks: Vec<u64> =
+            next.iter().filter_map(|id| self.state.items.get(id).map(|item| item.rank)).collect();
+        ranks.sort_unstable();
+        for (id, rank) in next.iter().zip(ranks) {
+            let Some(item) = self.state.items.get_mut(id) else { continue };
+            let wanted = self.index.wanting.remove(&item.claim());
+            item.rank = rank;
+            if wanted {
+                self.index.wanting.insert(item.claim());
+            }
+        }
+        self.index.dirty_queues.insert(queue.clone());
+    }
+
+    fn pause(&mut self, scope: Scope, reason: Arc<str>, by: Account) -> Result<String, String> {
+        if reason.trim().is_empty() {
+            return Err("a stop needs a reason: --reason TEXT; it is shown on everything that waits".into());
+        }
+        if let (Scope::Queue(name), Some(policy)) = (&scope, &self.state.policy) {
+            if !policy.queues.iter().any(|queue| queue.name == *name) {
+                return Err(format!("there is no queue `{name}`"));
+            }
+        }
+        let words = scope_words(&scope);
+        let pause = PauseView { scope: scope.clone(), reason, by, at: self.state.now };
+        self.state.paused.insert(scope, pause);
+        self.index.dirty_queues.extend(self.state.queues.keys().cloned());
+        Ok(format!("{words} is stopped; builds go on, nothing is pushed that is not being pushed now"))
+    }
+
+    fn unpause(&mut self, scope: &Scope) -> Result<String, String> {
+        let words = scope_words(scope);
+        if self.state.paused.remove(scope).is_none() {
+            return Err(format!("{words} is not stopped; `seakeeper status` shows what is"));
+        }
+        self.index.dirty_queues.extend(self.state.queues.keys().cloned());
+        Ok(format!("{words} goes on"))
+    }
+
+    /// Asks for changes that an operator named and nobody has seen yet.
+    pub(super) fn plan_expected(&mut self) {
+        let unknown: Vec<ChangeNumber> = self.state.expected.keys().copied().collect();
+        for change in unknown {
+            let asked = self.state.effects.values().any(|pending| {
+                matches!(pending.effect.kind, crate::model::EffectKind::ObserveChange { change: other, .. } if other == change)
+            });
+            if !asked {
+                let repository = "".into();
+                self.ask(crate::model::EffectKind::ObserveChange { change, repository });
+            }
+        }
+    }
+}
+
+/// What is stopped, in words.
+pub(super) fn scope_words(scope: &Scope) -> String {
+    match scope {
+        Scope::Everything => "landing everywhere".into(),
+        Scope::Queue(name) => format!("landing in queue {name}"),
+        Scope::Repository(repository) => format!("landing in repository {repository}"),
+    }
+}

@@ -1,0 +1,320 @@
+//! J(item, node): which jobs an item has at a node, with their inputs and keys.
+//!
+//! Pure, so that the daemon and the simulator decide alike: what is at the node is asked through
+//! [`Trees`], and every answer that the outcome rests on is among its reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::model::tree::{Read, Resolved, Unit};
+use crate::model::{
+    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Pipeline, Policy, Repository, ResolvedInput,
+    ResolvedJob, Sha, VerdictKey,
+};
+
+use crate::model::job::RunsFor;
+
+/// What a repository's own job file declares, already bound to the branch that it lies in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobFile {
+    /// Its jobs.
+    pub jobs: Vec<JobPolicy>,
+    /// Whether it says that changes land without a build.
+    pub noop: bool,
+}
+
+/// A job file as found: its blob, and its content or what is wrong with it in words for the author.
+pub type FoundJobFile = (Sha, Result<JobFile, String>);
+
+/// What resolution may ask about a node's trees. An error is one of the infrastructure, in words
+/// for the operator: nothing was learnt, and it is tried again.
+pub trait Trees {
+    /// The commit of a branch at the node (what items write first, else the tip); `None` without one.
+    ///
+    /// # Errors
+    /// When it cannot be known now.
+    fn commit(&mut self, pair: &Pair) -> Result<Option<Sha>, String>;
+
+    /// The job file at a commit; `None` without one.
+    ///
+    /// # Errors
+    /// When it cannot be read now.
+    fn job_file(&mut self, pair: &Pair, commit: Sha) -> Result<Option<FoundJobFile>, String>;
+
+    /// The id of the commit's tree restricted to `paths` (empty: all) and without `ignored` files.
+    ///
+    /// # Errors
+    /// When it cannot be read now.
+    fn content(
+        &mut self,
+        pair: &Pair,
+        commit: Sha,
+        paths: &[Arc<str>],
+        ignored: &Patterns,
+    ) -> Result<Sha, String>;
+
+    /// Whether the item alters the job file there: against its parent node, or by its own diff.
+    ///
+    /// # Errors
+    /// When it cannot be read now.
+    fn alters_job_file(&mut self, pair: &Pair) -> Result<bool, String>;
+
+    /// The repositories known, sorted.
+    fn repositories(&self) -> Vec<Repository>;
+
+    /// The repository's default branch; `None` without one.
+    ///
+    /// # Errors
+    /// When it cannot be known now.
+    fn default_branch(&mut self, repository: &Repository) -> Result<Option<Branch>, String>;
+}
+
+/// Why resolution ends early.
+enum Stop {
+    Broken { pair: Pair, why: String },
+    Failed(String),
+}
+
+impl From<String> for Stop {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+/// Who declared a job: decides who is told when it cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Operator,
+    Repository,
+}
+
+/// Finds the jobs of an item that writes the branches `item`.
+///
+/// Both pipelines have the same jobs and keys, so that a verdict of the check serves the gate.
+pub fn resolve(policy: &Policy, _pipeline: Pipeline, item: &[Pair], trees: &mut dyn Trees) -> Resolved {
+    let writes: BTreeSet<Pair> = item.iter().cloned().collect();
+    let mut resolution = Resolution { policy, writes, trees, reads: BTreeMap::new(), jobs: BTreeMap::new() };
+    let outcome = resolution.run();
+    let reads: Vec<Read> = resolution.reads.into_iter().map(|(unit, value)| Read { unit, value }).collect();
+    match outcome {
+        Ok((alters_job_files, noop)) => {
+            let jobs = resolution.jobs.into_values().collect();
+            Resolved::Jobs { jobs, reads, alters_job_files, noop }
+        }
+        Err(Stop::Broken { pair, why }) => Resolved::Broken { pair, why: why.into(), reads },
+        Err(Stop::Failed(why)) => Resolved::Failed { why: why.into() },
+    }
+}
+
+struct Resolution<'a> {
+    policy: &'a Policy,
+    writes: BTreeSet<Pair>,
+    trees: &'a mut dyn Trees,
+    reads: BTreeMap<Unit, Option<Sha>>,
+    jobs: BTreeMap<(JobName, Pair), ResolvedJob>,
+}
+
+impl Resolution<'_> {
+    /// Fills `jobs`; gives the altered job files and whether `noop` was asked for.
+    fn run(&mut self) -> Result<(Vec<Pair>, bool), Stop> {
+        let policy = self.policy;
+        let repositories = self.trees.repositories();
+        let mut consulted = self.writes.clone();
+        for job in &policy.jobs {
+            for home in self.homes(job, &repositories) {
+                if self.consider(job, &home, Source::Operator)? {
+                    consulted.insert(home);
+                }
+            }
+        }
+        if !policy.job_files {
+            return Ok((Vec::new(), false));
+        }
+        let mut noops = BTreeSet::new();
+        for home in &consulted {
+            if self.consult(home)? {
+                noops.insert(home.clone());
+            }
+        }
+        let mut altered = Vec::new();
+        for pair in self.writes.clone() {
+            if self.trees.alters_job_file(&pair)? {
+                altered.push(pair);
+            }
+        }
+        let noop = !self.writes.is_empty() && self.writes.iter().all(|pair| noops.contains(pair));
+        Ok((altered, noop))
+    }
+
+    /// The branches for which a job could run because of this item: those that the item writes, and
+    /// branches of the same names elsewhere where a written repository is among its inputs.
+    fn homes(&self, job: &JobPolicy, known: &[Repository]) -> BTreeSet<Pair> {
+        let fits = |pair: &Pair| {
+            job.repositories.matches(pair.repository.as_str()) && job.branches.matches(pair.branch.as_str())
+        };
+        let mut homes: BTreeSet<Pair> = self.writes.iter().filter(|pair| fits(pair)).cloned().collect();
+        if !self.reaches(job) {
+            return homes;
+        }
+        for branch in self.writes.iter().map(|pair| &pair.branch) {
+            for repository in known {
+                let home = Pair { repository: repository.clone(), branch: branch.clone() };
+                if fits(&home) {
+                    homes.insert(home);
+                }
+            }
+        }
+        homes
+    }
+
+    /// Whether the job could run for an item that does not write its home.
+    fn reaches(&self, job: &JobPolicy) -> bool {
+        job.runs_for == RunsFor::Inputs
+            && job
+                .inputs
+                .iter()
+                .any(|input| self.writes.iter().any(|pair| pair.repository == input.repository))
+    }
+
+    /// Adds the job for `home` if it applies; says whether it does.
+    fn consider(&mut self, job: &JobPolicy, home: &Pair, source: Source) -> Result<bool, Stop> {
+        let own = self.writes.contains(home);
+        if !own && !self.reaches(job) {
+            return Ok(false);
+        }
+        let Some(commit) = self.commit(home)? else { return Ok(false) };
+        let mut others: BTreeMap<Pair, (Sha, Vec<Arc<str>>)> = BTreeMap::new();
+        let mut missing = None;
+        for input in &job.inputs {
+            let Some((pair, commit)) = self.input(input, home)? else {
+                missing = Some(&input.repository);
+                continue;
+            };
+            if pair != *home {
+                others
+                    .entry(pair)
+                    .and_modify(|found| found.1 = union(&found.1, &input.paths))
+                    .or_insert((commit, union(&input.paths, &input.paths)));
+            }
+        }
+        if !own && !others.keys().any(|pair| self.writes.contains(pair)) {
+            return Ok(false);
+        }
+        if let Some(repository) = missing {
+            return Err(missing_input(job, home, repository, source));
+        }
+        let mut inputs = vec![self.resolved(job, home, commit, &job.paths, &job.ignored_files)?];
+        for (pair, (commit, paths)) in &others {
+            inputs.push(self.resolved(job, pair, *commit, paths, &Patterns::default())?);
+        }
+        let key = VerdictKey::new(&job.name, home, &job.spec, &inputs);
+        let resolved = ResolvedJob {
+            name: job.name.clone(),
+            home: home.clone(),
+            key,
+            spec: job.spec.clone(),
+            inputs,
+            voting: job.voting,
+            reuse_ms: job.reuse_ms,
+            attempts: job.attempts.max(1),
+        };
+        self.jobs.insert((job.name.clone(), home.clone()), resolved);
+        Ok(true)
+    }
+
+    /// The branch that an input means for `home`: the one named, else the same-named one, else the
+    /// default branch. That a preferred branch does not exist is itself something read.
+    fn input(&mut self, input: &InputPolicy, home: &Pair) -> Result<Option<(Pair, Sha)>, Stop> {
+        let repository = &input.repository;
+        let preferred = input.branch.as_ref().unwrap_or(&home.branch);
+        let pair = Pair { repository: repository.clone(), branch: preferred.clone() };
+        if let Some(commit) = self.commit(&pair)? {
+            return Ok(Some((pair, commit)));
+        }
+        if input.branch.is_some() {
+            return Ok(None);
+        }
+        let Some(branch) = self.trees.default_branch(repository)? else { return Ok(None) };
+        let pair = Pair { repository: repository.clone(), branch };
+        Ok(self.commit(&pair)?.map(|commit| (pair, commit)))
+    }
+
+    /// A branch's commit, read once and remembered.
+    fn commit(&mut self, pair: &Pair) -> Result<Option<Sha>, Stop> {
+        let unit = Unit::Branch(pair.clone());
+        if let Some(known) = self.reads.get(&unit) {
+            return Ok(*known);
+        }
+        let commit = self.trees.commit(pair)?;
+        self.reads.insert(unit, commit);
+        Ok(commit)
+    }
+
+    fn resolved(
+        &mut self,
+        job: &JobPolicy,
+        pair: &Pair,
+        commit: Sha,
+        paths: &[Arc<str>],
+        ignored: &Patterns,
+    ) -> Result<ResolvedInput, Stop> {
+        let content = if job.history { commit } else { self.trees.content(pair, commit, paths, ignored)? };
+        Ok(ResolvedInput {
+            pair: pair.clone(),
+            commit,
+            content,
+            paths: paths.to_vec(),
+            ignored_files: ignored.clone(),
+            history: job.history,
+        })
+    }
+
+    /// Reads a branch's job file and adds its jobs; says whether it asks for `noop`.
+    fn consult(&mut self, home: &Pair) -> Result<bool, Stop> {
+        let Some(commit) = self.commit(home)? else { return Ok(false) };
+        let found = self.trees.job_file(home, commit)?;
+        self.reads.insert(Unit::JobFile(home.clone()), found.as_ref().map(|(blob, _)| *blob));
+        let Some((_, parsed)) = found else { return Ok(false) };
+        let file = parsed.map_err(|why| Stop::Broken { pair: home.clone(), why })?;
+        for job in &file.jobs {
+            if self.policy.jobs.iter().any(|enforced| enforced.name == job.name) {
+                let why = format!(
+                    "seakeeper.toml: the job `{}` has the name of a job that the operator enforces: give it another name",
+                    job.name
+                );
+                return Err(Stop::Broken { pair: home.clone(), why });
+            }
+            if job.repositories.matches(home.repository.as_str())
+                && job.branches.matches(home.branch.as_str())
+            {
+                self.consider(job, home, Source::Repository)?;
+            }
+        }
+        Ok(file.noop)
+    }
+}
+
+/// Both lists of paths as one, sorted; none at all means everything.
+fn union(left: &[Arc<str>], right: &[Arc<str>]) -> Vec<Arc<str>> {
+    if left.is_empty() || right.is_empty() {
+        return Vec::new();
+    }
+    left.iter().chain(right).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn missing_input(job: &JobPolicy, home: &Pair, repository: &Repository, source: Source) -> Stop {
+    let what = format!("the job `{}` names the input `{repository}`, which has no such branch", job.name);
+    match source {
+        Source::Operator => Stop::Failed(format!(
+            "{what}: correct its name or branch in the configuration, or let the daemon's account read it"
+        )),
+        Source::Repository => Stop::Broken {
+            pair: home.clone(),
+            why: format!("seakeeper.toml: {what}: correct its name or branch"),
+        },
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

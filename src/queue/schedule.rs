@@ -1,0 +1,51 @@
+//! Slots: which builds run, and which are ended as no longer needed.
+
+use crate::model::action::Decision;
+use crate::model::{Action, BuildId, EffectKind, ItemId, ResolvedJob, VerdictKey};
+
+use super::Queue;
+use super::jobs::JobState;
+
+impl Queue {
+    /// Buys builds, most urgent first, while there are slots. A build holds its slot until nothing
+    /// of it is left, even after it was told to stop.
+    pub(super) fn plan_builds(&mut self) {
+        let Some(policy) = self.state.policy.clone() else { return };
+        while self.state.unable.is_none() && self.state.builds.len() < policy.slots as usize {
+            let Some(claim) = self.index.wanting.first().copied() else { return };
+            match self.next_job(claim.2) {
+                Some(job) => self.buy(claim.2, &job),
+                None => {
+                    self.index.wanting.remove(&claim);
+                }
+            }
+        }
+    }
+
+    fn next_job(&self, id: ItemId) -> Option<ResolvedJob> {
+        let item = self.state.items.get(&id)?;
+        let wanted = |job: &&ResolvedJob| self.job_state(item, job) == JobState::Wanted;
+        let jobs = self.jobs_of(item);
+        let voting = jobs.iter().filter(|job| job.voting).find(wanted);
+        voting.or_else(|| jobs.iter().find(wanted)).cloned()
+    }
+
+    fn buy(&mut self, item: ItemId, job: &ResolvedJob) {
+        let build = BuildId(self.state.last_build + 1);
+        self.act(Action::Decision(Decision::Bought { build, key: job.key, item }));
+        let (name, spec, inputs) = (job.name.clone(), job.spec.clone(), job.inputs.clone());
+        self.ask(EffectKind::StartBuild { build, job: name, spec, inputs });
+        let needing: Vec<ItemId> = self.index.needs.get(&job.key).into_iter().flatten().copied().collect();
+        self.index.dirty_items.extend(needing);
+    }
+
+    /// Ends the build of a key that nobody needs, or that has outlived its deadline.
+    pub(super) fn plan_stop(&mut self, key: VerdictKey) {
+        let Some(id) = self.index.running.get(&key).copied() else { return };
+        let Some(build) = self.state.builds.get(&id) else { return };
+        let needed = self.index.needs.contains_key(&key);
+        if !build.stopping && (!needed || build.deadline <= self.state.now) {
+            self.ask(EffectKind::StopBuild { build: id });
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What is said on changes: at most a start, a first failure and a final message for each stay.
+
+use crate::model::report::{Report, Says};
+use crate::model::{ChangeNumber, Departure, EffectKind, ItemChange, ItemId, Label, Pipeline, Policy};
+
+use super::Queue;
+use super::state::{Confirm, Item, Stage};
+
+impl Queue {
+    /// Says something now.
+    pub(super) fn speak(&mut self, report: Report) {
+        self.ask(EffectKind::Report(report));
+    }
+
+    /// Says something on each change of an item.
+    pub(super) fn speak_for(&mut self, id: ItemId, vote: Option<(Label, i32)>, says: Option<Says>) {
+        let Some(item) = self.state.items.get(&id) else { return };
+        let reports: Vec<Report> =
+            item.changes.iter().map(|change| report(item, change, vote.clone(), says.clone())).collect();
+        for report in reports {
+            self.speak(report);
+        }
+    }
+
+    /// Says what is due. What was said of something landed waits while others land, so that words
+    /// do not slow down deeds.
+    pub(super) fn plan_reports(&mut self) {
+        self.tell_starts();
+        let landing = self
+            .state
+            .items
+            .values()
+            .any(|item| matches!(item.stage, Stage::Looking(_) | Stage::Looked(_) | Stage::Landing(_)));
+        let now = self.state.now;
+        let due: Vec<Report> = self
+            .state
+            .outgoing
+            .iter()
+            .filter(|outgoing| outgoing.effect.is_none())
+            .filter(|outgoing| outgoing.due <= now || outgoing.patient && !landing)
+            .map(|outgoing| outgoing.report.clone())
+            .collect();
+        for report in due {
+            self.speak(report);
+        }
+    }
+
+    fn tell_starts(&mut self) {
+        let Some(after) = self.state.policy.as_ref().and_then(|policy| policy.gate.start_message_after_ms)
+        else {
+            return;
+        };
+        let due: Vec<(ItemId, u32)> = self
+            .state
+            .queues
+            .values()
+            .flat_map(|order| order.iter().zip(1_u32..))
+            .filter(|(id, _)| {
+                self.state.items.get(id).is_some_and(|item| {
+                    !item.told_start && !item.told_passed && item.entered_at.plus_ms(after) <= self.state.now
+                })
+            })
+            .map(|(id, position)| (*id, position))
+            .collect();
+        for (id, position) in due {
+            self.speak_for(id, None, Some(Says::Started { position }));
+        }
+    }
+
+    /// Hands a landed change that does not close to a person.
+    pub(super) fn hand_over(&mut self, number: ChangeNumber, confirm: &Confirm) {
+        let Some(change) = self.state.changes.get(&number) else { return };
+        let text = Self::close_by_hand(number, confirm.commit, &confirm.pair);
+        let report = Report {
+            change: number,
+            repository: confirm.pair.repository.clone(),
+            patchset: change.snapshot.patchset,
+            revision: confirm.revision,
+            item: confirm.item,
+            pipeline: Pipeline::Gate,
+            queue: None,
+            vote: None,
+            says: Some(Says::Alarm { text: text.as_str().into() }),
+        };
+        self.out.notes.push(super::Note::Said(text));
+        self.speak(report);
+    }
+
+    /// The undecided changes that the item's node contains, in order.
+    pub(super) fn on_top_of(&self, item: &Item) -> Vec<ChangeNumber> {
+        let contained = self.node_of(item).map_or(&[][..], |node| &node.contains);
+        let items = contained.iter().filter_map(|id| self.state.items.get(id));
+        items.flat_map(|item| item.changes.iter().map(|change| change.number)).collect()
+    }
+
+    /// The final messages of a stay, and whether each may wait a little.
+    pub(super) fn last_words(&self, id: ItemId, departure: &Departure) -> Vec<(Report, bool)> {
+        let (Some(item), Some(policy)) = (self.state.items.get(&id), &self.state.policy) else {
+            return Vec::new();
+        };
+        let jobs = self.job_results(id);
+        let jobless = matches!(departure, Departure::Unfit { .. })
+            && self.node_of(item).is_some_and(|node| node.bad.is_none());
+        if jobless {
+            return Vec::new();
+        }
+        let (vote, speaks, patient) = match item.pipeline {
+            Pipeline::Gate => self.last_gate_words(item, departure, policy),
+            Pipeline::Check => last_check_words(departure, policy),
+        };
+        if vote.is_none() && !speaks {
+            return Vec::new();
+        }
+        let says = speaks.then(|| Says::Ended { departure: departure.clone(), jobs });
+        item.changes
+            .iter()
+            .map(|change| (report(item, change, vote.clone(), says.clone()), patient))
+            .collect()
+    }
+
+    fn last_gate_words(
+        &self,
+        item: &Item,
+        departure: &Departure,
+        policy: &Policy,
+    ) -> (Option<(Label, i32)>, bool, bool) {
+        let label = &policy.gate.label;
+        let withdrawn = || (item.voted && policy.gate.success != 0).then(|| (label.clone(), 0));
+        let failed = || (policy.gate.failure != 0).then(|| (label.clone(), policy.gate.failure));
+        match departure {
+            Departure::Landed { .. } => (None, !item.told_passed, true),
+            Departure::Failed { .. }
+            | Departure::Conflict { .. }
+            | Departure::BrokenJobFile { .. }
+            | Departure::Closure { .. }
+            | Departure::Unfit { .. } => (failed(), true, false),
+            Departure::Dependency { .. } => {
+                let told = item.changes.iter().all(|change| {
+                    self.state
+                        .changes
+                        .get(&change.number)
+                        .is_some_and(|known| known.told == Some(change.revision))
+                });
+                (withdrawn(), told, false)
+            }
+            Departure::NewPatchSet { .. } => (None, true, false),
+            Departure::Requirement { .. }
+            | Departure::Refused { .. }
+            | Departure::VoteWithdrawn { .. }
+            | Departure::WorkInProgress
+            | Departure::Moved
+            | Departure::QueueRemoved
+            | Departure::Dequeued { .. } => (withdrawn(), true, false),
+            Departure::Abandoned
+            | Departure::MergedElsewhere
+            | Departure::Gone
+            | Departure::Private
+            | Departure::Superseded
+            | Departure::Checked { .. } => (None, false, false),
+        }
+    }
+}
+
+fn last_check_words(departure: &Departure, policy: &Policy) -> (Option<(Label, i32)>, bool, bool) {
+    let vote = |value: i32| (value != 0).then(|| (policy.gate.label.clone(), value));
+    match departure {
+        Departure::Checked { passed: true } => (vote(policy.check.success), true, false),
+        Departure::Checked { passed: false }
+        | Departure::Conflict { .. }
+        | Departure::BrokenJobFile { .. }
+        | Departure::Unfit { .. } => (vote(policy.check.failure), true, false),
+        _ => (None, false, false),
+    }
+}
+
+fn report(item: &Item, change: &ItemChange, vote: Option<(Label, i32)>, says: Option<Says>) -> Report {
+    Report {
+        change: change.number,
+        repository: change.pair.repository.clone(),
+        patchset: change.patchset,
+        revision: change.revision,
+        item: item.id,
+        pipeline: item.pipeline,
+        queue: item.queue.clone(),
+        vote,
+        says,
+    }
+}

@@ -1,0 +1,280 @@
+//! Which node each item of a queue is judged at.
+//!
+//! A pass walks the queue in order, carrying the state that the undecided items ahead are expected
+//! to leave: the tips, and on top of them what every item ahead that has not failed writes. An
+//! item whose node no longer agrees with that state on the item's footprint gets a new node; what
+//! its jobs read may well be unchanged, and then no build is done again.
+//!
+//! `dependent` builds the first `window` items so; `serial` prepares as many, but builds an item
+//! only when nothing undecided ahead of it meets it.
+
+use std::collections::BTreeSet;
+
+use crate::model::action::{Decision, Merge, Onto};
+use crate::model::policy::{QueuePolicy, StrategyPolicy};
+use crate::model::{Action, EffectKind, ItemId, NodeId, Pair, Pipeline, QueueName, Sha};
+
+use super::Queue;
+use super::footprint::{Footprints, Predicted};
+use super::jobs::Standing;
+use super::state::{Item, Node, Stage};
+
+/// Items that `serial` prepares ahead of need: merges are cheap, and footprints come of them.
+const SERIAL_PREPARED: u32 = 20;
+
+/// What a pass carries from item to item.
+#[derive(Default)]
+pub(super) struct Ahead {
+    pub predicted: Predicted,
+    /// The undecided items so far.
+    pub undecided: Footprints,
+    /// Those of them that are not expected to land.
+    pub failing: BTreeSet<ItemId>,
+}
+
+impl Queue {
+    /// Plans one queue: nodes, departures, votes, looks and pushes.
+    pub(super) fn plan_queue(&mut self, name: &QueueName) {
+        let Some(policy) = self.state.policy.clone() else { return };
+        let order = self.state.queues.get(name).cloned().unwrap_or_default();
+        let Some(queue) = policy.queues.iter().find(|queue| queue.name == *name) else {
+            for item in order {
+                self.index
+                    .dirty_changes
+                    .extend(self.state.items.get(&item).map(|item| item.changes[0].number));
+            }
+            return;
+        };
+        let mut ahead = Ahead::default();
+        for (index, id) in order.iter().enumerate() {
+            if self.plan_item(*id, index, queue, &mut ahead) {
+                // Someone left: what follows is planned on the new order.
+                self.index.dirty_queues.insert(name.clone());
+                return;
+            }
+        }
+        self.plan_landings(&order, queue);
+        self.collect_nodes();
+    }
+
+    /// Plans one item on what is ahead; true when it has left.
+    fn plan_item(&mut self, id: ItemId, index: usize, queue: &QueuePolicy, ahead: &mut Ahead) -> bool {
+        let Some(item) = self.state.items.get(&id) else { return false };
+        if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+            self.carry(id, Standing::Passed, ahead);
+            return false;
+        }
+        if self.failing_parent(item, ahead) {
+            self.index.standing.insert(id, Standing::Bad);
+            ahead.failing.insert(id);
+            ahead.undecided.add(item, None, None);
+            return false;
+        }
+        let (window, serial) = match queue.strategy {
+            StrategyPolicy::Serial => (SERIAL_PREPARED, true),
+            StrategyPolicy::Dependent { window } => (window, false),
+        };
+        if index >= window as usize {
+            ahead.undecided.add(item, None, None);
+            return false;
+        }
+        self.ensure_node(id, queue, ahead);
+        let Some(item) = self.state.items.get(&id) else { return false };
+        let meets = ahead.undecided.met_by(item, self.node_of(item), None);
+        self.hold(id, serial && meets.is_some());
+        let Some(item) = self.state.items.get(&id) else { return false };
+        let standing = self.standing(item);
+        if standing == Standing::Passed || standing == Standing::Building {
+            if let Some(left) = self.judge_foreign(id, ahead) {
+                return left;
+            }
+        }
+        if standing == Standing::NoJob {
+            self.end(
+                id,
+                crate::model::Departure::Unfit { why: crate::model::Reason::NoJob.to_string().into() },
+            );
+            return true;
+        }
+        if standing.is_failing() && self.conclude_failure(id, standing, ahead) {
+            return true;
+        }
+        self.carry(id, standing, ahead);
+        false
+    }
+
+    /// Adds an item to what is ahead of those that follow.
+    pub(super) fn carry(&self, id: ItemId, standing: Standing, ahead: &mut Ahead) {
+        let Some(item) = self.state.items.get(&id) else { return };
+        let node = self.node_of(item);
+        ahead.undecided.add(item, node, None);
+        match node {
+            Some(node) if !standing.is_failing() => {
+                for (pair, _) in &node.onto {
+                    ahead.predicted.nodes.insert(pair.clone(), node.id);
+                }
+                ahead.predicted.items.push(id);
+            }
+            _ if standing.is_failing() => {
+                ahead.failing.insert(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it rests on an item ahead that is expected to leave.
+    fn failing_parent(&self, item: &Item, ahead: &Ahead) -> bool {
+        let changes = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
+        let mut parents = changes.flat_map(|change| change.snapshot.parents.iter());
+        parents.any(|parent| {
+            let number = self.index.by_revision.get(parent);
+            let ahead_of_it = number.and_then(|number| self.index.gate_of.get(number));
+            ahead_of_it.is_some_and(|id| *id != item.id && ahead.failing.contains(id))
+        })
+    }
+
+    fn hold(&mut self, id: ItemId, held: bool) {
+        let changed = if held { self.index.held.insert(id) } else { self.index.held.remove(&id) };
+        if changed {
+            self.index.dirty_items.insert(id);
+        }
+    }
+
+    /// Gives the item a node that agrees with what is ahead, if it has none.
+    fn ensure_node(&mut self, id: ItemId, queue: &QueuePolicy, ahead: &Ahead) {
+        let Some(item) = self.state.items.get(&id) else { return };
+        let old = self.node_of(item);
+        let retry_due = item.prepare.as_ref().is_some_and(|retry| retry.at > self.state.now);
+        if retry_due {
+            return;
+        }
+        let lost = old.is_some_and(|node| self.must_repeat(node));
+        if old.is_some_and(|node| !lost && self.state.agrees(node, &ahead.predicted)) {
+            return;
+        }
+        let merges: Option<Vec<Merge>> =
+            item.changes.iter().map(|change| self.merge_of(change, queue, &ahead.predicted)).collect();
+        let Some(merges) = merges else {
+            self.observe_tips(id);
+            return;
+        };
+        let overlay: Vec<(Pair, NodeId)> =
+            ahead.predicted.nodes.iter().map(|(pair, node)| (pair.clone(), *node)).collect();
+        self.make_node(id, Pipeline::Gate, merges, overlay);
+    }
+
+    /// Whether a node's preparation ended without an answer, so that it has to be made again.
+    fn must_repeat(&self, node: &Node) -> bool {
+        use crate::model::tree::{Prepared, Resolved};
+        matches!(node.bad, Some(Prepared::NoParent | Prepared::Failed { .. }))
+            || matches!(node.resolved, Some(Resolved::Failed { .. }))
+    }
+
+    /// Bases the item on a new node and asks for it.
+    pub(super) fn make_node(
+        &mut self,
+        id: ItemId,
+        pipeline: Pipeline,
+        merges: Vec<Merge>,
+        overlay: Vec<(Pair, NodeId)>,
+    ) {
+        let old = self.state.items.get(&id).and_then(|item| item.node);
+        self.withdraw_vote(id);
+        let node = NodeId(self.state.last_node + 1);
+        self.act(Action::Decision(Decision::Based { item: id, node }));
+        let date = self.state.now;
+        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay });
+        if let Some(old) = old {
+            self.release(old);
+        }
+        self.index.dirty_items.insert(id);
+    }
+
+    fn merge_of(
+        &self,
+        change: &crate::model::ItemChange,
+        queue: &QueuePolicy,
+        predicted: &Predicted,
+    ) -> Option<Merge> {
+        let tip = self.state.tips.get(&change.pair)?.commit?;
+        let onto = match predicted.nodes.get(&change.pair) {
+            Some(node) => Onto::Node(*node),
+            None => Onto::Commit(tip),
+        };
+        Some(Merge {
+            change: change.clone(),
+            onto,
+            tip,
+            allowed: self.allowed(change, predicted),
+            merge_from: queue.merge_from.clone(),
+        })
+    }
+
+    /// The patch sets that may come in with `change`: its own and those ahead on its branch.
+    fn allowed(&self, change: &crate::model::ItemChange, predicted: &Predicted) -> Vec<Sha> {
+        let ahead = predicted.items.iter().filter_map(|id| self.state.items.get(id));
+        let same = ahead.flat_map(|item| item.changes.iter()).filter(|other| other.pair == change.pair);
+        same.map(|other| other.revision).chain([change.revision]).collect()
+    }
+
+    /// Asks for tips that are not known, unless they are being read.
+    pub(super) fn observe_tips(&mut self, id: ItemId) {
+        let Some(item) = self.state.items.get(&id) else { return };
+        let unknown: Vec<Pair> =
+            item.pairs().filter(|pair| !self.state.tips.contains_key(pair)).cloned().collect();
+        for pair in unknown {
+            self.observe_tip(pair);
+        }
+    }
+
+    /// Asks for one tip, unless it is being read.
+    pub(super) fn observe_tip(&mut self, pair: Pair) {
+        let asked = self.state.effects.values().any(
+            |pending| matches!(&pending.effect.kind, EffectKind::ObserveTip { pair: other } if *other == pair),
+        );
+        let paused = self.state.retries.get(&tip_name(&pair)).is_some_and(|retry| retry.at > self.state.now);
+        if !asked && !paused {
+            self.ask(EffectKind::ObserveTip { pair });
+        }
+    }
+
+    /// Lets go of nodes that no item stands on and no merge under way starts from.
+    fn collect_nodes(&mut self) {
+        if self.state.nodes.len() <= self.state.items.len() {
+            return;
+        }
+        let current: BTreeSet<NodeId> = self.state.items.values().filter_map(|item| item.node).collect();
+        let stale: Vec<NodeId> =
+            self.state.nodes.keys().copied().filter(|node| !current.contains(node)).collect();
+        for node in stale {
+            self.release(node);
+        }
+    }
+
+    /// Plans a check item: one node on the tip, judged once.
+    pub(super) fn plan_check_item(&mut self, id: ItemId, standing: Standing) {
+        let Some(item) = self.state.items.get(&id) else { return };
+        let again = self.node_of(item).is_none_or(|node| self.must_repeat(node));
+        let due = item.prepare.as_ref().is_none_or(|retry| retry.at <= self.state.now);
+        if again {
+            let change = item.changes[0].clone();
+            match self.state.tips.get(&change.pair).map(|tip| tip.commit) {
+                Some(Some(tip)) if due => {
+                    let allowed = vec![change.revision];
+                    let merge =
+                        Merge { change, onto: Onto::Commit(tip), tip, allowed, merge_from: Vec::new() };
+                    self.make_node(id, Pipeline::Check, vec![merge], Vec::new());
+                }
+                Some(_) => {}
+                None => self.observe_tip(change.pair),
+            }
+            return;
+        }
+        self.conclude_check(id, standing);
+    }
+}
+
+/// Under which name failures to read a tip are counted.
+pub(super) fn tip_name(pair: &Pair) -> String {
+    format!("tip {pair}")
+}

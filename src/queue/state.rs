@@ -1,0 +1,331 @@
+//! What the core remembers: facts as observed, and what it has asked for. All of it is in the
+//! snapshot; what can be derived lies in [`super::index`] instead.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::event::Scope;
+use crate::model::report::Report;
+use crate::model::tree::{Foreign, Prepared, Read, Resolved, Written};
+use crate::model::view::{DepartedView, PauseView};
+use crate::model::{
+    Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Effect, EffectId, ItemChange, ItemId, JobName,
+    NodeId, Pair, Pipeline, Policy, QueueName, Sha, Timestamp, Verdict, VerdictKey,
+};
+
+/// Everything that a snapshot holds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub now: Timestamp,
+    pub policy: Option<Arc<Policy>>,
+    /// Counts configurations: jobs resolved under another one are resolved anew.
+    pub policy_epoch: u64,
+    /// Counts moves of tips that may have changed a job file.
+    pub tip_epoch: u64,
+    pub last_item: u64,
+    pub last_node: u64,
+    pub last_build: u64,
+    pub last_effect: u64,
+    pub last_rank: u64,
+    pub changes: BTreeMap<ChangeNumber, Change>,
+    /// Changes that an operator asked for before the daemon knew them.
+    pub expected: BTreeMap<ChangeNumber, Account>,
+    #[serde(with = "super::pairs")]
+    pub tips: BTreeMap<Pair, Tip>,
+    pub queues: BTreeMap<QueueName, Vec<ItemId>>,
+    pub checks: BTreeSet<ItemId>,
+    pub items: BTreeMap<ItemId, Item>,
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub records: BTreeMap<VerdictKey, Record>,
+    pub builds: BTreeMap<BuildId, Build>,
+    pub effects: BTreeMap<EffectId, Pending>,
+    pub landings: BTreeMap<EffectId, Landing>,
+    pub confirms: BTreeMap<ChangeNumber, Confirm>,
+    pub outgoing: VecDeque<Outgoing>,
+    #[serde(with = "super::pairs")]
+    pub paused: BTreeMap<Scope, PauseView>,
+    pub departed: VecDeque<DepartedView>,
+    pub unable: Option<Arc<str>>,
+    /// Answers of `ObserveCommit`: what a commit would close, by commit.
+    pub commits: BTreeMap<Sha, Vec<ChangeNumber>>,
+    /// How many items a push may carry, where a larger one was refused.
+    #[serde(with = "super::pairs")]
+    pub push_limits: BTreeMap<Pair, u32>,
+    /// Observations that failed, by what was observed.
+    pub retries: BTreeMap<String, Retry>,
+}
+
+/// A change and what the daemon has made of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Change {
+    pub snapshot: ChangeSnapshot,
+    /// Approvals that an attempt has used up, while they stand.
+    pub used: Vec<(Account, Timestamp)>,
+    /// The revision that the check has taken up.
+    pub checked: Option<Sha>,
+    /// The revision that an operator put into the queue.
+    pub forced: Option<Sha>,
+    /// The revision whose author was told what it waits for.
+    pub told: Option<Sha>,
+    /// Under policy B: the revision that failed, and the tip on which it did.
+    pub failed: Option<(Sha, Option<Sha>)>,
+    /// No job was configured for this revision, at this policy and these job files.
+    pub jobless: Option<(Sha, u64, u64)>,
+}
+
+/// A branch's tip.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Tip {
+    /// `None` when there is no such branch.
+    pub commit: Option<Sha>,
+    /// The job file at the tip, where it is known.
+    pub job_file: Option<Option<Sha>>,
+    /// The state's `tip_epoch` at the last move that may have changed the job file.
+    pub epoch: u64,
+    /// Earlier tips, newest last: a late report of one is not believed at once.
+    pub before: VecDeque<Sha>,
+    /// It must be read again before anything is pushed onto it.
+    pub stale: bool,
+}
+
+/// Where an item stands on its way out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// It is being judged.
+    Queued,
+    /// The last look is under way.
+    Looking(EffectId),
+    /// The last look was taken then, and nothing stood against it.
+    Looked(Timestamp),
+    /// It is in a push.
+    Landing(EffectId),
+    /// It landed and its site is being deployed; only queues with deploying sites have this stage.
+    Deploying(EffectId),
+}
+
+/// One stay of changes in a pipeline.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Item {
+    pub id: ItemId,
+    pub pipeline: Pipeline,
+    pub queue: Option<QueueName>,
+    pub changes: Vec<ItemChange>,
+    pub entered_at: Timestamp,
+    /// Order of claims to slots.
+    pub rank: u64,
+    pub node: Option<NodeId>,
+    pub stage: Stage,
+    /// Verdicts in use; a key names its job and home too.
+    pub adopted: BTreeMap<VerdictKey, Adopted>,
+    /// Builds of this stay that failed, per key.
+    pub failures: BTreeMap<VerdictKey, u32>,
+    /// Builds that ended without a verdict, per key.
+    pub lost: BTreeMap<VerdictKey, Retry>,
+    /// Preparation that failed.
+    pub prepare: Option<Retry>,
+    /// A last look or a push that failed without deciding anything.
+    pub look: Option<Retry>,
+    /// What the last look found unmet.
+    pub unmet: Option<Arc<str>>,
+    pub told_start: bool,
+    pub told_failure: bool,
+    pub told_passed: bool,
+    /// The daemon's vote was left by this stay.
+    pub voted: bool,
+    /// Why its vote cannot be left, once the review host has refused it.
+    pub vote_refused: Option<Arc<str>>,
+    /// An operator takes it out.
+    pub dequeued: Option<(Account, Arc<str>)>,
+    /// Keys whose builds it still needs.
+    pub keys: BTreeSet<VerdictKey>,
+}
+
+/// A verdict that an item uses.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Adopted {
+    pub job: JobName,
+    pub passed: bool,
+    pub why: Arc<str>,
+    pub build: BuildId,
+    pub duration_ms: i64,
+}
+
+/// Something that went wrong and is tried again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Retry {
+    pub count: u32,
+    pub at: Timestamp,
+    pub why: Arc<str>,
+}
+
+/// A speculative state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Node {
+    pub id: NodeId,
+    pub item: ItemId,
+    /// What each of the item's branches is merged onto.
+    pub onto: Vec<(Pair, Source)>,
+    /// What other branches are here: as items ahead leave them. Sorted by branch.
+    pub overlay: Arc<Vec<(Pair, NodeId)>>,
+    pub policy_epoch: u64,
+    /// The state's `tip_epoch` when it was asked for.
+    pub asked_epoch: u64,
+    pub merged: Option<Merged>,
+    pub resolved: Option<Resolved>,
+    pub bad: Option<Prepared>,
+    /// Undecided items ahead that it contains, in order.
+    pub contains: Vec<ItemId>,
+}
+
+/// A node's merges.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Merged {
+    pub writes: Vec<Written>,
+    pub foreign: Vec<Foreign>,
+}
+
+/// Where a branch's state comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Source {
+    Commit(Option<Sha>),
+    Node(NodeId),
+}
+
+/// What is known about a key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub passes: u32,
+    pub failures: u32,
+    pub verdict: Verdict,
+    pub build: BuildId,
+    /// The item that the build was bought for.
+    pub item: ItemId,
+    pub at: Timestamp,
+    pub duration_ms: i64,
+}
+
+/// A build that holds a slot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Build {
+    pub key: VerdictKey,
+    pub item: ItemId,
+    pub job: JobName,
+    pub home: Pair,
+    pub effect: EffectId,
+    pub started_at: Timestamp,
+    pub deadline: Timestamp,
+    /// It runs, or is at least known to the executor.
+    pub seen: bool,
+    pub failing: bool,
+    pub stopping: bool,
+}
+
+/// An effect whose end is awaited.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Pending {
+    pub effect: Effect,
+    pub since: Timestamp,
+}
+
+/// A push under way.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Landing {
+    pub pair: Pair,
+    pub old: Sha,
+    pub new: Sha,
+    pub job_file: Option<Sha>,
+    pub items: Vec<ItemId>,
+    /// The branch is known to contain it.
+    pub landed: bool,
+    /// It may yet land: until then it is only watched.
+    pub unknown: Option<Unknown>,
+}
+
+/// The state of a push of unknown outcome.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Unknown {
+    pub until: Timestamp,
+    pub next_look: Timestamp,
+    pub pause_ms: i64,
+    pub asked: Option<EffectId>,
+}
+
+/// A change that landed and must become merged on the review host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Confirm {
+    pub pair: Pair,
+    pub commit: Sha,
+    pub revision: Sha,
+    pub item: ItemId,
+    pub due: Timestamp,
+    pub step: ConfirmStep,
+}
+
+/// How far the care for such a change has got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum ConfirmStep {
+    /// The review host is given time.
+    Waiting,
+    Reading(EffectId),
+    /// Still open: to be closed over REST.
+    Open,
+    Closing(EffectId),
+    /// Closed over REST, as far as is known.
+    Closed,
+    Rereading(EffectId),
+    /// To be handed to a person.
+    Hopeless,
+}
+
+/// Something to say, until it is said.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outgoing {
+    pub report: Report,
+    pub due: Timestamp,
+    /// It may wait until no landing is under way.
+    pub patient: bool,
+    pub tries: u32,
+    pub effect: Option<EffectId>,
+}
+
+impl Node {
+    /// What was read to judge the item here; empty until then.
+    pub fn reads(&self) -> &[Read] {
+        match &self.resolved {
+            Some(Resolved::Jobs { reads, .. } | Resolved::Broken { reads, .. }) => reads,
+            _ => &[],
+        }
+    }
+
+    /// What it writes in `pair`.
+    pub fn written(&self, pair: &Pair) -> Option<&Written> {
+        self.merged.as_ref()?.writes.iter().find(|written| written.pair == *pair)
+    }
+
+    /// The node that `pair` is taken from, if an item ahead writes it.
+    pub fn overlaid(&self, pair: &Pair) -> Option<NodeId> {
+        let at = self.overlay.binary_search_by(|(other, _)| other.cmp(pair)).ok()?;
+        self.overlay.get(at).map(|(_, node)| *node)
+    }
+}
+
+impl Item {
+    /// Its place among those that want slots: the gate before the check, then by age.
+    pub fn claim(&self) -> (u8, u64, ItemId) {
+        (u8::from(self.pipeline == Pipeline::Check), self.rank, self.id)
+    }
+
+    /// The branches that it writes.
+    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.changes.iter().map(|change| &change.pair)
+    }
+}
+
+/// What a step has brought about so far.
+#[derive(Default)]
+pub(crate) struct Out {
+    pub actions: Vec<Action>,
+    pub notes: Vec<super::Note>,
+}

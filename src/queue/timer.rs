@@ -1,0 +1,95 @@
+//! Deadlines: what must be looked at again when time has passed and nothing else has happened.
+
+use std::collections::BTreeSet;
+
+use crate::model::{BuildId, ChangeNumber, EffectId, EffectKind, ItemId, Timestamp};
+
+use super::Queue;
+use super::state::State;
+
+/// What a deadline is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Timer {
+    /// A start message, or something to be tried again.
+    Item(ItemId),
+    /// An effect that has not ended.
+    Effect(EffectId),
+    /// A build that should have ended.
+    Build(BuildId),
+    /// A push of unknown outcome.
+    Landing(EffectId),
+    /// A landed change that should be merged.
+    Confirm(ChangeNumber),
+    /// Something to say.
+    Reports,
+    /// Planning was cut short.
+    Everything,
+}
+
+impl Timer {
+    /// All deadlines of a state. A deadline too many is harmless: it only makes planning look.
+    pub fn all(state: &State) -> BTreeSet<(Timestamp, Self)> {
+        let mut timers = BTreeSet::new();
+        let start = state.policy.as_ref().and_then(|policy| policy.gate.start_message_after_ms);
+        for item in state.items.values() {
+            let retries = item.lost.values().chain(item.prepare.as_ref());
+            timers.extend(retries.map(|retry| (retry.at, Self::Item(item.id))));
+            if let (Some(after), false) = (start, item.told_start) {
+                timers.insert((item.entered_at.plus_ms(after), Self::Item(item.id)));
+            }
+        }
+        if let Some(policy) = &state.policy {
+            let pending = state.effects.iter().filter(|(_, pending)| has_deadline(&pending.effect.kind));
+            timers
+                .extend(pending.map(|(id, p)| (p.since.plus_ms(policy.limits.effect_ms), Self::Effect(*id))));
+        }
+        timers.extend(state.builds.iter().map(|(id, build)| (build.deadline, Self::Build(*id))));
+        let unknown =
+            state.landings.iter().filter_map(|(id, landing)| Some((*id, landing.unknown.as_ref()?)));
+        timers.extend(unknown.map(|(id, unknown)| (unknown.next_look, Self::Landing(id))));
+        timers.extend(state.confirms.iter().map(|(number, confirm)| (confirm.due, Self::Confirm(*number))));
+        timers.extend(state.outgoing.iter().map(|outgoing| (outgoing.due, Self::Reports)));
+        timers
+    }
+}
+
+/// Builds have deadlines of their own, and what has no answer has none.
+pub(crate) fn has_deadline(kind: &EffectKind) -> bool {
+    !matches!(
+        kind,
+        EffectKind::StartBuild { .. } | EffectKind::StopBuild { .. } | EffectKind::ReleaseNode { .. }
+    )
+}
+
+impl Queue {
+    /// Asks to be woken at `at` for `timer`.
+    pub(super) fn wake_at(&mut self, at: Timestamp, timer: Timer) {
+        self.index.timers.insert((at, timer));
+    }
+
+    /// Marks what is due.
+    pub(super) fn fire_timers(&mut self) {
+        while let Some((at, timer)) = self.index.timers.first().copied() {
+            if at > self.state.now {
+                return;
+            }
+            self.index.timers.remove(&(at, timer));
+            match timer {
+                Timer::Item(item) => {
+                    self.index.dirty_items.insert(item);
+                    self.touch_queue_of(item);
+                }
+                Timer::Effect(effect) => self.give_up_on(effect),
+                Timer::Build(build) => self.overdue(build),
+                Timer::Landing(effect) => {
+                    self.index.dirty_landings.insert(effect);
+                }
+                Timer::Confirm(change) => {
+                    self.index.dirty_confirms.insert(change);
+                }
+                Timer::Reports => self.index.dirty_reports = true,
+                Timer::Everything => self.mark_all(),
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What people and machines see of the daemon: status page, JSON, health, metrics, logs of builds,
+//! and the server side of the control socket. Floor 5: it reads views and hands over commands, and
+//! decides nothing.
+
+pub mod clean;
+pub mod control;
+mod html;
+mod listener;
+mod log;
+pub mod metrics;
+mod page;
+mod pieces;
+mod router;
+pub mod wire;
+pub mod words;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub use metrics::Metrics;
+pub use router::{Options, router, serve};
+
+use crate::model::event::Command;
+use crate::model::view::View;
+use crate::model::{Account, BuildId};
+
+/// The answer to a command, when it comes.
+pub type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What the face needs of the daemon. The daemon implements it; nothing here blocks.
+pub trait Desk: Send + Sync + 'static {
+    /// The latest published view. Private changes are never in it.
+    fn view(&self) -> Arc<View>;
+
+    /// Bumps whenever the view changes.
+    fn changed(&self) -> watch::Receiver<u64>;
+
+    /// Hands a command to the core in the name of `by`. The implementer applies a deadline.
+    fn ask(&self, by: Account, command: Command) -> Asked;
+
+    /// Whether the daemon lives and can do its work.
+    fn health(&self) -> Health;
+
+    /// All metrics in the OpenMetrics text format.
+    fn metrics(&self) -> String;
+
+    /// Where the log of a build is, if there ever was such a build.
+    fn log_path(&self, build: BuildId) -> Option<PathBuf>;
+}
+
+/// What the core said to a command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// Whether it is done.
+    pub accepted: bool,
+    /// In words: what is done, or why not.
+    pub text: String,
+}
+
+/// How the daemon is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Health {
+    /// Its loop turns; a daemon that is not live should be restarted.
+    pub live: bool,
+    /// It can gate; one that is not ready wants a person, or time.
+    pub ready: bool,
+    /// What is wrong, each with its remedy.
+    pub problems: Vec<String>,
+}

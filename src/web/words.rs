@@ -1,0 +1,124 @@
+//! Words for what a view holds: how a stay ended, how a job stands, what is stopped, when it was.
+//! The words for waiting are in the view itself.
+
+use crate::model::event::Scope;
+use crate::model::item::JobOutcome;
+use crate::model::{Departure, JobName, Timestamp};
+
+/// How a stay in a queue ended, in a sentence without its subject.
+pub fn departure(departure: &Departure) -> String {
+    match departure {
+        Departure::Landed { commits } => {
+            let commits: Vec<_> =
+                commits.iter().map(|(pair, commit)| format!("{pair} as {}", commit.short())).collect();
+            format!("landed in {}", commits.join(", "))
+        }
+        Departure::Failed { jobs } => format!("failed {}", jobs_in_words(jobs)),
+        Departure::Conflict { pair, paths } if paths.is_empty() => {
+            format!("conflicts with {pair}: rebase it")
+        }
+        Departure::Conflict { pair, paths } => {
+            format!("conflicts with {pair} in {}: rebase it", paths.join(", "))
+        }
+        Departure::BrokenJobFile { pair, why } => format!("the job file of {pair} cannot be used: {why}"),
+        Departure::Closure { commit, why, .. } => {
+            format!("would bring in commit {}, which nobody approved: {why}", commit.short())
+        }
+        Departure::Unfit { why } => format!("cannot be landed as its project asks: {why}"),
+        Departure::NewPatchSet { patchset } => format!("patch set {patchset} was uploaded"),
+        Departure::VoteWithdrawn { why } => format!("its approval no longer stands: {why}"),
+        Departure::Dependency { change } => format!("change {change}, on which it rests, left"),
+        Departure::Requirement { name } => format!("the submit requirement {name} was not met"),
+        Departure::Refused { why } => format!("the review host refused it: {why}"),
+        Departure::Dequeued { by, reason } => format!("taken out by {by}: {reason}"),
+        Departure::Abandoned => "was abandoned".into(),
+        Departure::MergedElsewhere => "was landed by someone else".into(),
+        Departure::Gone => "is gone, or no longer visible to the daemon".into(),
+        Departure::WorkInProgress => "was marked work in progress".into(),
+        Departure::Private => "was marked private".into(),
+        Departure::Moved => "was moved to another branch".into(),
+        Departure::QueueRemoved => "its queue is no longer configured".into(),
+        Departure::Superseded => "a later stay judges the same patch set".into(),
+        Departure::Checked { passed: true } => "checked: every voting job passed".into(),
+        Departure::Checked { passed: false } => "checked: a voting job failed".into(),
+    }
+}
+
+/// The kind of a departure as one stable word, for metrics and for telling them apart by colour.
+pub fn departure_kind(departure: &Departure) -> &'static str {
+    match departure {
+        Departure::Landed { .. } => "landed",
+        Departure::Failed { .. } => "failed",
+        Departure::Conflict { .. } => "conflict",
+        Departure::BrokenJobFile { .. } => "broken_job_file",
+        Departure::Closure { .. } => "closure",
+        Departure::Unfit { .. } => "unfit",
+        Departure::NewPatchSet { .. } => "new_patch_set",
+        Departure::VoteWithdrawn { .. } => "vote_withdrawn",
+        Departure::Abandoned => "abandoned",
+        Departure::MergedElsewhere => "merged_elsewhere",
+        Departure::Gone => "gone",
+        Departure::WorkInProgress => "work_in_progress",
+        Departure::Private => "private",
+        Departure::Moved => "moved",
+        Departure::Dependency { .. } => "dependency",
+        Departure::Requirement { .. } => "requirement",
+        Departure::Refused { .. } => "refused",
+        Departure::Dequeued { .. } => "dequeued",
+        Departure::QueueRemoved => "queue_removed",
+        Departure::Superseded => "superseded",
+        Departure::Checked { passed: true } => "check_passed",
+        Departure::Checked { passed: false } => "check_failed",
+    }
+}
+
+/// How a job stands, as one lower-case word.
+pub fn outcome(outcome: JobOutcome) -> &'static str {
+    match outcome {
+        JobOutcome::Waiting => "waiting",
+        JobOutcome::Running => "running",
+        JobOutcome::Success => "success",
+        JobOutcome::Failure => "failure",
+        JobOutcome::Error => "error",
+        JobOutcome::Aborted => "aborted",
+    }
+}
+
+/// What a stop covers.
+pub fn scope(scope: &Scope) -> String {
+    match scope {
+        Scope::Everything => "everything".into(),
+        Scope::Queue(queue) => format!("queue {queue}"),
+        Scope::Repository(repository) => format!("repository {repository}"),
+    }
+}
+
+/// A moment as `2026-01-31T12:34:56Z`.
+pub fn moment(at: Timestamp) -> String {
+    let second = at.0.div_euclid(1000);
+    jiff::Timestamp::from_second(second).map_or_else(|_| at.to_string(), |stamp| stamp.to_string())
+}
+
+fn jobs_in_words(jobs: &[JobName]) -> String {
+    jobs.iter().map(JobName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Pair;
+
+    #[test]
+    fn moments_read_as_dates() {
+        for (millis, expected) in [(0, "1970-01-01T00:00:00Z"), (1_769_862_896_789, "2026-01-31T12:34:56Z")] {
+            assert_eq!(moment(Timestamp(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_its_files_and_the_remedy() {
+        let pair = Pair::new("core", "main");
+        let words = departure(&Departure::Conflict { pair, paths: vec!["a.c".into(), "b.c".into()] });
+        assert_eq!(words, "conflicts with core main in a.c, b.c: rebase it");
+    }
+}

@@ -1,0 +1,139 @@
+//! The daemon is killed at any moment and started again: the same changes land as without.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::cases;
+use crate::support::daemon::Daemon;
+use crate::support::ending::Ending;
+use crate::support::latch::Latch;
+use crate::support::project::Change;
+use crate::support::runner::{Run, number};
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::story::Story;
+
+cases![
+    a_daemon_killed_at_random_moments_lands_the_same_changes,
+    a_build_in_flight_survives_a_restart_and_is_not_started_again,
+    a_queue_survives_an_orderly_restart,
+];
+
+/// Changes of one round.
+const CHANGES: usize = 30;
+/// A kill comes at most so long after the last one, in milliseconds; a round takes a few seconds.
+const NEXT_KILL_MAX_MS: u64 = 2_500;
+/// Kills in one round, at most.
+const KILLS_MAX: u64 = 4;
+
+fn a_daemon_killed_at_random_moments_lands_the_same_changes(server: &Server) -> Run {
+    let seed = number("SEAKEEPER_E2E_SEED").unwrap_or_else(clock_seed);
+    let rounds = number("SEAKEEPER_E2E_ROUNDS").unwrap_or(10);
+    for round in 0..rounds {
+        let mut chance = Chance(seed.wrapping_add(round));
+        println!("killing: round {round} of {rounds}, SEAKEEPER_E2E_SEED={}", seed.wrapping_add(round));
+        play_round(server, &mut chance);
+    }
+    Ok(())
+}
+
+/// Thirty changes, of which some fail and some conflict, with kills in between.
+fn play_round(server: &Server, chance: &mut Chance) {
+    let story = Story::begin(server, "kill");
+    let project = story.repository("core");
+    let mut daemon = Setup::judged(&story).start();
+    let changes = project.many(CHANGES, |at| vec![file_of(at)]);
+    std::thread::scope(|scope| {
+        let approving = scope.spawn(|| changes.iter().for_each(|change| story.alice().approve(change)));
+        for _ in 0..1 + chance.below(KILLS_MAX) {
+            // The moment is the point of this test, so it is drawn and not waited for.
+            std::thread::sleep(Duration::from_millis(chance.below(NEXT_KILL_MAX_MS)));
+            daemon.kill();
+            daemon.launch_again();
+        }
+        approving.join().expect("approvals are accepted");
+    });
+    daemon.ready();
+    let [left, landed] = [true, false].map(|fails| {
+        changes.iter().enumerate().filter(move |(at, _)| leaves(*at) == fails).map(|(_, change)| change)
+    });
+    wait_told(&story, &daemon, left.clone());
+    // Order is that of the votes, which a daemon that was away reads in whole seconds.
+    let ending = Ending::of(&project).landed(landed).in_any_order().left(left).attempts(1);
+    story.end(daemon, &[ending]);
+}
+
+/// Two of the thirty fail by themselves and one conflicts with an earlier one.
+fn file_of(at: usize) -> (String, String) {
+    match at {
+        7 | 19 => (format!("f{at}"), "BAD".into()),
+        12 => ("f3".into(), "another content than that of change 3".into()),
+        _ => (format!("f{at}"), format!("good {at}")),
+    }
+}
+
+fn leaves(at: usize) -> bool {
+    [7, 12, 19].contains(&at)
+}
+
+fn wait_told<'a>(story: &Story, daemon: &Daemon, changes: impl Iterator<Item = &'a Change>) {
+    for change in changes {
+        crate::support::wait_for(&format!("words on {}", change.subject), || {
+            assert!(daemon.alive(), "the daemon ended:\n{}", daemon.log_tail());
+            story.messages_on(change).pop()
+        });
+    }
+}
+
+fn a_build_in_flight_survives_a_restart_and_is_not_started_again(server: &Server) -> Run {
+    let story = Story::begin(server, "survive");
+    let latch = Latch::new();
+    let project = story.repository("core");
+    let mut daemon = Setup::latched(&story, &latch).start();
+    let changes = project.many(2, |at| vec![(format!("f{at}"), "good".into())]);
+    changes.iter().for_each(|change| story.alice().approve(change));
+    latch.wait_seen(&["f0", "f1"]);
+    let calls = latch.calls();
+    daemon.kill();
+    daemon.start_again();
+    latch.open();
+    changes.iter().for_each(|change| story.wait_merged(change));
+    assert_eq!(latch.calls(), calls, "no build was started twice");
+    story.end(daemon, &[Ending::of(&project).landed(&changes)]);
+    Ok(())
+}
+
+fn a_queue_survives_an_orderly_restart(server: &Server) -> Run {
+    let story = Story::begin(server, "orderly");
+    let latch = Latch::new();
+    let project = story.repository("core");
+    let mut daemon = Setup::latched(&story, &latch).start();
+    let changes = project.many(3, |at| vec![(format!("f{at}"), "good".into())]);
+    changes.iter().for_each(|change| story.alice().approve(change));
+    latch.wait_seen(&["f0", "f1", "f2"]);
+    assert!(daemon.stop().success());
+    // Approvals go on while nobody is there.
+    let late = project.change("Late", &[("late", Some("good"))]);
+    story.alice().approve(&late);
+    daemon.start_again();
+    latch.open();
+    story.end(daemon, &[Ending::of(&project).landed(changes.iter().chain([&late]))]);
+    Ok(())
+}
+
+fn clock_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    u64::from(now.subsec_nanos())
+}
+
+/// Numbers from a seed (splitmix64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % bound
+    }
+}

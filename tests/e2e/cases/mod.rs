@@ -1,0 +1,36 @@
+//! The tests, by subject.
+
+mod bad_input;
+mod crash;
+mod dependencies;
+mod landing;
+mod leaving;
+mod network;
+mod outside;
+
+use crate::support::runner::Case;
+
+/// A list of tests, each named as its function.
+macro_rules! cases {
+    ($($function:ident),* $(,)?) => {
+        /// The tests of this file.
+        pub fn cases() -> Vec<$crate::support::runner::Case> {
+            vec![$($crate::support::runner::Case { name: stringify!($function), run: $function }),*]
+        }
+    };
+}
+use cases;
+
+/// All tests; the longest first, so that they do not stand alone at the end.
+pub fn all() -> Vec<Case> {
+    [
+        crash::cases(),
+        network::cases(),
+        landing::cases(),
+        leaving::cases(),
+        dependencies::cases(),
+        outside::cases(),
+        bad_input::cases(),
+    ]
+    .concat()
+}
