@@ -22,7 +22,7 @@ use super::workload::{Step, draw};
 use super::world::Gerrit;
 use crate::engine::Engine;
 use crate::model::action::Push;
-use crate::model::{BuildId, ChangeNumber, Effect, EffectId, Event, ItemId, Pair, Policy, Timestamp};
+use crate::model::{BuildId, ChangeNumber, Effect, EffectId, Event, ItemId, Pair, Policy, Sha, Timestamp};
 use crate::queue::Queue;
 
 /// When a run begins: any moment will do, but not zero, at which differences hide.
@@ -113,7 +113,9 @@ pub struct Run {
     /// Steps that wait for the daemon's next push.
     ambushes: Vec<Step>,
     refused: BTreeSet<ItemId>,
-    last_push_check: Timestamp,
+    /// What the daemon has taken in: the state of each change, and each tip.
+    told_changes: BTreeMap<ChangeNumber, Option<Timestamp>>,
+    told_tips: BTreeMap<Pair, Sha>,
     /// When the last prepared node was done: they are made one after another.
     prepared_at: Timestamp,
     events: u64,
@@ -158,7 +160,7 @@ impl Run {
             calendar: BTreeMap::new(),
             happenings: 0,
             gerrit,
-            trees: TreeStore { merge_always: setting.merge_always, ..TreeStore::default() },
+            trees: TreeStore::new(setting.merge_always),
             executor: Executor::default(),
             disk: Rc::new(RefCell::new(Disk::default())),
             engine: None,
@@ -170,7 +172,8 @@ impl Run {
             changes: BTreeMap::new(),
             ambushes: Vec::new(),
             refused: BTreeSet::new(),
-            last_push_check: START,
+            told_changes: BTreeMap::new(),
+            told_tips: BTreeMap::new(),
             prepared_at: START,
             events: 0,
             crashes: 0,
@@ -239,7 +242,6 @@ impl Run {
             } else {
                 self.deliver(vec![Event::Wake])?;
             }
-            self.check_slots()?;
         }
         self.finish()
     }
@@ -249,14 +251,6 @@ impl Run {
         self.healed
             && self.calendar.values().all(|happening| matches!(happening, Happening::Sweep))
             && self.engine.as_ref().is_some_and(|engine| engine.next_wakeup().is_none())
-    }
-
-    fn check_slots(&self) -> Checked {
-        let (running, slots) = (self.executor.running(), self.policy.slots as usize);
-        if running > slots.max(self.setting.policy.slots as usize) {
-            return fault("slots", format!("{running} builds run on {slots} slots"));
-        }
-        Ok(())
     }
 
     fn finish(&mut self) -> Checked {

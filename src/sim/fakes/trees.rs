@@ -26,7 +26,14 @@ pub struct TreeStore {
     /// The daemon's own merge commits.
     own: BTreeSet<Sha>,
     /// Whether what could be fast-forwarded is merged all the same.
-    pub merge_always: bool,
+    merge_always: bool,
+}
+
+impl TreeStore {
+    /// An empty store that merges always, or only where a fast-forward is not possible.
+    pub fn new(merge_always: bool) -> Self {
+        Self { merge_always, ..Self::default() }
+    }
 }
 
 /// What a merge has given, or why there is none.

@@ -38,7 +38,7 @@ impl Run {
             }
             Happening::Begin { life, effect, again } => self.begin(life, effect, again),
             Happening::LatePush { effect, push } => {
-                self.push_now(effect, &push)?;
+                let _late = self.push_now(effect, &push)?;
                 Ok(())
             }
             Happening::BuildRuns(build) => {
@@ -92,7 +92,7 @@ impl Run {
         self.events += events.len() as u64;
         let now = self.now;
         let Some(engine) = self.engine.as_mut() else { return Ok(()) };
-        let accepted = match engine.accept(now, events) {
+        let accepted = match engine.accept(now, events.clone()) {
             Ok(accepted) => accepted,
             Err(error) => {
                 self.disk.borrow_mut().refuse = None;
@@ -100,6 +100,7 @@ impl Run {
                 return Ok(());
             }
         };
+        self.taken_in(&events);
         self.read_journal()?;
         if death == Some(Death::After) {
             self.die("with nothing begun");
@@ -110,7 +111,7 @@ impl Run {
             None => accepted.effects.len(),
         };
         for effect in accepted.effects.into_iter().take(begun) {
-            self.release(effect, false);
+            self.release(effect, false)?;
         }
         if death.is_some() {
             self.die("with some of it begun");
@@ -176,7 +177,7 @@ impl Run {
         self.read_journal()?;
         for effect in effects {
             let again = self.now != START;
-            self.release(effect, again);
+            self.release(effect, again)?;
         }
         let policy = self.policy.clone().shared();
         self.deliver(vec![Event::PolicyChanged { policy }])?;
@@ -193,7 +194,7 @@ impl Run {
     }
 
     /// Puts an effect on its way: the time until it takes hold is that of the request.
-    fn release(&mut self, effect: Effect, again: bool) {
+    fn release(&mut self, effect: Effect, again: bool) -> Checked {
         let delay = match &effect.kind {
             EffectKind::PrepareNode { .. } => {
                 let done = self.prepared_at.max(self.now).plus_ms(self.rng.between(2, 60));
@@ -201,11 +202,15 @@ impl Run {
                 done.since_ms(self.now)
             }
             EffectKind::ReleaseNode { .. } => self.prepared_at.max(self.now).since_ms(self.now) + 1,
-            EffectKind::StartBuild { .. } | EffectKind::StopBuild { .. } => 0,
+            // What is given to the executor counts as given at once.
+            EffectKind::StartBuild { .. } | EffectKind::StopBuild { .. } => {
+                return self.begin(self.life, effect, again);
+            }
             EffectKind::Land { .. } => self.rng.between(1, 300),
             _ => self.rng.between(1, 100),
         };
         let life = self.life;
         self.schedule(delay, Happening::Begin { life, effect, again });
+        Ok(())
     }
 }
