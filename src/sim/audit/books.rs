@@ -39,8 +39,10 @@ impl Book {
 pub struct NodeBook {
     /// Whose it is.
     pub item: ItemId,
-    /// Nodes that it rests on directly.
-    pub parents: Vec<NodeId>,
+    /// Nodes that it is merged onto.
+    pub onto: Vec<NodeId>,
+    /// Nodes that give it its other branches. What those in turn had beside them is of no concern.
+    pub beside: Vec<NodeId>,
     /// What it writes, once merged.
     pub writes: Option<Vec<Written>>,
     /// Its jobs, once found.
@@ -52,7 +54,7 @@ pub struct NodeBook {
 impl NodeBook {
     /// A node that was asked for.
     pub fn new(item: ItemId) -> Self {
-        Self { item, parents: Vec::new(), writes: None, resolved: None, bad: None }
+        Self { item, onto: Vec::new(), beside: Vec::new(), writes: None, resolved: None, bad: None }
     }
 
     /// Writes down what it rests on.
@@ -61,7 +63,8 @@ impl NodeBook {
             Onto::Node(node) => Some(node),
             Onto::Commit(_) => None,
         });
-        self.parents = onto.chain(overlay.iter().map(|(_, node)| *node)).collect();
+        self.onto = onto.collect();
+        self.beside = overlay.iter().map(|(_, node)| *node).collect();
     }
 
     /// Its jobs; empty while they are not known.
