@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::daemon::Daemon;
@@ -88,6 +89,8 @@ impl<'a> Setup<'a> {
         let write =
             |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file can be written");
         write("bot.token", &format!("{}\n", self.token));
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(folder.join("bot.token"), private).expect("the token can be made private");
         write("known_hosts", &format!("[127.0.0.1]:{ssh_port} {}\n", self.host_key));
         write(
             "seakeeper.toml",
