@@ -382,6 +382,18 @@ fn huge_output_is_cut_and_the_build_goes_on() {
     );
 }
 
+/// Needs a volume of its own: `mount -t tmpfs -o size=6m none DIR; TMPDIR=DIR cargo test -- --ignored full`.
+#[test]
+#[ignore = "needs a small volume"]
+fn a_full_volume_is_no_verdict() {
+    let bench = Bench::new(PLAIN);
+    bench.start(1, &["cat /dev/zero > full"], 60_000);
+    let verdict = bench.end(1);
+    assert!(matches!(&verdict, Verdict::NoVerdict { why } if why.contains("is full")), "{verdict:?}");
+    until("the work folder is removed", || !bench.settings.folder.join("builds/1/order").exists());
+    assert_eq!(bench.run(&["true"]).0, Verdict::Pass);
+}
+
 #[test]
 fn a_build_asked_for_twice_is_run_once() {
     let bench = Bench::new(PLAIN);
@@ -405,8 +417,7 @@ fn a_build_asked_for_twice_is_run_once() {
 #[ignore = "a part of another test"]
 fn daemon_that_will_be_killed() {
     let bench = Bench::new(PLAIN);
-    let (go, folder) =
-        (std::env::var("TEST_FOLDER").unwrap(), PathBuf::from(std::env::var("TEST_FOLDER").unwrap()));
+    let folder = PathBuf::from(std::env::var("TEST_FOLDER").unwrap());
     let settings = Settings { folder: folder.join("executor"), ..bench.settings.clone() };
     let (sent, _events) = inbox();
     let local = Local::start(settings, sent).unwrap();
@@ -419,7 +430,6 @@ fn daemon_that_will_be_killed() {
             60_000,
         );
     }
-    println!("{go}");
     std::thread::sleep(Duration::from_secs(60));
 }
 
@@ -431,6 +441,7 @@ fn builds_outlive_the_daemon() {
     let mut daemon = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "daemon_that_will_be_killed"])
         .env("TEST_FOLDER", &folder)
+        .env("TMPDIR", &folder)
         .spawn()
         .unwrap();
     let executor = folder.join("executor");

@@ -2,11 +2,9 @@
 //! not; being a process of its own it outlives a restart of the daemon.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Args;
-
-use super::exit::Exit;
-use super::failure::Failure;
 
 /// What it takes.
 #[derive(Args, Debug)]
@@ -16,11 +14,8 @@ pub struct BuildShim {
 }
 
 impl BuildShim {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// When the build's folder cannot be used; how the build ended is written there.
-    pub fn run(&self) -> Result<(), Failure> {
-        crate::executor::local::run_shim(&self.folder).map_err(|error| Failure::new(Exit::Failed, error))
+    /// Runs it; the build's end is written into its folder.
+    pub fn run(&self) -> ExitCode {
+        crate::executor::local::shim_main(&self.folder)
     }
 }

@@ -7,9 +7,7 @@ use serde::Deserialize;
 
 use super::exit::Exit;
 use super::failure::Failure;
-
-/// The socket's name in the state folder.
-pub const SOCKET_NAME: &str = "control.sock";
+use crate::web::wire::SOCKET_NAME;
 
 /// Which daemon is meant.
 #[derive(Args, Debug, Clone)]

@@ -1,8 +1,11 @@
 //! The command line: one file per sub-command. Floor 6.
 
+mod build_shim;
 mod change_arg;
+mod check_config;
 mod client;
 mod daemon_at;
+mod demo;
 mod dequeue;
 mod enqueue;
 pub mod exit;
@@ -12,6 +15,7 @@ mod pause;
 mod promote;
 mod resume;
 mod scope_arg;
+mod serve;
 mod status;
 mod version;
 
@@ -19,7 +23,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use daemon_at::SOCKET_NAME;
 pub use failure::Failure;
 
 use exit::Exit;
@@ -36,6 +39,19 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Run the daemon.
+    #[command(after_help = serve::Serve::EXAMPLES)]
+    Serve(serve::Serve),
+    /// Say all that is wrong with a configuration, before a daemon is given it.
+    #[command(after_help = check_config::CheckConfig::EXAMPLES)]
+    CheckConfig(check_config::CheckConfig),
+    /// Prove the queue against faked worlds full of faults, seed by seed.
+    /// See the queue at work on made-up changes, without setting anything up.
+    #[command(after_help = demo::Demo::EXAMPLES)]
+    Demo(demo::Demo),
+    /// Run one build; the daemon starts this.
+    #[command(hide = true)]
+    BuildShim(build_shim::BuildShim),
     /// Show the queues, and for each change what it waits for.
     #[command(after_help = status::Status::EXAMPLES)]
     Status(status::Status),
@@ -63,6 +79,9 @@ enum Command {
 pub fn main() -> ExitCode {
     // On a fault clap itself says what is wrong and ends with code 2, which is `Exit::Usage`.
     let command = Cli::parse().command;
+    if let Command::BuildShim(shim) = &command {
+        return shim.run();
+    }
     match run(command) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
@@ -74,6 +93,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Serve(command) => command.run(),
+        Command::CheckConfig(command) => command.run(),
+        Command::Demo(command) => command.run(),
+        Command::BuildShim(_) => Ok(()),
         Command::Status(command) => command.run(),
         Command::Enqueue(command) => command.run(),
         Command::Dequeue(command) => command.run(),

@@ -61,9 +61,9 @@ pub struct GerritConfig {
     /// The file of host keys.
     pub known_hosts: PathBuf,
     /// Name in merge commits.
-    pub committer_name: String,
+    pub committer_name: Option<String>,
     /// Address in merge commits.
-    pub committer_email: String,
+    pub committer_email: Option<String>,
     /// Milliseconds between queries for recent changes.
     pub poll_ms: i64,
     /// Milliseconds between full sweeps.
@@ -128,7 +128,6 @@ pub(super) fn read_gerrit(gerrit: &Section<'_>, folder: &Path) -> GerritConfig {
         let what = "sends the token in clear text over the network";
         gerrit.source.warn(gerrit.at_of("url"), "gerrit.url", what, "use https where the server has it");
     }
-    let email = format!("{user}@{}", host.unwrap_or_default());
     GerritConfig {
         token: token.unwrap_or_else(|| Secret::new("")),
         token_file: token_file.map(|file| file.value).unwrap_or_default(),
@@ -136,8 +135,8 @@ pub(super) fn read_gerrit(gerrit: &Section<'_>, folder: &Path) -> GerritConfig {
         ssh_port,
         ssh_key: ssh_key.map(|file| file.value).unwrap_or_default(),
         known_hosts: known_hosts.map(|file| file.value).unwrap_or_default(),
-        committer_name: read_identity(gerrit, "committer-name").unwrap_or_else(|| user.to_owned()),
-        committer_email: read_identity(gerrit, "committer-email").unwrap_or(email),
+        committer_name: read_identity(gerrit, "committer-name"),
+        committer_email: read_identity(gerrit, "committer-email"),
         poll_ms: gerrit.duration_of_at_least("poll-interval", 30_000, 100),
         sweep_ms: gerrit.duration_of_at_least("sweep-interval", 600_000, 1_000),
         user: user.to_owned(),

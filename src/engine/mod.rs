@@ -54,43 +54,60 @@ impl<J: Journal> Engine<J> {
     ///
     /// # Errors
     /// When the journal cannot be read, is not this version's, or its chain of digests is broken.
-    pub fn open(mut journal: J, at: Timestamp) -> Result<Opened<J>, JournalError> {
-        let (snapshot, entries) = journal.recover()?;
-        let mut engine = Self::restored(journal, snapshot)?;
-        for entry in &entries {
-            engine.repeat(entry)?;
-        }
-        engine.since_snapshot = entries.len() as u64;
-        let lost: Vec<Event> = engine.queue.pushes_under_way().iter().filter_map(unknown_push).collect();
-        let outbox: Vec<Effect> = engine.queue.outbox();
-        let before = engine.queue.next_effect();
-        let resumed = engine.queue.resume(at);
-        let mut accepted = engine.record(at, Event::Wake, resumed.actions, resumed.notes)?;
-        if !lost.is_empty() {
-            let more = engine.accept(at, lost)?;
-            accepted.effects.extend(more.effects);
-            accepted.notes.extend(more.notes);
-        }
-        let again = outbox.into_iter().filter(|effect| !matches!(effect.kind, EffectKind::Land { .. }));
-        let fresh = accepted.effects.into_iter().filter(|effect| effect.id >= before);
-        let effects = again.chain(fresh).filter(|effect| engine.queue.awaits(effect)).collect();
-        Ok(Opened { engine, effects, notes: accepted.notes })
+    pub fn open(journal: J, at: Timestamp) -> Result<Opened<J>, JournalError> {
+        Self::open_kept(journal, at).map_err(|failed| failed.1)
     }
 
-    fn restored(journal: J, snapshot: Option<Snapshot>) -> Result<Self, JournalError> {
-        let (queue, sequence, digest) = match snapshot {
-            None => (Queue::new(), 0, String::new()),
-            Some(snapshot) => {
-                let queue = Queue::restore(&snapshot.state).map_err(|error| {
-                    JournalError::Broken(format!(
-                        "read the snapshot of version {} at {}: {error}; start the version that wrote it, or move the state folder aside to begin anew",
-                        snapshot.version, snapshot.sequence
-                    ))
-                })?;
-                (queue, snapshot.sequence, snapshot.digest)
-            }
-        };
-        Ok(Self { queue, journal, sequence, digest, since_snapshot: 0 })
+    /// As [`Engine::open`], but gives the journal back when it fails.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_kept(journal: J, at: Timestamp) -> Result<Opened<J>, Box<(J, JournalError)>> {
+        let mut engine =
+            Self { queue: Queue::new(), journal, sequence: 0, digest: String::new(), since_snapshot: 0 };
+        match engine.recover(at) {
+            Ok((effects, notes)) => Ok(Opened { engine, effects, notes }),
+            Err(error) => Err(Box::new((engine.journal, error))),
+        }
+    }
+
+    fn recover(&mut self, at: Timestamp) -> Result<(Vec<Effect>, Vec<Note>), JournalError> {
+        let (snapshot, entries) = self.journal.recover()?;
+        if let Some(snapshot) = snapshot {
+            self.restore(snapshot)?;
+        }
+        for entry in &entries {
+            self.repeat(entry)?;
+        }
+        self.since_snapshot = entries.len() as u64;
+        let lost: Vec<Event> = self.queue.pushes_under_way().iter().filter_map(unknown_push).collect();
+        let outbox: Vec<Effect> = self.queue.outbox();
+        let resumed = self.queue.resume(at);
+        let mut fresh = effects_of(&resumed.actions);
+        let mut notes = resumed.notes;
+        if !resumed.actions.is_empty() {
+            self.write(at, vec![(Event::Wake, resumed.actions)])?;
+        }
+        if !lost.is_empty() {
+            let more = self.accept(at, lost)?;
+            fresh.extend(more.effects);
+            notes.extend(more.notes);
+        }
+        let again = outbox.into_iter().filter(|effect| !matches!(effect.kind, EffectKind::Land { .. }));
+        let effects = again.chain(fresh).filter(|effect| self.queue.awaits(effect)).collect();
+        Ok((effects, notes))
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) -> Result<(), JournalError> {
+        self.queue = Queue::restore(&snapshot.state).map_err(|error| {
+            JournalError::Broken(format!(
+                "read the snapshot of version {} at {}: {error}; start the version that wrote it, or move the state folder aside to begin anew",
+                snapshot.version, snapshot.sequence
+            ))
+        })?;
+        self.sequence = snapshot.sequence;
+        self.digest = snapshot.digest;
+        Ok(())
     }
 
     fn repeat(&mut self, entry: &Entry) -> Result<(), JournalError> {
@@ -126,20 +143,6 @@ impl<J: Journal> Engine<J> {
         self.write(at, steps)?;
         accepted.effects = effects_of(&accepted.actions);
         Ok(accepted)
-    }
-
-    fn record(
-        &mut self,
-        at: Timestamp,
-        event: Event,
-        actions: Vec<Action>,
-        notes: Vec<Note>,
-    ) -> Result<Accepted, JournalError> {
-        let effects = effects_of(&actions);
-        if !actions.is_empty() {
-            self.write(at, vec![(event, actions.clone())])?;
-        }
-        Ok(Accepted { effects, actions, notes })
     }
 
     fn write(&mut self, at: Timestamp, steps: Vec<(Event, Vec<Action>)>) -> Result<(), JournalError> {

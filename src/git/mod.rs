@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use layout::store_path;
+pub use shared::is_loopback;
 
 use crate::model::tree::Prepared;
 use crate::model::{
@@ -38,12 +39,16 @@ use shared::Shared;
 use work::{Prefetches, Task, Work};
 
 /// How a project's changes come into its branches; follows its submit type.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LandingForm {
     /// Always by a merge commit.
     MergeAlways,
     /// By a merge commit unless the branch can move forward to the patch set itself.
     MergeIfNecessary,
+    /// In a form that is not landed by push; with the words for the author.
+    Other(String),
+    /// Not known for now: tried again.
+    Unknown,
 }
 
 /// A closure that the daemon gives.

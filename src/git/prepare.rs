@@ -202,6 +202,13 @@ impl Preparation {
             return Err(Prepared::Unfit { why: why.into() });
         }
         let form = (shared.settings.form)(&pair.repository);
+        match &form {
+            LandingForm::Other(why) => return Err(Prepared::Unfit { why: why.as_str().into() }),
+            LandingForm::Unknown => {
+                return Err(failed(format!("read how {} wants changes to land", pair.repository)));
+            }
+            LandingForm::MergeAlways | LandingForm::MergeIfNecessary => {}
+        }
         if form == LandingForm::MergeIfNecessary && base == Some(onto) {
             branching.change.commit = revision;
             return Ok(());

@@ -13,6 +13,10 @@ use super::GitError;
 /// Most of an output that is kept, in bytes; the rest is read and dropped.
 const OUTPUT_LIMIT: u64 = 1 << 20;
 
+/// What of the daemon's environment git sees: how the network is reached, nothing else.
+const PASSED: [&str; 7] =
+    ["https_proxy", "HTTPS_PROXY", "http_proxy", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+
 /// What a process left behind.
 pub(super) struct Finished {
     pub success: bool,
@@ -24,6 +28,9 @@ pub(super) struct Finished {
 pub(super) fn git(folder: &Path, config: &[(String, String)]) -> Command {
     let mut command = Command::new("git");
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    for name in PASSED {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
     command.env("HOME", folder).env("LC_ALL", "C").env("GIT_DIR", folder);
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_CONFIG_NOSYSTEM", "1");
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_ATTR_NOSYSTEM", "1");

@@ -156,7 +156,7 @@ pub(super) fn send(shared: &Shared, store: &Store, body: Vec<u8>) -> Answer {
     match answered {
         Ok((200, answer)) => parse(&answer),
         Ok((401, _)) => {
-            Answer::Refused("Gerrit does not accept the daemon's token: give it a valid one".into())
+            Answer::NotSent("Gerrit does not accept the daemon's token: give it a valid one".into())
         }
         Ok((403 | 404, _)) => Answer::Refused(
             "Gerrit does not let the daemon push here: grant its account Read and Push on the branch".into(),

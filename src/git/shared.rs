@@ -221,7 +221,8 @@ fn base_of(settings: &Settings) -> Result<String, GitError> {
     Ok(if base.ends_with("/a/") { base } else { format!("{base}a/") })
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether an address is this machine's own: then no proxy is used.
+pub fn is_loopback(url: &str) -> bool {
     let host = url.split("://").nth(1).unwrap_or_default();
     ["127.", "localhost:", "localhost/", "[::1]"].iter().any(|start| host.starts_with(start))
 }

@@ -1,7 +1,7 @@
 //! One bare repository per Gerrit project: its handles, what its branches and nodes are, and which
 //! commits are the daemon's own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, DirBuilder, Permissions};
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -32,6 +32,8 @@ pub(super) struct Store {
     handles: Mutex<Vec<git2::Repository>>,
     set_aside: AtomicBool,
     nodes: Mutex<HashMap<(NodeId, Branch), Sha>>,
+    /// Nodes that have refs here, of this run or an earlier one.
+    held: Mutex<BTreeSet<NodeId>>,
     own: Mutex<HashSet<Sha>>,
 }
 
@@ -59,18 +61,24 @@ impl Store {
             handles: Mutex::default(),
             set_aside: AtomicBool::new(false),
             nodes: Mutex::default(),
+            held: Mutex::default(),
             own: Mutex::default(),
         };
-        store.load_own(&handle).map_err(|error| failed(&error))?;
+        store.load(&handle).map_err(|error| failed(&error))?;
         lock(&store.handles).push(handle);
         Ok(store)
     }
 
-    /// The daemon's own merges that an earlier run has kept.
-    fn load_own(&self, handle: &git2::Repository) -> Result<(), git2::Error> {
+    /// The nodes and the daemon's own merges that an earlier run has kept.
+    fn load(&self, handle: &git2::Repository) -> Result<(), git2::Error> {
         let mut own = lock(&self.own);
         for reference in handle.references_glob("refs/seakeeper/own/*")? {
             own.extend(reference?.target().map(sha));
+        }
+        for reference in handle.references_glob("refs/seakeeper/nodes/*")? {
+            let name = reference?.name().map(str::to_owned)?;
+            let node = name.split('/').nth(3).and_then(|number| number.parse().ok());
+            lock(&self.held).extend(node.map(NodeId));
         }
         Ok(())
     }
@@ -110,6 +118,7 @@ impl Store {
             let kept = handle.reference(name, oid(target), true, "prepared");
             kept.map(drop).map_err(|error| self.failed("keep a node", &error))
         };
+        lock(&self.held).insert(node);
         for merge in own {
             set(&layout::own_ref(node, *merge), *merge)?;
             lock(&self.own).insert(*merge);
@@ -121,6 +130,9 @@ impl Store {
 
     /// Lets a node's commits go. What is its own stays known as such while the daemon runs.
     pub fn release(&self, node: NodeId) -> Result<(), String> {
+        if !lock(&self.held).remove(&node) {
+            return Ok(());
+        }
         lock(&self.nodes).retain(|(kept, _), _| *kept != node);
         let handle = self.handle()?;
         let failed = |error: git2::Error| self.failed("release a node", &error);

@@ -62,6 +62,9 @@ struct Board {
     pending: VecDeque<Task>,
     busy: BTreeSet<Repository>,
     running: BTreeSet<NodeId>,
+    /// Early fetches under way, and how many may be: a first one takes long, and merges go on.
+    prefetching: usize,
+    most_prefetching: usize,
     closing: bool,
 }
 
@@ -71,7 +74,8 @@ impl Board {
         let (mut busy, mut nodes) = (self.busy.clone(), self.running.clone());
         let at = self.pending.iter().position(|task| {
             let repositories = task.repositories();
-            let free = repositories.is_disjoint(&busy) && task.needs().is_disjoint(&nodes);
+            let room = !matches!(task, Task::Prefetch(_)) || self.prefetching < self.most_prefetching;
+            let free = room && repositories.is_disjoint(&busy) && task.needs().is_disjoint(&nodes);
             busy.extend(repositories);
             nodes.extend(task.node());
             free
@@ -79,6 +83,7 @@ impl Board {
         let task = self.pending.remove(at)?;
         self.busy.extend(task.repositories());
         self.running.extend(task.node());
+        self.prefetching += usize::from(matches!(task, Task::Prefetch(_)));
         Some(task)
     }
 }
@@ -98,6 +103,7 @@ impl Work {
         prefetches: &Arc<Prefetches>,
         count: usize,
     ) -> std::io::Result<()> {
+        lock(&self.board).most_prefetching = (count / 2).max(1);
         for number in 0..count.max(1) {
             let (work, shared, prefetches) = (self.clone(), shared.clone(), prefetches.clone());
             let name = format!("git-{number}");
@@ -135,6 +141,7 @@ impl Work {
             }
             board = lock(&self.board);
             board.busy.retain(|busy| !repositories.contains(busy));
+            board.prefetching -= usize::from(matches!(task, Task::Prefetch(_)));
             board.running.retain(|running| Some(*running) != node);
             self.changed.notify_all();
         }
@@ -218,5 +225,57 @@ impl Prefetches {
 
     fn take(&self, repository: &Repository) -> Vec<Want> {
         lock(&self.0).remove(repository).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::tests::merge;
+    use crate::model::action::Onto;
+    use crate::model::{Pipeline, Timestamp};
+
+    /// A preparation of `node` in `repositories` that looks at what `overlay` writes.
+    fn task(node: u64, repositories: &[&str], overlay: &[u64]) -> Task {
+        let zero = Sha::default();
+        let pair = |name: &str| Pair::new(name, "main");
+        let merges =
+            repositories.iter().map(|name| merge(&pair(name), node, zero, zero, Onto::Commit(zero), &[]));
+        Task::Prepare(Preparation {
+            effect: EffectId(node),
+            node: NodeId(node),
+            date: Timestamp(0),
+            pipeline: Pipeline::Gate,
+            merges: merges.collect(),
+            overlay: overlay.iter().map(|node| (pair("elsewhere"), NodeId(*node))).collect(),
+        })
+    }
+
+    #[test]
+    fn tasks_that_share_a_repository_or_need_one_another_keep_their_order() {
+        for (tasks, expected) in [
+            (vec![task(1, &["p"], &[]), task(2, &["q"], &[])], vec![1, 2]),
+            (vec![task(1, &["p"], &[]), task(2, &["p"], &[]), task(3, &["q"], &[])], vec![1, 3]),
+            (vec![task(1, &["p"], &[]), task(2, &["p", "q"], &[]), task(3, &["q"], &[])], vec![1]),
+            (vec![task(1, &["p"], &[]), task(2, &["q"], &[1])], vec![1]),
+            (vec![task(1, &["p"], &[2]), task(2, &["q"], &[])], vec![1, 2]),
+        ] {
+            let mut board = Board { pending: tasks.into(), ..Board::default() };
+            let taken: Vec<u64> = std::iter::from_fn(|| board.take())
+                .filter_map(|task| task.node())
+                .map(|node| node.0)
+                .collect();
+            assert_eq!(taken, expected);
+        }
+    }
+
+    #[test]
+    fn early_fetches_leave_threads_for_merges() {
+        let early = |name: &str| Task::Prefetch(name.into());
+        let pending = VecDeque::from([early("p"), early("q"), task(1, &["p"], &[])]);
+        let mut board = Board { pending, most_prefetching: 1, ..Board::default() };
+        assert!(matches!(board.take(), Some(Task::Prefetch(_))));
+        assert!(matches!(board.take(), Some(Task::Prepare(_))));
+        assert!(board.take().is_none());
     }
 }

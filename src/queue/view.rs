@@ -1,7 +1,7 @@
 //! The picture that pages and the socket show.
 
-use crate::model::view::{ItemView, QueueView, View, WaitingView};
-use crate::model::{ChangeNumber, ChangeStatus, ItemId, Reason, Timestamp};
+use crate::model::view::{DepartedView, ItemView, QueueView, View, WaitingView};
+use crate::model::{BuildId, ChangeNumber, ChangeStatus, ItemId, JobName, Reason, Timestamp};
 
 use super::Queue;
 use super::admit::item_change;
@@ -26,6 +26,16 @@ impl Queue {
             effects: u32::try_from(self.state.effects.len()).unwrap_or(u32::MAX),
             unable: self.state.unable.clone(),
         }
+    }
+
+    /// An item that has ended, while it is remembered.
+    pub fn departed(&self, item: ItemId) -> Option<&DepartedView> {
+        self.state.departed.iter().find(|departed| departed.item == item)
+    }
+
+    /// The job of a build that holds a slot.
+    pub fn job_of(&self, build: BuildId) -> Option<&JobName> {
+        self.state.builds.get(&build).map(|build| &build.job)
     }
 
     fn view_queue(&self, queue: &crate::model::policy::QueuePolicy) -> QueueView {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::event::Command;
 use crate::model::view::View;
 
+/// The socket's name in the state folder.
+pub const SOCKET_NAME: &str = "control.sock";
 /// The longest request line in bytes, its newline included.
 pub const REQUEST_MAX_BYTES: usize = 64 * 1024;
 /// The longest answer line in bytes: room for a view of some ten thousand items.

@@ -104,7 +104,8 @@ impl Local {
             fs::create_dir_all(&folder).map_err(|error| ExecutorError::Folder(folder, error))?;
         }
         settings.confinement.hidden.push(settings.folder.clone());
-        let unable = sandbox::probe(&settings.folder.join("probe"), &settings.confinement).map(Arc::from);
+        let unable =
+            sandbox::probe(&settings.folder.join("builds/probe"), &settings.confinement).map(Arc::from);
         inbox.deliver(vec![Event::CapabilitiesSeen { unable: unable.clone() }]);
         let local = Self(Arc::new(Inner {
             settings,
@@ -183,13 +184,23 @@ impl Local {
     /// Finds the builds of a daemon before this one: watches what runs, tells what ended.
     fn adopt(&self) {
         let entries = fs::read_dir(self.0.settings.folder.join("builds"));
+        let mut events = Vec::new();
         for entry in entries.into_iter().flatten().flatten() {
             let Some(build) = build_of(&entry.path()) else { continue };
+            if let Some(ended) = record::read::<Ended>(&entry.path(), "ended") {
+                let Ended { verdict, duration_ms } = ended.clone();
+                self.builds().insert(build, State::Finished(ended));
+                let phase = BuildPhase::Finished { verdict, duration_ms };
+                events.push(Event::BuildSeen { build, phase });
+                remove_work(&entry.path());
+                continue;
+            }
             self.builds().insert(build, State::Running { stop: false });
             self.0.adopted.fetch_add(1, Ordering::Relaxed);
             let local = self.clone();
             self.in_thread(build, move || local.watch(build, None));
         }
+        self.0.inbox.deliver(events);
     }
 
     /// Each build in flight has a thread that sleeps until its shim ends.
@@ -279,11 +290,8 @@ impl Local {
         }
         let lost = || no_verdict("the build's supervisor died before the build ended".to_owned());
         self.end(build, record::read(&folder, "ended").unwrap_or_else(lost));
-        // Only after the end is told: nobody waits for it. What fails now is tried at the next clean-up.
-        for name in ["work", "tmp", "home", "etc"] {
-            let _ = sandbox::remove_folder(&folder.join(name));
-        }
-        let _ = fs::remove_file(folder.join("order"));
+        // Only after the end is told: nobody waits for it.
+        remove_work(&folder);
     }
 
     fn end(&self, build: BuildId, ended: Ended) {
@@ -326,6 +334,17 @@ impl Executor for Local {
 
 fn no_verdict(why: String) -> Ended {
     Ended { verdict: Verdict::NoVerdict { why: why.into() }, duration_ms: 0 }
+}
+
+/// Removes what an ended build has written; what fails now is tried at the next start or clean-up.
+fn remove_work(folder: &Path) {
+    if !folder.join("order").exists() {
+        return;
+    }
+    for name in ["work", "tmp", "home", "etc"] {
+        let _ = sandbox::remove_folder(&folder.join(name));
+    }
+    let _ = fs::remove_file(folder.join("order"));
 }
 
 /// The build that a folder or a log belongs to.

@@ -62,6 +62,27 @@ fn a_rotten_store_is_fetched_anew() {
 }
 
 #[test]
+fn what_was_prepared_survives_a_restart() {
+    let mut before = world(LandingForm::MergeAlways, |_| {});
+    let remote = before.remote("p");
+    let (pair, tip) = (Pair::new("p", "main"), base(&remote));
+    let first = change(&remote, 1, tip, &[(b"f", Some("x"))]);
+    before.prepare(1, vec![merge(&pair, 1, first, tip, Onto::Commit(tip), &[])]);
+    let url = format!("file://{}/remotes", before.folder.0.display());
+    let state = before.folder.0.join("state");
+    let mut after = world(LandingForm::MergeAlways, |settings| {
+        (settings.url, settings.folder) = (url, state);
+    });
+    let second = change(&remote, 2, tip, &[(b"g", Some("x"))]);
+    let above = merge(&pair, 2, second, tip, Onto::Node(NodeId(1)), &[first]);
+    let (prepared, _) = after.prepare(2, vec![above.clone()]);
+    assert!(matches!(&prepared, Prepared::Merged { foreign, .. } if foreign.is_empty()), "{prepared:?}");
+    after.begin(3, EffectKind::ReleaseNode { node: NodeId(1) });
+    let gone = (0..100).any(|_| after.prepare(4, vec![above.clone()]).0 == Prepared::NoParent);
+    assert!(gone, "a node of the earlier run is released");
+}
+
+#[test]
 fn a_remote_that_is_gone_is_a_failure_for_the_operator() {
     let mut world = world(LandingForm::MergeAlways, |_| {});
     let pair = Pair::new("gone", "main");

@@ -1,0 +1,169 @@
+//! What the loop shows to the page and the socket, and how their commands reach it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::SystemClock;
+use super::run::Message;
+use crate::model::event::Command;
+use crate::model::view::View;
+use crate::model::{Account, BuildId, ChangeNumber, Event, Repository};
+use crate::port::Clock as _;
+use crate::web::{Answer, Asked, Desk, Health, Metrics};
+
+/// How long a command waits for the loop.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A loop that has not turned for so long is taken for dead, in milliseconds.
+const STUCK_MS: i64 = 120_000;
+
+/// Looks at something outside and tells what is wrong with it.
+pub type Probe = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// Shared between the loop and the face.
+pub struct Board {
+    view: Mutex<Arc<View>>,
+    tracked: Mutex<Arc<Vec<(ChangeNumber, Repository)>>>,
+    changed: watch::Sender<u64>,
+    /// Figures for monitoring.
+    pub metrics: Metrics,
+    problems: Mutex<BTreeMap<&'static str, String>>,
+    probe: Mutex<Option<Probe>>,
+    answers: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
+    next_request: AtomicU64,
+    /// When the loop last turned, in milliseconds since 1970.
+    turned_at: AtomicI64,
+    loop_inbox: Mutex<Sender<Message>>,
+    logs: PathBuf,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Board {
+    /// A board over an empty view. Logs of builds lie in `logs`.
+    pub fn new(view: View, loop_inbox: Sender<Message>, logs: PathBuf) -> Self {
+        Self {
+            view: Mutex::new(Arc::new(view)),
+            tracked: Mutex::default(),
+            changed: watch::Sender::new(0),
+            metrics: Metrics::new(),
+            problems: Mutex::default(),
+            probe: Mutex::new(None),
+            answers: Mutex::default(),
+            next_request: AtomicU64::new(1),
+            turned_at: AtomicI64::new(SystemClock.now().0),
+            loop_inbox: Mutex::new(loop_inbox),
+            logs,
+        }
+    }
+
+    /// Publishes a view and the changes that matter now.
+    pub fn publish(&self, view: View, tracked: Vec<(ChangeNumber, Repository)>) {
+        self.metrics.observe_view(&view);
+        *lock(&self.view) = Arc::new(view);
+        *lock(&self.tracked) = Arc::new(tracked);
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// The changes that matter now.
+    pub fn tracked(&self) -> Vec<(ChangeNumber, Repository)> {
+        lock(&self.tracked).to_vec()
+    }
+
+    /// Says what is wrong with `part`, with the remedy; `None` when it is well again.
+    pub fn problem(&self, part: &'static str, text: Option<String>) {
+        let mut problems = lock(&self.problems);
+        match text {
+            Some(text) => {
+                if problems.get(part) != Some(&text) {
+                    tracing::error!("{part}: {text}");
+                }
+                problems.insert(part, text);
+            }
+            None => {
+                if problems.remove(part).is_some() {
+                    tracing::info!("{part}: well again");
+                }
+            }
+        }
+    }
+
+    /// Sets what is asked at each look at the health.
+    pub fn set_probe(&self, probe: Probe) {
+        *lock(&self.probe) = Some(probe);
+    }
+
+    /// The loop has turned.
+    pub fn turned(&self) {
+        self.turned_at.store(SystemClock.now().0, Ordering::Relaxed);
+    }
+
+    /// Gives the core's answer to whoever waits for it.
+    pub fn answer(&self, request: u64, accepted: bool, text: String) {
+        if let Some(waiting) = lock(&self.answers).remove(&request) {
+            // Whoever asked may have gone.
+            let _ = waiting.send(Answer { accepted, text });
+        }
+    }
+}
+
+impl Desk for Board {
+    fn view(&self) -> Arc<View> {
+        lock(&self.view).clone()
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn ask(&self, by: Account, command: Command) -> Asked {
+        let request = self.next_request.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.answers).insert(request, sender);
+        let event = Event::Operator { request, by, command };
+        let sent = lock(&self.loop_inbox).send(Message::Events(vec![event])).is_ok();
+        Box::pin(async move {
+            let late = |text: &str| Answer { accepted: false, text: text.into() };
+            if !sent {
+                return late("the daemon is stopping; ask again when it is back");
+            }
+            match tokio::time::timeout(ANSWER_TIMEOUT, receiver).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => {
+                    late("the daemon stopped before it answered; look at its status when it is back")
+                }
+                Err(_) => late(
+                    "no answer within 30 seconds: the command waits, look at `seakeeper status` and the daemon's log",
+                ),
+            }
+        })
+    }
+
+    fn health(&self) -> Health {
+        let mut problems: Vec<String> =
+            lock(&self.problems).iter().map(|(part, text)| format!("{part}: {text}")).collect();
+        problems.extend(lock(&self.probe).as_ref().map(|probe| probe()).unwrap_or_default());
+        problems.extend(self.view().unable.iter().map(|why| format!("executor: {why}")));
+        let stuck = SystemClock.now().0 - self.turned_at.load(Ordering::Relaxed) > STUCK_MS;
+        if stuck {
+            problems.push("the loop has not turned for two minutes; restart the daemon".into());
+        }
+        Health { live: !stuck, ready: problems.is_empty(), problems }
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.encode()
+    }
+
+    fn log_path(&self, build: BuildId) -> Option<PathBuf> {
+        let path = self.logs.join(format!("{build}.log"));
+        path.exists().then_some(path)
+    }
+}

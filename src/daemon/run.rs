@@ -1,0 +1,266 @@
+//! The loop: takes what the adapters deliver, journals what follows, releases the effects.
+//!
+//! It runs on a thread of its own, since the journal waits for the disk. Deliveries that have piled
+//! up share a transaction.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use super::SystemClock;
+use super::desk::Board;
+use crate::engine::{Accepted, Engine, Ports, dispatch};
+use crate::executor::local::Local;
+use crate::gerrit::Gerrit;
+use crate::git::Git;
+use crate::model::action::Decision;
+use crate::model::event::BuildPhase;
+use crate::model::item::JobOutcome;
+use crate::model::{Action, ChangeStatus, Effect, EffectKind, Event, Pipeline, Verdict};
+use crate::port::{Clock as _, Journal, JournalError};
+use crate::queue::Note;
+
+/// Events that share a transaction at most.
+const EVENTS_PER_ENTRY: usize = 256;
+/// Longest time between two turns without news.
+const IDLE: Duration = Duration::from_secs(10);
+/// A view is published at least so often while there is news.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+/// Pause after the journal could not be written.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What reaches the loop.
+pub enum Message {
+    /// Something was observed.
+    Events(Vec<Event>),
+    /// The daemon is to stop.
+    Stop,
+}
+
+/// The adapters that effects go to.
+pub struct Adapters {
+    /// Gerrit: reads, votes, messages.
+    pub gerrit: Gerrit,
+    /// Trees and pushes.
+    pub git: Git,
+    /// Builds.
+    pub local: Local,
+}
+
+/// The loop's state.
+pub struct Loop<J: Journal> {
+    /// Core and journal; taken while they are opened anew.
+    pub engine: Option<Engine<J>>,
+    /// Where effects go.
+    pub adapters: Adapters,
+    /// What is shown.
+    pub board: Arc<Board>,
+    /// What is delivered.
+    pub inbox: Receiver<Message>,
+}
+
+impl<J: Journal> Loop<J> {
+    /// Turns until told to stop. `begun` are effects of an earlier run, to be begun again.
+    ///
+    /// # Errors
+    /// When the journal is broken for good.
+    pub fn run(&mut self, begun: Vec<Effect>) -> Result<(), JournalError> {
+        for effect in begun {
+            self.release(effect, true);
+        }
+        let mut published: Option<Instant> = None;
+        loop {
+            self.board.turned();
+            let (events, stop) = self.gather();
+            let quiet = events.is_empty();
+            if stop {
+                return self.close();
+            }
+            if !quiet || self.is_due() {
+                self.accept(if quiet { vec![Event::Wake] } else { events })?;
+                published = published.filter(|at| at.elapsed() < PUBLISH_EVERY);
+            }
+            if published.is_none() || quiet {
+                self.publish();
+                published = Some(Instant::now());
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let wakeup = self.engine.as_ref().and_then(Engine::next_wakeup);
+        wakeup.is_some_and(|at| at <= SystemClock.now())
+    }
+
+    fn publish(&self) {
+        if let Some(engine) = &self.engine {
+            let queue = engine.queue();
+            self.board.publish(queue.view(SystemClock.now()), queue.tracked());
+        }
+    }
+
+    /// Waits for news or the next deadline, and takes all that has piled up.
+    fn gather(&self) -> (Vec<Event>, bool) {
+        let wakeup = self.engine.as_ref().and_then(Engine::next_wakeup);
+        let wait_ms = wakeup.map_or(IDLE.as_millis(), |at| {
+            u128::try_from(at.since_ms(SystemClock.now()).max(0)).unwrap_or_default()
+        });
+        let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(u64::MAX)).min(IDLE);
+        let mut events = Vec::new();
+        match self.inbox.recv_timeout(wait) {
+            Ok(Message::Events(first)) => events.extend(first),
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return (events, true),
+            Err(RecvTimeoutError::Timeout) => return (events, false),
+        }
+        while events.len() < EVENTS_PER_ENTRY {
+            match self.inbox.try_recv() {
+                Ok(Message::Events(more)) => events.extend(more),
+                Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return (events, true),
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        (events, false)
+    }
+
+    fn accept(&mut self, events: Vec<Event>) -> Result<(), JournalError> {
+        for event in &events {
+            self.foresee(event);
+            self.count_build(event);
+        }
+        let begun = Instant::now();
+        let accepted = loop {
+            let Some(engine) = &mut self.engine else { return Ok(()) };
+            match engine.accept(SystemClock.now(), events.clone()) {
+                Ok(accepted) => break accepted,
+                Err(error @ JournalError::Broken(_)) => return Err(error),
+                Err(error) => self.reopen(&error)?,
+            }
+        };
+        self.board.metrics.journal_commit(begun.elapsed());
+        self.board.problem("journal", None);
+        self.observe(&events, &accepted);
+        for effect in accepted.effects {
+            self.release(effect, false);
+        }
+        for note in accepted.notes {
+            match note {
+                Note::Answer { request, accepted, text } => self.board.answer(request, accepted, text),
+                Note::Said(text) => tracing::warn!("{text}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The journal did not take an entry: the core is brought back to what the journal has.
+    fn reopen(&mut self, error: &JournalError) -> Result<(), JournalError> {
+        self.board.problem("journal", Some(format!("failed to {error}")));
+        self.board.turned();
+        std::thread::sleep(JOURNAL_PAUSE);
+        let Some(engine) = self.engine.take() else { return Ok(()) };
+        let mut journal = engine.into_journal();
+        loop {
+            match Engine::open_kept(journal, SystemClock.now()) {
+                Ok(opened) => {
+                    self.engine = Some(opened.engine);
+                    for effect in opened.effects {
+                        self.release(effect, true);
+                    }
+                    return Ok(());
+                }
+                Err(failed) => {
+                    let (back, error) = *failed;
+                    if matches!(error, JournalError::Broken(_)) {
+                        return Err(error);
+                    }
+                    journal = back;
+                    self.board.problem("journal", Some(format!("failed to {error}")));
+                    self.board.turned();
+                    std::thread::sleep(JOURNAL_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Tells the trees what they will be asked for, before the core asks.
+    fn foresee(&self, event: &Event) {
+        match event {
+            Event::TipSeen { pair, commit } => self.adapters.git.note_tip(pair, *commit),
+            Event::ChangeSeen { snapshot } if snapshot.status == ChangeStatus::Open && !snapshot.private => {
+                let (repository, number) = (&snapshot.repository, snapshot.number);
+                self.adapters.git.prefetch(repository, number, snapshot.patchset, snapshot.revision);
+            }
+            _ => {}
+        }
+    }
+
+    fn release(&mut self, effect: Effect, again: bool) {
+        let adapters = &mut self.adapters;
+        let mut reporter = adapters.gerrit.clone();
+        let mut ports = Ports {
+            host: &mut adapters.gerrit,
+            trees: &mut adapters.git,
+            executor: &mut adapters.local,
+            reporter: &mut reporter,
+        };
+        log_effect(&effect);
+        dispatch(&mut ports, effect, again);
+    }
+
+    /// Counts and logs what has happened.
+    fn observe(&self, events: &[Event], accepted: &Accepted) {
+        for event in events {
+            if let Event::BuildSeen { build, phase: BuildPhase::Finished { .. } } = event {
+                self.adapters.local.forget(*build);
+            }
+        }
+        let Some(engine) = &self.engine else { return };
+        for action in &accepted.actions {
+            if let Action::Decision(Decision::Ended { item, pipeline, departure, .. }) = action {
+                tracing::info!(item = item.0, "item {item} ended in {}: {departure:?}", pipeline.name());
+                let view = engine.queue().departed(*item);
+                if let (Pipeline::Gate, Some(view)) = (pipeline, view) {
+                    if let Some(queue) = &view.queue {
+                        let stay_ms = view.ended_at.since_ms(view.entered_at);
+                        self.board.metrics.gate_ended(queue, departure, stay_ms);
+                    }
+                }
+            }
+        }
+    }
+
+    fn count_build(&self, event: &Event) {
+        let Event::BuildSeen { build, phase: BuildPhase::Finished { verdict, duration_ms } } = event else {
+            return;
+        };
+        let outcome = match verdict {
+            Verdict::Pass => JobOutcome::Success,
+            Verdict::Fail { .. } => JobOutcome::Failure,
+            Verdict::NoVerdict { .. } => JobOutcome::Error,
+        };
+        let Some(job) = self.engine.as_ref().and_then(|engine| engine.queue().job_of(*build)) else { return };
+        tracing::info!(build = build.0, "build {build} of {job} ended: {verdict:?}");
+        self.board.metrics.build_ended(job, outcome, *duration_ms);
+    }
+
+    fn close(&mut self) -> Result<(), JournalError> {
+        let Some(engine) = &mut self.engine else { return Ok(()) };
+        engine.snapshot(SystemClock.now())
+    }
+}
+
+fn log_effect(effect: &Effect) {
+    match &effect.kind {
+        EffectKind::StartBuild { build, job, .. } => {
+            tracing::info!(build = build.0, "build {build} of {job} starts")
+        }
+        EffectKind::Land { pushes, .. } => {
+            for push in pushes {
+                let numbers: Vec<String> =
+                    push.changes.iter().map(|(number, ..)| number.to_string()).collect();
+                let (pair, new) = (&push.pair, push.new.short());
+                tracing::info!("pushing {new} to {pair} for changes {}", numbers.join(", "));
+            }
+        }
+        kind => tracing::debug!("effect {}: {kind:?}", effect.id),
+    }
+}

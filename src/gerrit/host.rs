@@ -1,0 +1,172 @@
+//! The review host's effects: looks, observations, and closing what stayed open.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
+use super::Shared;
+use super::reader::read_one;
+use super::rest::{Rest, RestError, encode};
+use super::stats::now_ms;
+use super::wire::{options, read_change, sha};
+use crate::model::{
+    ChangeId, ChangeNumber, ChangeSnapshot, EffectId, EffectKind, Event, Outcome, Pair, Repository, Sha,
+    Timestamp,
+};
+
+/// Carries one effect out and delivers its end.
+pub(super) async fn carry_out(shared: Arc<Shared>, effect: EffectId, kind: EffectKind) {
+    let end = |outcome| Event::EffectEnded { effect, outcome };
+    match kind {
+        EffectKind::Look { changes } => look(&shared, effect, &changes).await,
+        EffectKind::ObserveChange { change, repository } => {
+            let outcome = observe(&shared, change, &repository).await;
+            shared.ledger.deliver(vec![end(outcome)]);
+        }
+        EffectKind::ObserveCommit { pair, commit, change_id } => {
+            let event = match candidates(&shared.rest, &pair, commit, change_id.as_ref()).await {
+                Ok(changes) => Event::CommitSeen { effect, commit, change_id, changes },
+                Err(error) => end(failed(&error)),
+            };
+            shared.ledger.deliver(vec![event]);
+        }
+        EffectKind::ObserveTip { pair } => {
+            let began = Instant::now();
+            let outcome = match read_tip(&shared.rest, &pair).await {
+                Ok(commit) => {
+                    shared.ledger.tip(pair, commit, began, true);
+                    Outcome::Applied
+                }
+                Err(error) => failed(&error),
+            };
+            shared.ledger.deliver(vec![end(outcome)]);
+        }
+        EffectKind::CloseChange { change, repository, revision } => {
+            let outcome = close(&shared, change, &repository, revision).await;
+            shared.ledger.deliver(vec![end(outcome)]);
+        }
+        _ => shared.ledger.deliver(vec![end(Outcome::Refused("Gerrit has no part in this effect".into()))]),
+    }
+}
+
+/// An error as an outcome: whether asking again may help.
+pub(super) fn failed(error: &RestError) -> Outcome {
+    let words = format!("failed to {error}").into();
+    match error {
+        RestError::Unauthorized | RestError::Unavailable(_) | RestError::Malformed(_) => {
+            Outcome::Failed(words)
+        }
+        _ => Outcome::Refused(words),
+    }
+}
+
+/// The last look. Each change is read from its own ref, for the index may lag behind, and this is
+/// the only guard against landing over a vote that was just given.
+async fn look(shared: &Shared, effect: EffectId, wanted: &[(ChangeNumber, Repository)]) {
+    let at = Timestamp(now_ms());
+    let readings =
+        join_all(wanted.iter().map(|(number, repository)| async {
+            (*number, read_one(&shared.rest, *number, repository).await)
+        }));
+    let (mut changes, mut gone) = (Vec::new(), Vec::new());
+    for (number, reading) in readings.await {
+        match reading {
+            Ok(snapshot) => changes.push(snapshot),
+            Err(RestError::NotFound(_)) => gone.push(number),
+            Err(error) => {
+                let outcome = Outcome::Failed(format!("failed to {error}").into());
+                return shared.ledger.deliver(vec![Event::EffectEnded { effect, outcome }]);
+            }
+        }
+    }
+    shared.ledger.deliver(vec![Event::Looked { effect, at, changes, gone }]);
+}
+
+async fn observe(shared: &Shared, number: ChangeNumber, repository: &Repository) -> Outcome {
+    let asked_at = Instant::now();
+    match read_one(&shared.rest, number, repository).await {
+        Ok(snapshot) => {
+            shared.ledger.offer(vec![snapshot], asked_at, true);
+            Outcome::Applied
+        }
+        Err(RestError::NotFound(_)) => {
+            shared.ledger.gone(number, true);
+            Outcome::Applied
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// The open changes of a branch that a commit would close, by itself or by its Change-Id.
+async fn candidates(
+    rest: &Rest,
+    pair: &Pair,
+    commit: Sha,
+    change_id: Option<&ChangeId>,
+) -> Result<Vec<ChangeSnapshot>, RestError> {
+    let mut terms = format!("commit:{commit}");
+    if let Some(id) = change_id.filter(|id| is_change_id(id.as_str())) {
+        terms = format!("({terms} OR change:{id})");
+    }
+    let quoted = |name: &str| format!("\"{}\"", name.replace(['"', '\\'], ""));
+    let (project, branch) = (quoted(pair.repository.as_str()), quoted(pair.branch.as_str()));
+    let query = format!("status:open project:{project} branch:{branch} {terms}");
+    let answer = rest.get(&format!("changes/?q={}&n=100&{}", encode(&query), options())).await?;
+    let rows = answer.as_array().ok_or_else(|| RestError::Malformed("a query's answer is no list".into()))?;
+    Ok(rows.iter().filter_map(read_change).collect())
+}
+
+fn is_change_id(text: &str) -> bool {
+    text.strip_prefix('I').is_some_and(|digits| Sha::parse(digits).is_some())
+}
+
+/// A branch's commit; `None` where there is no such branch.
+pub(super) async fn read_tip(rest: &Rest, pair: &Pair) -> Result<Option<Sha>, RestError> {
+    let (repository, branch) = (encode(pair.repository.as_str()), encode(pair.branch.as_str()));
+    match rest.get(&format!("projects/{repository}/branches/{branch}")).await {
+        Ok(value) => match sha(&value, "revision") {
+            Some(commit) => Ok(Some(commit)),
+            None => Err(RestError::Malformed(format!("the branch {pair} has no commit"))),
+        },
+        Err(RestError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn close(shared: &Shared, number: ChangeNumber, repository: &Repository, revision: Sha) -> Outcome {
+    let path = format!("changes/{}~{number}/revisions/{revision}/submit", encode(repository.as_str()));
+    let outcome = match shared.rest.post(&path, &serde_json::json!({})).await {
+        Ok(_) => Outcome::Applied,
+        Err(RestError::Conflict(words)) if words.contains("is merged") => Outcome::Applied,
+        Err(error @ (RestError::Unavailable(_) | RestError::Malformed(_))) => {
+            Outcome::Unknown(format!("failed to {error}").into())
+        }
+        Err(error @ RestError::Forbidden(_)) => Outcome::Refused(
+            format!("failed to {error}; grant the daemon's account Submit on refs/heads/* of {repository}")
+                .into(),
+        ),
+        Err(error) => failed(&error),
+    };
+    shared.hints.push(number, repository.clone(), None);
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_change_ids_reach_a_query() {
+        let whole = format!("I{}", "0".repeat(40));
+        for (text, expected) in [(whole.as_str(), true), ("I1234", false), ("I1 OR status:open", false)] {
+            assert_eq!(is_change_id(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_is_called_failed() {
+        assert!(matches!(failed(&RestError::Unavailable(String::new())), Outcome::Failed(_)));
+        assert!(matches!(failed(&RestError::Forbidden(String::new())), Outcome::Refused(_)));
+    }
+}

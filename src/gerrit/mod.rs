@@ -1,0 +1,270 @@
+//! The Gerrit adapter: events over SSH as hints, truth over REST, votes and messages back.
+//!
+//! ```text
+//! ssh ── stream ──> hints ──> reader ──┐
+//!          │                           ├─> ledger ──> inbox
+//!          └──> sweep (catch-up, tips) ┘       ▲
+//!  effects ──> host (looks, observations), review (reports)
+//! ```
+//!
+//! Floor 4. The words of messages come from outside as a closure, for they are made on this floor
+//! too.
+
+mod events;
+#[cfg(test)]
+mod faults;
+mod host;
+mod ledger;
+#[cfg(test)]
+mod live;
+mod probe;
+mod projects;
+mod reader;
+mod rest;
+mod review;
+mod ssh;
+mod stats;
+mod stream;
+mod sweep;
+mod wire;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::model::report::Report;
+use crate::model::{ChangeNumber, Effect, EffectKind, Pair, Repository, Timestamp};
+use crate::port::{Inbox, Reporter, ReviewHost};
+
+pub use probe::Problem;
+pub use projects::{Identity, Project};
+pub use rest::RestError;
+pub use ssh::SshError;
+pub use stats::Stats;
+
+/// Whether the queues care about a branch.
+pub type Gated = Arc<dyn Fn(&Pair) -> bool + Send + Sync>;
+/// The changes that the core has facts about and that are not over.
+pub type Tracked = Arc<dyn Fn() -> Vec<(ChangeNumber, Repository)> + Send + Sync>;
+/// Makes the words of a report.
+pub type Compose = Arc<dyn Fn(&Report) -> String + Send + Sync>;
+
+/// Reports with a vote under way at once: someone waits for each of them.
+const VOTES: usize = 6;
+/// Reports without a vote under way at once: they never fill the connections.
+const MESSAGES: usize = 2;
+
+/// What the adapter is told about the server.
+#[derive(Clone)]
+pub struct Settings {
+    /// The server's address, with any path prefix.
+    pub url: String,
+    /// The daemon's account.
+    pub user: String,
+    /// Its HTTP token. Never written anywhere.
+    pub token: String,
+    /// The SSH host.
+    pub ssh_host: String,
+    /// The SSH port, 29418 by default.
+    pub ssh_port: u16,
+    /// The account's private key.
+    pub ssh_key: PathBuf,
+    /// The SSH server's public keys.
+    pub known_hosts: PathBuf,
+    /// The label that the daemon votes on.
+    pub vote_label: String,
+    /// The values that it gives, 0 left out.
+    pub vote_values: Vec<i32>,
+    /// The votes that approve a change: label and least value.
+    pub approval: Vec<(String, i32)>,
+    /// Branches named in the configuration, whose tips are polled. Others are polled once seen.
+    pub branches: Vec<String>,
+    /// How often the tips are polled, in milliseconds (30,000 by default).
+    pub tips_poll_ms: u64,
+    /// How often everything is swept, in milliseconds (900,000 by default).
+    pub sweep_ms: u64,
+    /// The newest modification seen before a restart; 0 for none. See [`Gerrit::high_water`].
+    pub since: Timestamp,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("url", &self.url).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Why the adapter cannot be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The address, the certificates, or the token are unusable.
+    #[error("use the Gerrit settings: {0}")]
+    Settings(String),
+    /// There is no async runtime.
+    #[error("start the Gerrit adapter outside of an async runtime")]
+    Runtime,
+}
+
+struct Shared {
+    user: String,
+    vote_label: String,
+    vote_values: Vec<i32>,
+    approval: Vec<(String, i32)>,
+    branches: Vec<String>,
+    tips_poll_ms: u64,
+    sweep_ms: u64,
+    since: Timestamp,
+    address: ssh::Address,
+    rest: rest::Rest,
+    ledger: Arc<ledger::Ledger>,
+    hints: Arc<reader::Hints>,
+    stats: Arc<Stats>,
+    compose: Compose,
+    catch_up: Notify,
+    poll_tips: Notify,
+    votes: Semaphore,
+    messages: Semaphore,
+    projects: projects::Projects,
+    runtime: Handle,
+}
+
+/// A handle on the running adapter.
+#[derive(Clone)]
+pub struct Gerrit {
+    shared: Arc<Shared>,
+}
+
+impl Gerrit {
+    /// Starts the stream, the reader and the sweeps; they end when `shutdown` becomes true.
+    ///
+    /// # Errors
+    /// When the settings are unusable. An unreachable server is no error: it is waited for.
+    pub fn start(
+        settings: Settings,
+        inbox: Inbox,
+        gated: Gated,
+        tracked: Tracked,
+        compose: Compose,
+        shutdown: watch::Receiver<bool>,
+    ) -> Result<Self, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::Runtime)?;
+        if settings.token.trim().is_empty() {
+            return Err(StartError::Settings(
+                "the token is empty; put the account's HTTP token into `token-file`".into(),
+            ));
+        }
+        let stats = Arc::new(Stats::default());
+        let rest = rest::Rest::new(&settings.url, &settings.user, settings.token.trim(), stats.clone())
+            .map_err(StartError::Settings)?;
+        let ledger = ledger::Ledger::new(inbox, gated, tracked);
+        let shared = Arc::new(Shared {
+            address: ssh::Address {
+                host: settings.ssh_host,
+                port: settings.ssh_port,
+                user: settings.user.clone(),
+                key: settings.ssh_key,
+                known_hosts: settings.known_hosts,
+            },
+            user: settings.user,
+            vote_label: settings.vote_label,
+            vote_values: settings.vote_values,
+            approval: settings.approval,
+            branches: settings.branches,
+            tips_poll_ms: settings.tips_poll_ms,
+            sweep_ms: settings.sweep_ms,
+            since: settings.since,
+            rest,
+            hints: reader::Hints::new(ledger.clone()),
+            ledger,
+            stats,
+            compose,
+            catch_up: Notify::new(),
+            poll_tips: Notify::new(),
+            votes: Semaphore::new(VOTES),
+            messages: Semaphore::new(MESSAGES),
+            projects: projects::Projects::default(),
+            runtime,
+        });
+        spawn_tasks(&shared, shutdown);
+        Ok(Self { shared })
+    }
+
+    /// Looks for what would keep the daemon from working. A few requests; half a minute at most.
+    pub async fn probe(&self) -> Vec<Problem> {
+        probe::probe(&self.shared).await
+    }
+
+    /// Who the daemon is on the server: its merges must carry an address that the server knows.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub async fn identity(&self) -> Result<Identity, RestError> {
+        projects::identity(&self.shared.rest).await
+    }
+
+    /// How a project wants changes to land. Blocks for a request when it is not known: not for an
+    /// async task. `None` when it cannot be read.
+    pub fn project(&self, repository: &Repository) -> Option<Project> {
+        self.shared.projects.get(&self.shared.rest, &self.shared.runtime, repository)
+    }
+
+    /// The repositories with gated branches that were seen, sorted.
+    pub fn repositories(&self) -> Vec<Repository> {
+        let mut all: Vec<Repository> =
+            self.shared.ledger.existing_tips().into_iter().map(|pair| pair.repository).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Whether the event stream is up and what was missed before it has been read.
+    pub fn ready(&self) -> bool {
+        self.shared.stats.streaming.load(Relaxed) && self.shared.stats.caught_up.load(Relaxed)
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.shared.stats.clone()
+    }
+
+    /// The newest modification seen, by Gerrit's clock: to be given back after a restart.
+    pub fn high_water(&self) -> Timestamp {
+        self.shared.ledger.high_water()
+    }
+
+    fn spawn(&self, effect: Effect, again: bool) {
+        let shared = self.shared.clone();
+        let runtime = shared.runtime.clone();
+        match effect.kind {
+            EffectKind::Report(report) => runtime.spawn(review::post(shared, effect.id, report, again)),
+            kind => runtime.spawn(host::carry_out(shared, effect.id, kind)),
+        };
+    }
+}
+
+fn spawn_tasks(shared: &Arc<Shared>, mut shutdown: watch::Receiver<bool>) {
+    let (hints, ledger) = (shared.hints.clone(), shared.ledger.clone());
+    let reading = reader::run(hints, ledger, shared.rest.clone(), shared.stats.clone());
+    let (streaming, sweeping) = (stream::run(shared.clone()), sweep::run(shared.clone()));
+    shared.runtime.spawn(async move {
+        let tasks = [tokio::spawn(reading), tokio::spawn(streaming), tokio::spawn(sweeping)];
+        // A sender that is gone means the same as one that says so.
+        let _ = shutdown.wait_for(|over| *over).await;
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    });
+}
+
+impl ReviewHost for Gerrit {
+    fn begin(&mut self, effect: Effect, again: bool) {
+        self.spawn(effect, again);
+    }
+}
+
+impl Reporter for Gerrit {
+    fn begin(&mut self, effect: Effect, again: bool) {
+        self.spawn(effect, again);
+    }
+}

@@ -1,0 +1,267 @@
+//! Reads changes that may have changed: hints that wait are answered together, one reading for
+//! each change and burst, and delivered in the order in which the hints came.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+
+use super::ledger::{Ledger, Taken};
+use super::rest::{Rest, RestError, encode};
+use super::stats::Stats;
+use super::wire::{options, read_change};
+use crate::model::{ChangeNumber, ChangeSnapshot, Repository, Sha};
+
+/// Changes in one request; the address stays well below the 8 KiB that servers accept.
+pub(super) const BATCH: usize = 40;
+/// Up to so many are read one by one, which is fresher; a query is cheaper beyond.
+const SINGLY: usize = 3;
+/// How long a reading may stay behind what an event announced.
+const STALE_MAX: Duration = Duration::from_secs(10);
+/// First pause before a change is read again.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Longest such pause while the server is unavailable.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// A wish to have a change read.
+#[derive(Clone, Debug)]
+struct Wish {
+    repository: Repository,
+    expected: Option<Sha>,
+    tries: u32,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct Waiting {
+    order: VecDeque<ChangeNumber>,
+    wishes: HashMap<ChangeNumber, Wish>,
+}
+
+/// The hints that wait, shared by the stream, the sweeps and the reports.
+pub struct Hints {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    ledger: Arc<Ledger>,
+}
+
+impl Hints {
+    /// None yet.
+    pub fn new(ledger: Arc<Ledger>) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::default(), wake: Notify::new(), ledger })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `number` may have changed; a fresh reading contains `expected`, where known.
+    pub fn push(&self, number: ChangeNumber, repository: Repository, expected: Option<Sha>) {
+        self.put(number, Wish { repository, expected, tries: 0, since: Instant::now() });
+    }
+
+    /// Reads what waits again: something has ended that held it back.
+    pub fn nudge(&self) {
+        self.wake.notify_one();
+    }
+
+    fn put(&self, number: ChangeNumber, wish: Wish) {
+        let mut waiting = self.lock();
+        let Waiting { order, wishes } = &mut *waiting;
+        match wishes.get_mut(&number) {
+            Some(known) => {
+                if wish.tries == 0 {
+                    known.expected = wish.expected.or(known.expected);
+                    known.since = wish.since;
+                }
+            }
+            None => {
+                order.push_back(number);
+                wishes.insert(number, wish);
+            }
+        }
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// The next wishes in order, without those that are already answered; and whether some are
+    /// held back.
+    fn take(&self) -> (Vec<(ChangeNumber, Wish)>, bool) {
+        let mut waiting = self.lock();
+        let Waiting { order, wishes } = &mut *waiting;
+        let (mut batch, mut held) = (Vec::new(), VecDeque::new());
+        while batch.len() < BATCH {
+            let Some(number) = order.pop_front() else { break };
+            if self.ledger.awaits_review(number) {
+                held.push_back(number);
+                continue;
+            }
+            let Some(wish) = wishes.remove(&number) else { continue };
+            if !wish.expected.is_some_and(|meta| self.ledger.has_seen(number, meta)) {
+                batch.push((number, wish));
+            }
+        }
+        let any_held = !held.is_empty();
+        held.append(order);
+        *order = held;
+        (batch, any_held)
+    }
+
+    /// Puts a wish back after a pause.
+    fn postpone(self: &Arc<Self>, number: ChangeNumber, mut wish: Wish, pause: Duration) {
+        wish.tries += 1;
+        let hints = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            hints.put(number, wish);
+        });
+    }
+}
+
+/// The task that answers hints. Ends only with the runtime, or when it is dropped.
+pub async fn run(hints: Arc<Hints>, ledger: Arc<Ledger>, rest: Rest, stats: Arc<Stats>) {
+    loop {
+        let (batch, held) = hints.take();
+        if batch.is_empty() {
+            let pause = Duration::from_millis(if held { 50 } else { 60_000 });
+            let _ = tokio::time::timeout(pause, hints.wake.notified()).await;
+            continue;
+        }
+        answer(&hints, &ledger, &rest, &stats, batch).await;
+    }
+}
+
+/// Reads one change from its own ref.
+///
+/// # Errors
+/// As the server says; a change without essentials is malformed.
+pub async fn read_one(
+    rest: &Rest,
+    number: ChangeNumber,
+    repository: &Repository,
+) -> Result<ChangeSnapshot, RestError> {
+    let path = format!("changes/{}~{number}?{}", encode(repository.as_str()), options());
+    let value = rest.get(&path).await?;
+    let lacking = || RestError::Malformed(format!("change {number} lacks its patch set"));
+    read_change(&value).filter(|snapshot| snapshot.number == number).ok_or_else(lacking)
+}
+
+async fn answer(
+    hints: &Arc<Hints>,
+    ledger: &Ledger,
+    rest: &Rest,
+    stats: &Stats,
+    batch: Vec<(ChangeNumber, Wish)>,
+) {
+    let asked_at = Instant::now();
+    let mut found = if batch.len() > SINGLY { query(rest, &batch).await } else { HashMap::new() };
+    // What the index does not have as announced is read from its own ref.
+    let behind = batch.iter().filter(|(number, wish)| {
+        found.get(number).is_none_or(|seen| wish.expected.is_none() || wish.expected != seen.meta)
+    });
+    let singly = join_all(
+        behind.map(|(number, wish)| async { (*number, read_one(rest, *number, &wish.repository).await) }),
+    );
+    let mut failed = HashMap::new();
+    for (number, result) in singly.await {
+        found.remove(&number);
+        match result {
+            Ok(snapshot) => drop(found.insert(number, snapshot)),
+            Err(error) => drop(failed.insert(number, error)),
+        }
+    }
+    let mut fresh = Vec::new();
+    for (number, wish) in batch {
+        match (found.remove(&number), failed.remove(&number)) {
+            (Some(snapshot), _) if is_behind(ledger, &snapshot, &wish) => {
+                hints.postpone(number, wish.clone(), PAUSE * 4_u32.saturating_pow(wish.tries.min(4)));
+            }
+            (Some(snapshot), _) => fresh.push(snapshot),
+            (None, Some(RestError::NotFound(_))) => {
+                ledger.offer(std::mem::take(&mut fresh), asked_at, false);
+                ledger.gone(number, false);
+            }
+            (None, error) => {
+                if let Some(RestError::Malformed(why)) = error {
+                    Stats::count(&stats.malformed_answers);
+                    tracing::warn!(change = number.0, why, "a change cannot be read; it is tried again");
+                }
+                let pause = PAUSE * 4_u32.saturating_pow(wish.tries.min(6));
+                hints.postpone(number, wish, pause.min(PAUSE_MAX));
+            }
+        }
+    }
+    let taken = ledger.offer(fresh, asked_at, false);
+    tracing::debug!(
+        delivered = taken.iter().filter(|taken| **taken == Taken::Delivered).count(),
+        "changes read"
+    );
+}
+
+/// Whether a reading is one that was seen before the hint came: the announced state is not in it.
+fn is_behind(ledger: &Ledger, snapshot: &ChangeSnapshot, wish: &Wish) -> bool {
+    let Some(expected) = wish.expected.filter(|expected| Some(*expected) != snapshot.meta) else {
+        return false;
+    };
+    let known = |meta| ledger.has_seen(snapshot.number, meta);
+    wish.since.elapsed() < STALE_MAX && !known(expected) && snapshot.meta.is_some_and(known)
+}
+
+/// Reads many in one request; what fails is read singly.
+async fn query(rest: &Rest, batch: &[(ChangeNumber, Wish)]) -> HashMap<ChangeNumber, ChangeSnapshot> {
+    let numbers: Vec<ChangeNumber> = batch.iter().map(|(number, _)| *number).collect();
+    let path = by_number(&numbers);
+    let answer = rest.get(&path).await.unwrap_or_default();
+    let changes = answer.as_array().map_or(&[][..], Vec::as_slice);
+    changes.iter().filter_map(read_change).map(|snapshot| (snapshot.number, snapshot)).collect()
+}
+
+/// The query for these changes, at most `BATCH` of them.
+pub(super) fn by_number(numbers: &[ChangeNumber]) -> String {
+    let terms = numbers.iter().map(|number| format!("change:{number}")).collect::<Vec<_>>().join("+OR+");
+    format!("changes/?q={terms}&n={}&{}", 2 * BATCH, options())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::Inbox;
+
+    fn hints() -> Arc<Hints> {
+        Hints::new(Ledger::new(Inbox::new(|_| ()), Arc::new(|_| true), Arc::new(Vec::new)))
+    }
+
+    #[test]
+    fn hints_are_answered_in_order_and_once() {
+        let hints = hints();
+        for number in [7, 3, 7, 9, 3] {
+            hints.push(ChangeNumber(number), "p".into(), None);
+        }
+        let numbers: Vec<u64> = hints.take().0.iter().map(|(number, _)| number.0).collect();
+        assert_eq!(numbers, [7, 3, 9]);
+        assert!(hints.take().0.is_empty());
+    }
+
+    #[test]
+    fn the_newest_announcement_is_what_is_waited_for() {
+        let hints = hints();
+        for meta in [Some(Sha([1; 20])), Some(Sha([2; 20])), None] {
+            hints.push(ChangeNumber(1), "p".into(), meta);
+        }
+        assert_eq!(hints.take().0[0].1.expected, Some(Sha([2; 20])));
+    }
+
+    #[test]
+    fn hints_wait_for_the_reply_to_an_own_review_and_hold_up_no_other() {
+        let hints = hints();
+        hints.ledger.begin_review(ChangeNumber(1));
+        hints.push(ChangeNumber(1), "p".into(), None);
+        hints.push(ChangeNumber(2), "p".into(), None);
+        let (batch, held) = hints.take();
+        assert_eq!((batch.len(), batch[0].0, held), (1, ChangeNumber(2), true));
+        hints.ledger.end_review(ChangeNumber(1));
+        assert_eq!(hints.take().0.len(), 1);
+    }
+}

@@ -1,0 +1,120 @@
+//! How a stay ended, in sentences: what happened, and what to do next.
+
+use crate::model::{Departure, JobName, Pipeline};
+
+/// Most files or jobs named.
+const NAMED_MAX: usize = 20;
+/// What brings a change back once its approval is used up.
+const VOTE_AGAIN: &str = "To try again, give the approving vote anew (take the old one back first)";
+
+/// What happened and what to do next.
+pub(super) fn explain(departure: &Departure, pipeline: Pipeline) -> String {
+    match departure {
+        Departure::Landed { commits } => {
+            let landed: Vec<String> =
+                commits.iter().map(|(pair, commit)| format!("{pair} is now at {}", commit.short())).collect();
+            let detail = if landed.is_empty() { String::new() } else { format!(": {}", landed.join(", ")) };
+            format!("It has landed{detail}. There is nothing to do.")
+        }
+        Departure::Failed { jobs } => format!(
+            "{}, and nothing ahead of this change can alter that. Look at the log and upload a repaired patch set. {VOTE_AGAIN}.",
+            failed(jobs)
+        ),
+        Departure::Checked { passed: true } => {
+            "All voting jobs passed. It needs an approval to enter the gate.".to_owned()
+        }
+        Departure::Checked { passed: false } => {
+            "A voting job failed. Look at its log and upload a repaired patch set, which is checked by itself.".to_owned()
+        }
+        Departure::Conflict { pair, paths } => format!(
+            "It cannot be merged into {pair} with what is there or ahead of it{}. Rebase it onto the branch, resolve the conflict, and upload the result; a new approval is needed then.",
+            conflicting(paths)
+        ),
+        Departure::BrokenJobFile { pair, why } => format!(
+            "The job file of {pair} cannot be used: {why}. Repair the file and upload a new patch set{}.",
+            anew(pipeline)
+        ),
+        Departure::Closure { commit, change, why } => {
+            let whose = change.map(|change| format!(", which belongs to change {change}")).unwrap_or_default();
+            format!(
+                "Landing it would bring in commit {}{whose}, which nobody approved: {why}. Have that commit approved, or rebase this change off it{}.",
+                commit.short(),
+                anew(pipeline)
+            )
+        }
+        Departure::Unfit { why } => {
+            format!("It cannot land in the form that its project asks for: {why}. {VOTE_AGAIN}, once that is done.")
+        }
+        Departure::Refused { why } => format!(
+            "Gerrit refused it: {why}. An operator repairs what the message names. {VOTE_AGAIN}, once that is done."
+        ),
+        other => withdrawn(other),
+    }
+}
+
+/// The endings that someone's act brought about.
+fn withdrawn(departure: &Departure) -> String {
+    match departure {
+        Departure::NewPatchSet { patchset } => {
+            format!("Patch set {patchset} was uploaded, so this one left. The new one needs its own approval.")
+        }
+        Departure::VoteWithdrawn { why } => {
+            format!("A vote changed: {why}. It enters again by itself when the approving votes stand and no vote is against it.")
+        }
+        Departure::Abandoned => "It was abandoned. Restore it and approve it again to bring it back.".to_owned(),
+        Departure::MergedElsewhere => "It was landed by someone else. There is nothing to do.".to_owned(),
+        Departure::Gone => {
+            "It is no longer visible to the daemon: deleted, or made private. Make it visible and approve it again to bring it back.".to_owned()
+        }
+        Departure::WorkInProgress => {
+            "It was marked work in progress. Mark it ready and approve it again to bring it back.".to_owned()
+        }
+        Departure::Private => "It was marked private. Unmark it and approve it again to bring it back.".to_owned(),
+        Departure::Moved => "It was moved to another branch. It needs an approval there.".to_owned(),
+        Departure::Dependency { change } => format!(
+            "Change {change}, on which it rests, left the queue. Bring that one back first, or rebase this one off it; then approve it again."
+        ),
+        Departure::Requirement { name } => format!(
+            "The submit requirement {name} is not met any more. Meet it; {}.",
+            "the change enters again with the next approving vote"
+        ),
+        Departure::Dequeued { by, reason } => {
+            format!("{by} took it out of the queue: {reason}. Ask them when it may come back; {}.", "it needs a new approving vote then")
+        }
+        Departure::QueueRemoved => {
+            "The configuration has no queue for its branch any more. Ask an operator whether that is meant.".to_owned()
+        }
+        _ => "A later run judges the same patch set; its outcome is posted here. There is nothing to do.".to_owned(),
+    }
+}
+
+fn anew(pipeline: Pipeline) -> &'static str {
+    match pipeline {
+        Pipeline::Gate => "; a new approval is needed then",
+        Pipeline::Check => "; it is checked by itself then",
+    }
+}
+
+fn failed(jobs: &[JobName]) -> String {
+    match jobs {
+        [] => "A voting job failed".to_owned(),
+        [job] => format!("The job {job} failed"),
+        jobs => format!("The jobs {} failed", named(jobs.iter().map(JobName::as_str), jobs.len())),
+    }
+}
+
+fn conflicting(paths: &[std::sync::Arc<str>]) -> String {
+    match paths {
+        [] => String::new(),
+        paths => format!(". The conflict is in {}", named(paths.iter().map(AsRef::as_ref), paths.len())),
+    }
+}
+
+fn named<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> String {
+    let mut text =
+        names.take(NAMED_MAX).map(|name| super::short(name).to_owned()).collect::<Vec<_>>().join(", ");
+    if count > NAMED_MAX {
+        text.push_str(&format!(" and {} more", count - NAMED_MAX));
+    }
+    text
+}

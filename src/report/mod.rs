@@ -1,0 +1,199 @@
+//! The words of messages: pure, from a report and the addresses to link to.
+//!
+//! The first line and the lines of jobs are those that readers of Zuul's messages know (the plug-in
+//! zuul-results-summary and the scripts of sites): `Build failed (gate pipeline).`, then one line
+//! `- JOB LINK : RESULT in 1m 02s` a job. Every message says what to do next. Floor 4.
+
+mod departure;
+
+use std::fmt::Write as _;
+
+use crate::model::item::{JobOutcome, JobResult};
+use crate::model::report::{Report, Says};
+use crate::model::time::in_words;
+use crate::model::{BuildId, ChangeNumber, Departure, Pipeline, Reason};
+
+/// Longest name or detail in a line, in characters.
+const WORDS_MAX: usize = 300;
+/// Most jobs listed in one message.
+const JOBS_MAX: usize = 100;
+
+/// Where pages are.
+#[derive(Clone, Debug, Default)]
+pub struct Links {
+    /// The address under which people reach the daemon's pages; without it no change page is
+    /// named, and builds are named as `build/ID`, which the plug-in can complete.
+    pub public_url: Option<String>,
+}
+
+impl Links {
+    /// The page of a change.
+    pub fn change(&self, number: ChangeNumber) -> Option<String> {
+        let url = self.public_url.as_ref()?;
+        Some(format!("{}/change/{number}", url.trim_end_matches('/')))
+    }
+
+    /// The page of a build.
+    pub fn build(&self, build: BuildId) -> String {
+        match &self.public_url {
+            Some(url) => format!("{}/build/{build}", url.trim_end_matches('/')),
+            None => format!("build/{build}"),
+        }
+    }
+}
+
+/// The message of a report; empty for one that says nothing.
+pub fn compose(report: &Report, links: &Links) -> String {
+    let Some(says) = &report.says else { return String::new() };
+    let pipeline = report.pipeline.name();
+    let mut text = match says {
+        Says::Started { position } => started(report, *position),
+        Says::Waiting { reason } => {
+            format!("Waiting ({pipeline} pipeline).\n\nThis change {reason}.\n{}\n", next_step(reason))
+        }
+        Says::FirstFailure { failed, on_top_of } => first_failure(report, failed, on_top_of, links),
+        Says::Passed { jobs } => {
+            let next = match report.pipeline {
+                Pipeline::Gate => "All voting jobs passed. It lands next; there is nothing to do.",
+                Pipeline::Check => "All voting jobs passed. It needs an approval to enter the gate.",
+            };
+            format!(
+                "Build succeeded ({pipeline} pipeline).\n\n{}{next}\n",
+                job_lines(jobs, report.change, links)
+            )
+        }
+        Says::Ended { departure, jobs } => ended(report, departure, jobs, links),
+        Says::Alarm { text } => format!("Attention ({pipeline} pipeline).\n\n{text}\n"),
+    };
+    if let Some(page) = links.change(report.change) {
+        let _ = writeln!(text, "\nDetails: {page}");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn started(report: &Report, position: u32) -> String {
+    let place = match &report.queue {
+        Some(queue) => format!("It is number {position} in the queue {queue}. "),
+        None => String::new(),
+    };
+    format!(
+        "Starting {} jobs.\n\n{place}The outcome is posted here; there is nothing to do.\n",
+        report.pipeline.name()
+    )
+}
+
+fn first_failure(report: &Report, failed: &JobResult, on_top_of: &[ChangeNumber], links: &Links) -> String {
+    let line = job_line(failed, report.change, links);
+    let start = format!("A job failed, others still run ({} pipeline).\n\n{line}\n", report.pipeline.name());
+    if on_top_of.is_empty() {
+        return format!(
+            "{start}Nothing ahead of this change can alter that: look at the log now, and upload a repair.\n"
+        );
+    }
+    format!(
+        "{start}It was built on top of {}, not decided yet. If one of them leaves the queue, this change is built again by itself; look at the log to see whose fault it is, and upload a repair if it is this change's.\n",
+        changes(on_top_of)
+    )
+}
+
+fn ended(report: &Report, departure: &Departure, jobs: &[JobResult], links: &Links) -> String {
+    let pipeline = report.pipeline.name();
+    let first = match departure {
+        Departure::Landed { .. } | Departure::Checked { passed: true } => "Build succeeded",
+        Departure::Conflict { .. } => "Merge failed",
+        Departure::Failed { .. } | Departure::Checked { passed: false } | Departure::BrokenJobFile { .. } => {
+            "Build failed"
+        }
+        _ => "Build canceled",
+    };
+    let why = departure::explain(departure, report.pipeline);
+    format!("{first} ({pipeline} pipeline).\n\n{}{why}\n", job_lines(jobs, report.change, links))
+}
+
+fn job_lines(jobs: &[JobResult], change: ChangeNumber, links: &Links) -> String {
+    let mut lines = String::new();
+    for job in jobs.iter().take(JOBS_MAX) {
+        let _ = writeln!(lines, "{}", job_line(job, change, links));
+    }
+    if jobs.len() > JOBS_MAX {
+        let _ = writeln!(lines, "And {} more jobs.", jobs.len() - JOBS_MAX);
+    }
+    if !lines.is_empty() {
+        lines.push('\n');
+    }
+    lines
+}
+
+/// `- JOB LINK : RESULT in TIME`, as the readers' regular expressions want it.
+fn job_line(job: &JobResult, change: ChangeNumber, links: &Links) -> String {
+    let name: String =
+        short(job.job.as_str()).chars().map(|c| if c.is_whitespace() { '_' } else { c }).collect();
+    let link = match job.build {
+        Some(build) => format!("{} ", links.build(build)),
+        None => links.change(change).map(|page| format!("{page} ")).unwrap_or_default(),
+    };
+    let time = in_words(job.duration_ms);
+    let detail = short(&job.detail).replace(['\n', '\r'], " ");
+    let result = match job.result {
+        JobOutcome::Success => format!("SUCCESS in {time}"),
+        JobOutcome::Failure if detail.starts_with("timed out") => format!("TIMED_OUT in {time}"),
+        JobOutcome::Failure => format!("FAILURE in {time}"),
+        JobOutcome::Error if detail.is_empty() => format!("ERROR no verdict in {time}"),
+        JobOutcome::Error => format!("ERROR {detail} in {time}"),
+        JobOutcome::Aborted => format!("ABORTED in {time}"),
+        JobOutcome::Waiting | JobOutcome::Running => "SKIPPED".to_owned(),
+    };
+    let voting = if job.voting { "" } else { " (non-voting)" };
+    let remark = match job.result {
+        JobOutcome::Error | JobOutcome::Waiting | JobOutcome::Running => String::new(),
+        _ if detail.is_empty() => String::new(),
+        _ => format!(" ({detail})"),
+    };
+    format!("- {name} {link}: {result}{voting}{remark}")
+}
+
+/// What to do about a wait.
+fn next_step(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Approval { .. } => "Next: a reviewer with the right to gives that vote.",
+        Reason::NewApproval => {
+            "Next: a reviewer takes the old vote back and votes again, best after a repair."
+        }
+        Reason::Veto { .. } => "Next: settle the objection with its author, or upload a new patch set.",
+        Reason::Requirements { .. } => {
+            "Next: meet these requirements; the change enters the queue by itself then."
+        }
+        Reason::Parent { .. } => "Next: have that change approved, or rebase this one off it.",
+        Reason::Paused { .. } => "Next: nothing for the author; it goes on when landing is resumed.",
+        Reason::NoBranch { .. } => "Next: once the branch exists, the change goes on by itself.",
+        Reason::NoJob => {
+            "Next: an operator, or the repository's job file, declares a job; the change goes on by itself then."
+        }
+        Reason::Executor { .. } => {
+            "Next: an operator repairs the executor; the change goes on by itself then."
+        }
+        Reason::PreparingAgain { .. } | Reason::BuildAgain { .. } => {
+            "Next: nothing for the author; tell an operator if it does not pass."
+        }
+        Reason::UnknownPush { .. } => "Next: nothing for the author; the branch is being watched.",
+        Reason::FailedAhead { .. } | Reason::ConflictAhead => {
+            "Next: wait for what is ahead, or upload a repair if this change is at fault."
+        }
+        _ => "Next: nothing to do; it goes on by itself.",
+    }
+}
+
+fn changes(numbers: &[ChangeNumber]) -> String {
+    let named: Vec<String> = numbers.iter().take(20).map(ToString::to_string).collect();
+    let noun = if numbers.len() == 1 { "change" } else { "changes" };
+    let more = if numbers.len() > 20 { format!(" and {} more", numbers.len() - 20) } else { String::new() };
+    format!("{noun} {}{more}", named.join(", "))
+}
+
+fn short(text: &str) -> &str {
+    text.char_indices().nth(WORDS_MAX).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests;
