@@ -30,6 +30,7 @@ pub struct Setup<'a> {
     /// Whether new patch sets are checked.
     pub check: bool,
     jobs: String,
+    gerrit: String,
     more: String,
 }
 
@@ -46,6 +47,7 @@ impl<'a> Setup<'a> {
             slots: 8,
             check: false,
             jobs: String::new(),
+            gerrit: String::new(),
             more: String::new(),
         }
     }
@@ -81,6 +83,12 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// Adds a line to the table `[gerrit]`.
+    pub fn gerrit(mut self, line: &str) -> Self {
+        writeln!(self.gerrit, "{line}").expect("a string takes any text");
+        self
+    }
+
     /// Writes the files and starts the daemon, without waiting for it.
     pub fn spawn(&self) -> Daemon {
         let listen = free_port();
@@ -103,7 +111,7 @@ token-file = "bot.token"
 ssh = "127.0.0.1:{ssh_port}"
 ssh-key = {key:?}
 known-hosts = "known_hosts"
-
+{gerrit}
 [state]
 folder = {state:?}
 
@@ -128,6 +136,7 @@ repositories = ["{name}-*"]
                 state = self.state,
                 slots = self.slots,
                 check = self.check,
+                gerrit = self.gerrit,
                 name = self.story.name,
                 jobs = self.jobs,
                 more = self.more,
