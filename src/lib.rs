@@ -27,5 +27,6 @@ pub mod model;
 pub mod port;
 pub mod queue;
 pub mod report;
+pub mod sim;
 pub mod store;
 pub mod web;

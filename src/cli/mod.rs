@@ -16,6 +16,7 @@ mod promote;
 mod resume;
 mod scope_arg;
 mod serve;
+mod simulate;
 mod status;
 mod version;
 
@@ -46,6 +47,8 @@ enum Command {
     #[command(after_help = check_config::CheckConfig::EXAMPLES)]
     CheckConfig(check_config::CheckConfig),
     /// Prove the queue against faked worlds full of faults, seed by seed.
+    #[command(after_help = simulate::Simulate::EXAMPLES)]
+    Simulate(simulate::Simulate),
     /// See the queue at work on made-up changes, without setting anything up.
     #[command(after_help = demo::Demo::EXAMPLES)]
     Demo(demo::Demo),
@@ -95,6 +98,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
+        Command::Simulate(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::BuildShim(_) => Ok(()),
         Command::Status(command) => command.run(),

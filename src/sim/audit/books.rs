@@ -1,0 +1,100 @@
+//! What the audit writes down of items, nodes and pushes.
+
+use std::collections::BTreeMap;
+
+use crate::model::action::{Merge, Onto, Push};
+use crate::model::tree::{Prepared, Read, Resolved, Written};
+use crate::model::{
+    Departure, ItemChange, ItemId, NodeId, Pair, Pipeline, QueueName, ResolvedJob, Sha, Timestamp, VerdictKey,
+};
+
+/// An item.
+#[derive(Clone, Debug)]
+pub struct Book {
+    /// Its pipeline.
+    pub pipeline: Pipeline,
+    /// Its queue.
+    pub queue: Option<QueueName>,
+    /// What it consists of.
+    pub changes: Vec<ItemChange>,
+    /// The node at which it is judged.
+    pub node: Option<NodeId>,
+    /// Verdicts in use: whether they are passes.
+    pub adopted: BTreeMap<VerdictKey, bool>,
+    /// Builds that it has caused.
+    pub bought: u32,
+    /// How it ended.
+    pub ended: Option<Departure>,
+}
+
+impl Book {
+    /// An item that has just entered.
+    pub fn new(pipeline: Pipeline, queue: Option<QueueName>, changes: Vec<ItemChange>) -> Self {
+        Self { pipeline, queue, changes, node: None, adopted: BTreeMap::new(), bought: 0, ended: None }
+    }
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct NodeBook {
+    /// Whose it is.
+    pub item: ItemId,
+    /// Nodes that it rests on directly.
+    pub parents: Vec<NodeId>,
+    /// What it writes, once merged.
+    pub writes: Option<Vec<Written>>,
+    /// Its jobs, once found.
+    pub resolved: Option<Resolved>,
+    /// Why it could not be made.
+    pub bad: Option<Prepared>,
+}
+
+impl NodeBook {
+    /// A node that was asked for.
+    pub fn new(item: ItemId) -> Self {
+        Self { item, parents: Vec::new(), writes: None, resolved: None, bad: None }
+    }
+
+    /// Writes down what it rests on.
+    pub fn rests_on(&mut self, merges: &[Merge], overlay: &[(Pair, NodeId)]) {
+        let onto = merges.iter().filter_map(|merge| match merge.onto {
+            Onto::Node(node) => Some(node),
+            Onto::Commit(_) => None,
+        });
+        self.parents = onto.chain(overlay.iter().map(|(_, node)| *node)).collect();
+    }
+
+    /// Its jobs; empty while they are not known.
+    pub fn jobs(&self) -> &[ResolvedJob] {
+        match &self.resolved {
+            Some(Resolved::Jobs { jobs, .. }) => jobs,
+            _ => &[],
+        }
+    }
+
+    /// What was read to find them.
+    pub fn reads(&self) -> &[Read] {
+        match &self.resolved {
+            Some(Resolved::Jobs { reads, .. } | Resolved::Broken { reads, .. }) => reads,
+            _ => &[],
+        }
+    }
+
+    /// The commit that it writes in a branch.
+    pub fn written(&self, pair: &Pair) -> Option<Sha> {
+        self.writes.as_ref()?.iter().find(|written| written.pair == *pair).map(|written| written.commit)
+    }
+}
+
+/// A push under way.
+#[derive(Clone, Debug)]
+pub struct LandingBook {
+    /// The push.
+    pub push: Push,
+    /// Its items that are not decided.
+    pub items: Vec<ItemId>,
+    /// It is known to have landed.
+    pub applied: bool,
+    /// Its outcome is unknown, and it may land until then.
+    pub unknown_until: Option<Timestamp>,
+}

@@ -1,0 +1,78 @@
+//! Which items meet, derived anew from what was read and written at their nodes.
+
+use std::collections::BTreeSet;
+
+use super::{Audit, Checked, fault};
+use crate::model::tree::{Resolved, Unit};
+use crate::model::{ItemId, NodeId, Pair};
+
+/// What an item writes and reads.
+struct Footprint {
+    writes: BTreeSet<Pair>,
+    reads: BTreeSet<Pair>,
+    consults: BTreeSet<Pair>,
+    alters: BTreeSet<Pair>,
+}
+
+impl Audit {
+    fn footprint(&self, id: ItemId) -> Option<Footprint> {
+        let book = self.items.get(&id)?;
+        let node = self.nodes.get(&book.node?)?;
+        let Some(Resolved::Jobs { reads, alters_job_files, .. }) = &node.resolved else { return None };
+        let of = |file: bool| {
+            let units = reads.iter().filter(move |read| matches!(read.unit, Unit::JobFile(_)) == file);
+            units.map(|read| read.unit.pair().clone()).collect()
+        };
+        Some(Footprint {
+            writes: book.changes.iter().map(|change| change.pair.clone()).collect(),
+            reads: of(false),
+            consults: of(true),
+            alters: alters_job_files.iter().cloned().collect(),
+        })
+    }
+
+    /// Whether two items meet. One whose jobs are not known meets all.
+    pub(super) fn meet(&self, left: ItemId, right: ItemId) -> bool {
+        let (Some(left), Some(right)) = (self.footprint(left), self.footprint(right)) else { return true };
+        let writes = |one: &Footprint, other: &Footprint| {
+            !one.writes.is_disjoint(&other.writes)
+                || !one.writes.is_disjoint(&other.reads)
+                || !one.alters.is_disjoint(&other.consults)
+        };
+        writes(&left, &right) || writes(&right, &left)
+    }
+
+    /// The undecided items ahead of one in its queue.
+    pub(super) fn ahead(&self, id: ItemId) -> Vec<ItemId> {
+        let queue = self.items.get(&id).and_then(|book| book.queue.as_ref());
+        let order = queue.and_then(|queue| self.order.get(queue)).map_or(&[][..], |order| order);
+        order.iter().copied().take_while(|other| *other != id).collect()
+    }
+
+    /// Nothing that is known to fail is built upon.
+    pub(super) fn check_base(&self, node: NodeId) -> Checked {
+        let mut todo = self.nodes.get(&node).map(|book| book.parents.clone()).unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        while let Some(at) = todo.pop() {
+            let Some(book) = self.nodes.get(&at).filter(|_| seen.insert(at)) else { continue };
+            if self.items.get(&book.item).is_some_and(|item| item.node == Some(at)) && self.fails(book.item) {
+                return fault(
+                    "nothing is built on a failure",
+                    format!("node {node} rests on item {}, which is known to fail", book.item),
+                );
+            }
+            todo.extend(&book.parents);
+        }
+        Ok(())
+    }
+
+    /// Whether an item is known to fail at its node.
+    fn fails(&self, id: ItemId) -> bool {
+        let Some(book) = self.items.get(&id).filter(|book| book.ended.is_none()) else { return false };
+        let Some(node) = book.node.and_then(|node| self.nodes.get(&node)) else { return false };
+        let failed = |key| book.adopted.get(key) == Some(&false);
+        node.jobs().iter().any(|job| job.voting && failed(&job.key))
+            || matches!(node.resolved, Some(Resolved::Broken { .. }))
+            || matches!(node.bad, Some(crate::model::tree::Prepared::Conflict { .. }))
+    }
+}

@@ -1,0 +1,97 @@
+//! The leaving rule, checked when an item is decided.
+
+use super::oracle::{Judged, judge};
+use super::{Audit, Checked, fault};
+use crate::model::{Departure, EffectId, ItemId, JobName, Timestamp};
+use crate::sim::setting::Setting;
+use crate::sim::world::Gerrit;
+
+impl Audit {
+    /// Checks the end of a gate item.
+    pub(super) fn check_leaving(
+        &self,
+        at: Timestamp,
+        id: ItemId,
+        departure: &Departure,
+        gerrit: &mut Gerrit,
+        setting: &Setting,
+    ) -> Checked {
+        let pushing = self.landings.iter().find(|(_, landing)| landing.items.contains(&id));
+        match departure {
+            Departure::Landed { commits } => {
+                for (pair, commit) in commits {
+                    let landed = gerrit.tip(pair).is_some_and(|tip| gerrit.git.reaches(tip, *commit));
+                    if !landed {
+                        return fault("true ends", format!("item {id} counts as landed, and {pair} does not contain it"));
+                    }
+                }
+                return Ok(());
+            }
+            _ => self.check_push(at, id, pushing.map(|(effect, _)| *effect))?,
+        }
+        let judged = matches!(
+            departure,
+            Departure::Failed { .. } | Departure::Conflict { .. } | Departure::BrokenJobFile { .. } | Departure::Closure { .. }
+        );
+        if !judged {
+            return Ok(());
+        }
+        for ahead in self.ahead(id) {
+            if self.meet(ahead, id) {
+                return fault(
+                    "leaving rule",
+                    format!("item {id} leaves as {departure:?} while item {ahead}, which it meets, is not decided"),
+                );
+            }
+        }
+        if matches!(departure, Departure::Closure { .. }) {
+            return Ok(());
+        }
+        self.check_oracle(id, departure, gerrit, setting)
+    }
+
+    /// What may still land cannot leave.
+    fn check_push(&self, at: Timestamp, id: ItemId, effect: Option<EffectId>) -> Checked {
+        let Some(landing) = effect.and_then(|effect| self.landings.get(&effect)) else { return Ok(()) };
+        let moved = !self.beliefs(&landing.push.pair).contains(&landing.push.old);
+        let over = landing.unknown_until.is_some_and(|until| until <= at) || moved;
+        if over && !landing.applied {
+            return Ok(());
+        }
+        fault("a push of unknown outcome may land", format!("item {id} leaves while its push may still land"))
+    }
+
+    fn check_oracle(&self, id: ItemId, departure: &Departure, gerrit: &mut Gerrit, setting: &Setting) -> Checked {
+        let (Some(policy), Some(book)) = (self.policy.clone(), self.items.get(&id)) else { return Ok(()) };
+        let Some(change) = book.changes.first() else { return Ok(()) };
+        let mut said = Vec::new();
+        for tips in self.worlds() {
+            let judged = judge(gerrit, setting, &policy, change, &tips);
+            let agrees = match (departure, &judged) {
+                (Departure::Conflict { .. }, Judged::Conflict)
+                | (Departure::BrokenJobFile { .. }, Judged::Broken) => true,
+                (Departure::Failed { jobs }, Judged::Failed(failing)) => {
+                    jobs.iter().any(|job| failing.contains(job)) || self.by_chance(id, jobs)
+                }
+                (Departure::Failed { jobs }, Judged::Passed) => self.by_chance(id, jobs),
+                _ => false,
+            };
+            if agrees {
+                return Ok(());
+            }
+            said.push(judged);
+        }
+        fault("serial oracle", format!("item {id} leaves as {departure:?}, judged alone it is {said:?}"))
+    }
+
+    /// Whether a failure is explained by chance: builds that fail without a reason, or
+    /// infrastructure that failed too often.
+    fn by_chance(&self, id: ItemId, jobs: &[JobName]) -> bool {
+        let Some(book) = self.items.get(&id) else { return false };
+        let Some(node) = book.node.and_then(|node| self.nodes.get(&node)) else { return false };
+        node.jobs().iter().filter(|job| job.voting && jobs.contains(&job.name)).any(|job| {
+            let tally = self.tallies.get(&job.key).copied().unwrap_or_default();
+            !self.deterministic && tally.failures > 0 || book.adopted.get(&job.key) != Some(&false)
+        })
+    }
+}

@@ -1,0 +1,466 @@
+//! The judge of a run: reads the journal and the world, and says when a promise is broken.
+//!
+//! It keeps books of its own, made of the events and actions as journaled, and derives from them
+//! anew what the core should have concluded. It shares no code with the core beyond `resolve`.
+
+mod books;
+mod footprint;
+mod landing;
+mod leaving;
+mod oracle;
+mod rest;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use books::{Book, LandingBook, NodeBook};
+pub use rest::Remaining;
+
+use crate::model::action::{Decision, Push};
+use crate::model::event::{BuildPhase, Command, Scope};
+use crate::model::report::{Report, Says};
+use crate::model::tree::{Prepared, Resolved};
+use crate::model::{
+    Action, BuildId, ChangeNumber, ChangeSnapshot, Departure, Effect, EffectId, EffectKind, Event, ItemId,
+    NodeId, Outcome, Pair, Pipeline, Policy, QueueName, Sha, Timestamp, Verdict, VerdictKey,
+};
+use crate::port::Entry;
+use crate::sim::setting::Setting;
+use crate::sim::world::Gerrit;
+
+/// A broken promise: which, and what was seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The invariant's short name.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+/// The outcome of a check.
+pub type Checked = Result<(), Fault>;
+
+/// Fails a check.
+pub fn fault<T>(invariant: &'static str, what: String) -> Result<T, Fault> {
+    Err(Fault { invariant, what })
+}
+
+/// Builds that one stay may cause: a bound that only a loop can reach.
+const BUILDS_MAX: u32 = 150;
+
+/// Messages for one attempt at the gate.
+const MESSAGES_MAX: usize = 3;
+
+/// What is known of a key from the builds that ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Builds that passed.
+    pub passes: u32,
+    /// Builds that failed.
+    pub failures: u32,
+    /// Builds without a verdict.
+    pub lost: u32,
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub struct Audit {
+    /// The configuration in force.
+    pub policy: Option<std::sync::Arc<Policy>>,
+    /// Whether every item was once settled wrongly only by chance (flaky builds).
+    deterministic: bool,
+    items: BTreeMap<ItemId, Book>,
+    nodes: BTreeMap<NodeId, NodeBook>,
+    order: BTreeMap<QueueName, Vec<ItemId>>,
+    landings: BTreeMap<EffectId, LandingBook>,
+    builds: BTreeMap<BuildId, (VerdictKey, ItemId)>,
+    tallies: BTreeMap<VerdictKey, Tally>,
+    looks: BTreeMap<ChangeNumber, (Timestamp, ChangeSnapshot)>,
+    known: BTreeMap<ChangeNumber, ChangeSnapshot>,
+    gone: BTreeSet<ChangeNumber>,
+    paused: BTreeSet<Scope>,
+    effects: BTreeSet<EffectId>,
+    ended: BTreeSet<EffectId>,
+    /// All tips that a branch has had, in order.
+    tips: BTreeMap<Pair, Vec<Sha>>,
+    /// What the daemon was told of a branch: the newest, and the last.
+    told: BTreeMap<Pair, (usize, usize)>,
+    /// Pushes of the daemon that have landed, with what they closed.
+    landed: BTreeSet<EffectId>,
+    said: BTreeMap<ItemId, Vec<Report>>,
+    /// Decisions so far, for the report.
+    pub decided: u32,
+    /// Items that landed.
+    pub landings_seen: u32,
+}
+
+impl Audit {
+    /// Empty books.
+    pub fn new(setting: &Setting, gerrit: &Gerrit) -> Self {
+        let tips = gerrit.branches().iter().map(|(pair, tip)| (pair.clone(), vec![*tip])).collect();
+        Self { tips, deterministic: setting.deterministic(), ..Self::default() }
+    }
+
+    /// A branch has moved in the world.
+    pub fn tip_moved(&mut self, pair: &Pair, tip: Sha) {
+        self.tips.entry(pair.clone()).or_default().push(tip);
+    }
+
+    /// Reads an entry of the journal.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn entry(&mut self, entry: &Entry, gerrit: &mut Gerrit, setting: &Setting) -> Checked {
+        for (event, actions) in &entry.steps {
+            self.event(entry.at, event)?;
+            for action in actions {
+                match action {
+                    Action::Decision(decision) => self.decision(entry.at, decision, gerrit, setting)?,
+                    Action::Effect(effect) => self.effect(entry.at, effect, gerrit, setting)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, at: Timestamp, event: &Event) -> Checked {
+        match event {
+            Event::PolicyChanged { policy } => self.policy = Some(policy.clone()),
+            Event::ChangeSeen { snapshot } => self.know(snapshot, false),
+            Event::ChangeGone { number } => {
+                self.gone.insert(*number);
+            }
+            Event::TipSeen { pair, commit: Some(commit) } => self.tell(pair, *commit),
+            Event::NodePrepared { effect, node, outcome } if !self.ended.contains(effect) => {
+                if let Some(book) = self.nodes.get_mut(node) {
+                    match outcome {
+                        Prepared::Merged { writes, .. } => book.writes = Some(writes.clone()),
+                        bad => {
+                            self.ended.insert(*effect);
+                            book.bad = Some(bad.clone());
+                        }
+                    }
+                }
+            }
+            Event::JobsResolved { effect, node, outcome } if !self.ended.contains(effect) => {
+                self.ended.insert(*effect);
+                self.resolved(*node, outcome);
+            }
+            Event::BuildSeen { build, phase: BuildPhase::Finished { verdict, .. } } => {
+                self.count(*build, verdict);
+            }
+            Event::BuildsListed { .. } => {}
+            Event::Looked { at, changes, gone, .. } => {
+                for change in changes {
+                    self.looks.insert(change.number, (*at, change.clone()));
+                    self.know(change, true);
+                }
+                self.gone.extend(gone);
+            }
+            Event::CommitSeen { changes, .. } => {
+                for change in changes {
+                    self.know(change, true);
+                }
+            }
+            Event::PushEnded { effect, pushes } => self.push_ended(at, *effect, pushes),
+            Event::PushSeen { pair, tip, contains, .. } => self.push_seen(at, pair, *tip, *contains),
+            Event::Operator { command, .. } => self.command(command),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn know(&mut self, snapshot: &ChangeSnapshot, fresh: bool) {
+        let known = self.known.get(&snapshot.number);
+        if fresh || known.is_none_or(|known| known.updated_at <= snapshot.updated_at) {
+            self.gone.remove(&snapshot.number);
+            self.known.insert(snapshot.number, snapshot.clone());
+        }
+    }
+
+    fn tell(&mut self, pair: &Pair, commit: Sha) {
+        let Some(tips) = self.tips.get(pair) else { return };
+        let Some(at) = tips.iter().rposition(|tip| *tip == commit) else { return };
+        let told = self.told.entry(pair.clone()).or_insert((at, at));
+        *told = (told.0.max(at), at);
+    }
+
+    fn resolved(&mut self, node: NodeId, outcome: &Resolved) {
+        let Some(book) = self.nodes.get_mut(&node) else { return };
+        book.resolved = Some(outcome.clone());
+        let reads = book.reads().to_vec();
+        for read in reads {
+            if let (false, Some(value)) = (self.told.contains_key(read.unit.pair()), read.value) {
+                self.tell(read.unit.pair(), value);
+            }
+        }
+    }
+
+    fn count(&mut self, build: BuildId, verdict: &Verdict) {
+        let Some((key, _)) = self.builds.get(&build) else { return };
+        let tally = self.tallies.entry(*key).or_default();
+        match verdict {
+            Verdict::Pass => tally.passes += 1,
+            Verdict::Fail { .. } => tally.failures += 1,
+            Verdict::NoVerdict { .. } => tally.lost += 1,
+        }
+    }
+
+    fn command(&mut self, command: &Command) {
+        match command {
+            Command::Pause { scope, .. } => {
+                self.paused.insert(scope.clone());
+            }
+            Command::Resume { scope, .. } => {
+                self.paused.remove(scope);
+            }
+            Command::Promote { changes } => self.promote(changes),
+            Command::Enqueue { .. } | Command::Dequeue { .. } => {}
+        }
+    }
+
+    fn promote(&mut self, changes: &[ChangeNumber]) {
+        let pushing: BTreeSet<ItemId> = self.landings.values().flat_map(|landing| landing.items.clone()).collect();
+        for order in self.order.values_mut() {
+            let names = |id: &ItemId| {
+                let book = self.items.get(id);
+                book.is_some_and(|book| book.changes.iter().any(|change| changes.contains(&change.number)))
+            };
+            let (held, rest): (Vec<ItemId>, Vec<ItemId>) = order.iter().partition(|id| pushing.contains(id));
+            let (first, last): (Vec<ItemId>, Vec<ItemId>) = rest.into_iter().partition(names);
+            *order = held.into_iter().chain(first).chain(last).collect();
+        }
+    }
+
+    fn decision(&mut self, at: Timestamp, decision: &Decision, gerrit: &mut Gerrit, setting: &Setting) -> Checked {
+        match decision {
+            Decision::Entered { item, pipeline, queue, changes } => {
+                let book = Book::new(*pipeline, queue.clone(), changes.clone());
+                if self.items.insert(*item, book).is_some() {
+                    return fault("terminal states", format!("item {item} entered twice"));
+                }
+                if let Some(queue) = queue {
+                    self.order.entry(queue.clone()).or_default().push(*item);
+                }
+            }
+            Decision::Based { item, node } => {
+                self.alive(*item, "a node")?;
+                self.nodes.insert(*node, NodeBook::new(*item));
+                self.item(*item)?.node = Some(*node);
+            }
+            Decision::Adopted { item, key, .. } => {
+                self.alive(*item, "a verdict")?;
+                let tally = self.tallies.get(key).copied().unwrap_or_default();
+                if tally.passes + tally.failures == 0 {
+                    return fault("verdicts", format!("item {item} uses a verdict for {key} that no build gave"));
+                }
+                let passed = self.last_verdict(key);
+                self.item(*item)?.adopted.insert(*key, passed);
+            }
+            Decision::Bought { build, key, item } => self.bought(*build, *key, *item)?,
+            Decision::Ended { item, pipeline, departure, .. } => {
+                self.alive(*item, "an end")?;
+                if *pipeline == Pipeline::Gate {
+                    self.check_leaving(at, *item, departure, gerrit, setting)?;
+                }
+                self.end(*item, departure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the newest verdict of a key is a pass; a flaky key has both.
+    fn last_verdict(&self, key: &VerdictKey) -> bool {
+        self.tallies.get(key).is_some_and(|tally| tally.passes > 0)
+    }
+
+    fn item(&mut self, id: ItemId) -> Result<&mut Book, Fault> {
+        match self.items.get_mut(&id) {
+            Some(book) => Ok(book),
+            None => fault("terminal states", format!("item {id} never entered")),
+        }
+    }
+
+    fn alive(&mut self, id: ItemId, what: &str) -> Checked {
+        let book = self.item(id)?;
+        match &book.ended {
+            Some(departure) => fault("terminal states", format!("item {id} ended as {departure:?} and gets {what}")),
+            None => Ok(()),
+        }
+    }
+
+    fn bought(&mut self, build: BuildId, key: VerdictKey, item: ItemId) -> Checked {
+        self.alive(item, "a build")?;
+        let book = self.item(item)?;
+        book.bought += 1;
+        if book.bought > BUILDS_MAX {
+            return fault("builds bounded", format!("item {item} has caused {} builds", book.bought));
+        }
+        let node = book.node.and_then(|node| self.nodes.get(&node));
+        let wanted = node.is_some_and(|node| node.jobs().iter().any(|job| job.key == key));
+        if !wanted {
+            return fault("builds wanted", format!("build {build} is for a key that item {item} does not need"));
+        }
+        if self.builds.insert(build, (key, item)).is_some() {
+            return fault("effects once", format!("build {build} was bought twice"));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, id: ItemId, departure: &Departure) {
+        self.decided += 1;
+        if let Some(book) = self.items.get_mut(&id) {
+            book.ended = Some(departure.clone());
+            if let Some(order) = book.queue.as_ref().and_then(|queue| self.order.get_mut(queue)) {
+                order.retain(|other| *other != id);
+            }
+        }
+        for landing in self.landings.values_mut() {
+            landing.items.retain(|other| *other != id);
+        }
+        self.landings.retain(|_, landing| !landing.items.is_empty());
+    }
+
+    fn effect(&mut self, at: Timestamp, effect: &Effect, gerrit: &mut Gerrit, setting: &Setting) -> Checked {
+        if !self.effects.insert(effect.id) {
+            return fault("effects once", format!("effect {} was asked for twice", effect.id));
+        }
+        match &effect.kind {
+            EffectKind::PrepareNode { node, merges, overlay, .. } => {
+                if let Some(book) = self.nodes.get_mut(node) {
+                    book.rests_on(merges, overlay);
+                }
+                self.check_base(*node)
+            }
+            EffectKind::Land { valid_until, pushes } => {
+                for push in pushes {
+                    self.check_landing(at, effect.id, *valid_until, push, gerrit, setting)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A message or vote has reached its change.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn reported(&mut self, report: &Report) -> Checked {
+        if report.says.is_none() || report.item.0 == 0 {
+            return Ok(());
+        }
+        let said = self.said.entry(report.item).or_default();
+        said.push(report.clone());
+        let finals = said.iter().filter(|report| matches!(report.says, Some(Says::Ended { .. }))).count();
+        if finals > 1 {
+            return fault("one final report", format!("item {} was told its end {finals} times", report.item));
+        }
+        let alarms = said.iter().filter(|report| matches!(report.says, Some(Says::Alarm { .. }))).count();
+        if said.len() - alarms > MESSAGES_MAX {
+            return fault("few messages", format!("item {} has caused {} messages", report.item, said.len()));
+        }
+        self.contradiction(report)
+    }
+
+    fn contradiction(&self, report: &Report) -> Checked {
+        let Some(book) = self.items.get(&report.item) else { return Ok(()) };
+        match (&report.says, &book.ended) {
+            (Some(Says::Ended { departure, .. }), Some(ended)) if departure == ended => Ok(()),
+            (Some(Says::Ended { departure, .. }), ended) => fault(
+                "true reports",
+                format!("item {} was said to have ended as {departure:?}, it stands as {ended:?}", report.item),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records the answer to a push.
+    fn push_ended(&mut self, at: Timestamp, effect: EffectId, pushes: &[(Pair, Outcome)]) {
+        let settle = self.policy.as_ref().map_or(0, |policy| policy.limits.settle_ms);
+        let Some(landing) = self.landings.get_mut(&effect) else { return };
+        let push = landing.push.clone();
+        for (pair, outcome) in pushes.iter().filter(|(pair, _)| *pair == push.pair) {
+            match outcome {
+                Outcome::Applied => {
+                    landing.applied = true;
+                    self.tell(pair, push.new);
+                    break;
+                }
+                Outcome::Unknown(_) => {
+                    landing.unknown_until.get_or_insert(at.plus_ms(settle));
+                    break;
+                }
+                Outcome::Failed(_) | Outcome::Refused(_) => {
+                    self.landings.remove(&effect);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn push_seen(&mut self, at: Timestamp, pair: &Pair, tip: Option<Sha>, contains: bool) {
+        if let Some(tip) = tip {
+            self.tell(pair, tip);
+        }
+        let over = |landing: &LandingBook| {
+            landing.push.pair == *pair
+                && !contains
+                && (tip != Some(landing.push.old) || landing.unknown_until.is_some_and(|until| until <= at))
+        };
+        self.landings.retain(|_, landing| !over(landing));
+    }
+
+    /// The tips that the daemon may hold for true: for each branch the newest and the last it was
+    /// told.
+    fn beliefs(&self, pair: &Pair) -> Vec<Sha> {
+        let (Some(tips), Some((newest, last))) = (self.tips.get(pair), self.told.get(pair)) else {
+            return Vec::new();
+        };
+        let mut values: Vec<Sha> = [*newest, *last].iter().filter_map(|at| tips.get(*at).copied()).collect();
+        values.dedup();
+        values
+    }
+
+    /// Each way in which the branches may stand for the daemon; few, since branches rarely move.
+    fn worlds(&self) -> Vec<BTreeMap<Pair, Sha>> {
+        let mut worlds = vec![BTreeMap::new()];
+        for (pair, tips) in &self.tips {
+            let mut values = self.beliefs(pair);
+            if values.is_empty() {
+                values.extend(tips.last());
+            }
+            let mut more = Vec::new();
+            for value in values.iter().skip(1) {
+                more.extend(worlds.iter().cloned().map(|mut world: BTreeMap<Pair, Sha>| {
+                    world.insert(pair.clone(), *value);
+                    world
+                }));
+            }
+            if let Some(first) = values.first() {
+                for world in &mut worlds {
+                    world.insert(pair.clone(), *first);
+                }
+            }
+            worlds.extend(more);
+            worlds.truncate(32);
+        }
+        worlds
+    }
+
+    /// Whether this push belongs to an item of the books: used when it reaches the world.
+    pub fn mark_landed(&mut self, effect: EffectId, push: &Push, closed: &[(ChangeNumber, Sha)]) -> Checked {
+        if !self.landed.insert(effect) {
+            return fault("effects once", format!("the push of effect {effect} has landed twice"));
+        }
+        for (number, commit) in closed {
+            if !push.changes.iter().any(|(change, _, revision)| change == number && revision == commit) {
+                return fault(
+                    "nothing unapproved lands",
+                    format!("the push of effect {effect} has merged change {number} at {}, which is not in it", commit.short()),
+                );
+            }
+        }
+        self.landings_seen += u32::try_from(closed.len()).unwrap_or(0);
+        self.check_landed(effect, push)
+    }
+}

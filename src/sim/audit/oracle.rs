@@ -1,0 +1,88 @@
+//! The serial oracle: judges one item afresh on what has landed, one at a time, in the order of the
+//! decisions. Speculation must be invisible, so each decision must agree with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::tree::Resolved;
+use crate::model::{ItemChange, JobName, Pair, Pipeline, Policy, ResolvedJob, Sha};
+use crate::queue::resolve::resolve;
+use crate::sim::fakes::site::{NodeTrees, failing};
+use crate::sim::fakes::trees::alters;
+use crate::sim::setting::Setting;
+use crate::sim::world::Gerrit;
+
+/// What the oracle says of an item.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Judged {
+    /// It cannot be merged.
+    Conflict,
+    /// A job file cannot be used.
+    Broken,
+    /// Nothing is configured for it.
+    NoJob,
+    /// These voting jobs fail.
+    Failed(Vec<JobName>),
+    /// All voting jobs pass.
+    Passed,
+    /// The branch contains it.
+    Contained,
+}
+
+/// The tree that `change` gives on `onto`.
+pub fn merged_tree(gerrit: &mut Gerrit, onto: Sha, revision: Sha) -> Option<Sha> {
+    if gerrit.git.reaches(revision, onto) {
+        return Some(gerrit.git.tree_id(revision));
+    }
+    gerrit.git.merge_trees(onto, revision).ok()
+}
+
+/// The jobs of an item that makes `commit` of `onto`, with the other branches as in `tips`.
+pub fn jobs_at(
+    gerrit: &Gerrit,
+    policy: &Policy,
+    change: &ItemChange,
+    onto: Sha,
+    commit: Sha,
+    tips: &BTreeMap<Pair, Sha>,
+) -> Resolved {
+    let pair = change.pair.clone();
+    let altered = alters(gerrit, change.revision, onto, commit);
+    let mut trees = NodeTrees {
+        gerrit,
+        here: BTreeMap::from([(pair.clone(), commit)]),
+        tips,
+        altered: if altered { BTreeSet::from([pair.clone()]) } else { BTreeSet::new() },
+    };
+    resolve(policy, Pipeline::Gate, &[pair], &mut trees)
+}
+
+/// Judges a change on the tips.
+pub fn judge(
+    gerrit: &mut Gerrit,
+    setting: &Setting,
+    policy: &Policy,
+    change: &ItemChange,
+    tips: &BTreeMap<Pair, Sha>,
+) -> Judged {
+    let Some(onto) = tips.get(&change.pair).copied() else { return Judged::Conflict };
+    if gerrit.git.reaches(onto, change.revision) {
+        return Judged::Contained;
+    }
+    let Some(tree) = merged_tree(gerrit, onto, change.revision) else { return Judged::Conflict };
+    let commit = gerrit.git.add_commit(&[onto, change.revision], tree, None, "the oracle's merge");
+    match jobs_at(gerrit, policy, change, onto, commit, tips) {
+        Resolved::Jobs { jobs, noop, .. } => verdict(gerrit, setting, &jobs, noop),
+        Resolved::Broken { .. } | Resolved::Failed { .. } => Judged::Broken,
+    }
+}
+
+fn verdict(gerrit: &Gerrit, setting: &Setting, jobs: &[ResolvedJob], noop: bool) -> Judged {
+    let failed = failing(gerrit, &setting.poison, jobs);
+    if jobs.is_empty() && !noop {
+        Judged::NoJob
+    } else if failed.is_empty() {
+        Judged::Passed
+    } else {
+        Judged::Failed(failed)
+    }
+}

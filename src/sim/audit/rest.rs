@@ -1,0 +1,149 @@
+//! What must hold once everything is healed and nothing moves any more.
+
+use super::{Audit, Checked, fault};
+use crate::model::report::Says;
+use crate::model::view::{ItemView, View, WaitingView};
+use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemId, Pipeline, Policy, Reason};
+use crate::sim::world::Gerrit;
+use crate::sim::world::gerrit::{Change, REVIEW, VERIFIED};
+
+/// What is left at the end of a run.
+pub struct Remaining<'a> {
+    /// What the core shows.
+    pub view: &'a View,
+    /// The world.
+    pub gerrit: &'a Gerrit,
+    /// Builds that the executor still runs.
+    pub running: usize,
+    /// Items with messages that the review host has refused.
+    pub refused: &'a std::collections::BTreeSet<ItemId>,
+}
+
+impl Audit {
+    /// Checks what is left.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn at_rest(&self, rest: &Remaining<'_>) -> Checked {
+        let Some(policy) = self.policy.clone() else { return Ok(()) };
+        if rest.running > 0 || rest.view.builds_running > 0 {
+            return fault("no orphan builds", format!("{} builds run at rest", rest.running));
+        }
+        for queue in &rest.view.queues {
+            for item in &queue.items {
+                self.check_waiting_item(item)?;
+            }
+        }
+        if let Some(check) = rest.view.checks.first() {
+            return fault("liveness", format!("check item {} is still there: {}", check.item, check.words));
+        }
+        if rest.view.effects > 0 {
+            return fault("liveness", format!("{} effects are still awaited", rest.view.effects));
+        }
+        for waiting in &rest.view.waiting {
+            check_waiting(waiting, rest.gerrit)?;
+        }
+        for change in rest.gerrit.changes() {
+            check_change(change, rest, &policy)?;
+        }
+        self.check_told(rest)?;
+        self.check_beliefs(rest)
+    }
+
+    /// An item may wait for good only where a person has stopped something.
+    fn check_waiting_item(&self, item: &ItemView) -> Checked {
+        let stopped = !self.paused.is_empty();
+        let explained = match item.reason {
+            Reason::Paused { .. } | Reason::Ahead { .. } => stopped,
+            Reason::ConflictAhead | Reason::FailedAhead { .. } | Reason::Window { .. } => stopped,
+            _ => false,
+        };
+        if explained {
+            return Ok(());
+        }
+        fault("liveness", format!("item {} is still in its queue: {}", item.item, item.words))
+    }
+
+    /// Each item that ended was told so, once.
+    fn check_told(&self, rest: &Remaining<'_>) -> Checked {
+        for (id, book) in self.items.iter().filter(|(_, book)| book.pipeline == Pipeline::Gate) {
+            let Some(ended) = &book.ended else { continue };
+            let said = self.said.get(id).map_or(&[][..], |said| said);
+            let ends = said.iter().filter(|report| matches!(report.says, Some(Says::Ended { .. }))).count();
+            let passed = said.iter().any(|report| matches!(report.says, Some(Says::Passed { .. })));
+            let told = match ended {
+                Departure::Failed { .. }
+                | Departure::Conflict { .. }
+                | Departure::BrokenJobFile { .. }
+                | Departure::Closure { .. } => ends == 1,
+                Departure::Landed { .. } => ends == 1 || passed,
+                _ => true,
+            };
+            let hidden = book.changes.iter().any(|change| rest.gerrit.read(change.number, &"bot".into()).is_none());
+            if !told && !hidden && !rest.refused.contains(id) {
+                return fault("one final report", format!("item {id} ended as {ended:?} and nobody was told"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the daemon holds for the tips is so.
+    fn check_beliefs(&self, rest: &Remaining<'_>) -> Checked {
+        for (pair, tip) in rest.gerrit.branches() {
+            let beliefs = self.beliefs(pair);
+            if !beliefs.is_empty() && !beliefs.contains(tip) {
+                return fault("outside pushes are seen", format!("the tip of {pair} is not what the daemon was told"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn approved(change: &Change) -> bool {
+    let review = || change.votes.iter().filter(|vote| vote.label.as_str() == REVIEW).map(|vote| vote.value);
+    review().any(|value| value >= 2) && !review().any(|value| value < 0)
+}
+
+/// The reason that a waiting change is given must be true.
+fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
+    let Some(change) = gerrit.change(waiting.change.number) else {
+        return fault("liveness", format!("change {} waits and does not exist", waiting.change.number));
+    };
+    let open = |number: ChangeNumber| {
+        gerrit.change(number).is_some_and(|change| change.status == ChangeStatus::Open)
+    };
+    let so = match &waiting.reason {
+        Reason::Veto { label, by } => {
+            change.votes.iter().any(|vote| vote.label == *label && vote.by == *by && vote.value < 0)
+        }
+        Reason::Requirements { .. } => change.blocked || !approved(change),
+        Reason::Parent { change } => open(*change),
+        Reason::NewApproval | Reason::NoJob | Reason::Unchanged { .. } => true,
+        _ => false,
+    };
+    if so && change.status == ChangeStatus::Open {
+        return Ok(());
+    }
+    fault("liveness", format!("change {} waits for no good reason: {}", change.number, waiting.words))
+}
+
+/// An approved change is in its queue or waits for a reason; no stray vote stands.
+fn check_change(change: &Change, rest: &Remaining<'_>, policy: &Policy) -> Checked {
+    if change.status != ChangeStatus::Open || change.private {
+        return Ok(());
+    }
+    let queued = rest.view.queues.iter().flat_map(|queue| &queue.items);
+    let queued = queued.flat_map(|item| &item.changes).any(|queued| queued.number == change.number);
+    let waiting = rest.view.waiting.iter().any(|waiting| waiting.change.number == change.number);
+    let ready = approved(change) && !change.work_in_progress && !change.blocked;
+    if ready && policy.queue_of(&change.pair).is_some() && !queued && !waiting {
+        return fault("liveness", format!("change {} is approved and forgotten", change.number));
+    }
+    let voted = change.votes.iter().any(|vote| {
+        vote.label.as_str() == VERIFIED && vote.by == policy.account && vote.value == policy.gate.success
+    });
+    if voted && !queued && !policy.check.enabled {
+        return fault("votes are withdrawn", format!("change {} left its queue with the daemon's vote", change.number));
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! What a tree says to the jobs: job files, contents, and the hidden truth about them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::model::job::RunsFor;
+use crate::model::{
+    Branch, JobName, JobPolicy, Pair, Pattern, Patterns, Repository, ResolvedInput, ResolvedJob, Sha,
+};
+use crate::queue::resolve::{FoundJobFile, JobFile, Trees};
+use crate::sim::setting::{JOB_FILE, Poison, job};
+use crate::sim::world::Gerrit;
+use crate::sim::world::git::{Tree, id_of};
+
+/// The trees of one node: what items write there, and the tips for the rest.
+pub struct NodeTrees<'a> {
+    /// The server, for its objects.
+    pub gerrit: &'a Gerrit,
+    /// Branches as the node has them.
+    pub here: BTreeMap<Pair, Sha>,
+    /// Branches as they are elsewhere.
+    pub tips: &'a BTreeMap<Pair, Sha>,
+    /// Branches whose job file the item alters.
+    pub altered: BTreeSet<Pair>,
+}
+
+impl Trees for NodeTrees<'_> {
+    fn commit(&mut self, pair: &Pair) -> Result<Option<Sha>, String> {
+        Ok(self.here.get(pair).or_else(|| self.tips.get(pair)).copied())
+    }
+
+    fn job_file(&mut self, _: &Pair, commit: Sha) -> Result<Option<FoundJobFile>, String> {
+        Ok(job_file(self.gerrit, commit))
+    }
+
+    fn content(&mut self, _: &Pair, commit: Sha, paths: &[Arc<str>], ignored: &Patterns) -> Result<Sha, String> {
+        let tree = self.gerrit.git.tree_of(commit);
+        let read = visible(&tree, paths, ignored);
+        Ok(id_of(read.flat_map(|(path, token)| [path.as_bytes(), token.as_bytes()])))
+    }
+
+    fn alters_job_file(&mut self, pair: &Pair) -> Result<bool, String> {
+        Ok(self.altered.contains(pair))
+    }
+
+    fn repositories(&self) -> Vec<Repository> {
+        self.gerrit.repositories()
+    }
+
+    fn default_branch(&mut self, repository: &Repository) -> Result<Option<Branch>, String> {
+        Ok(self.gerrit.default_branch(repository))
+    }
+}
+
+fn visible<'a>(
+    tree: &'a Tree,
+    paths: &'a [Arc<str>],
+    ignored: &'a Patterns,
+) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)> {
+    let wanted = |path: &Arc<str>| {
+        paths.is_empty() || paths.iter().any(|prefix| path == prefix || path.starts_with(&format!("{prefix}/")))
+    };
+    tree.iter().filter(move |(path, _)| wanted(path) && !ignored.matches(path))
+}
+
+/// The blob of the job file at a commit.
+pub fn job_file_blob(gerrit: &Gerrit, commit: Sha) -> Option<Sha> {
+    gerrit.git.tree_of(commit).get(JOB_FILE).map(|token| id_of([token.as_bytes()]))
+}
+
+/// The job file at a commit, read. Its token is `jobs NAME… ROUND`; any other is broken.
+pub fn job_file(gerrit: &Gerrit, commit: Sha) -> Option<FoundJobFile> {
+    let tree = gerrit.git.tree_of(commit);
+    let token = tree.get(JOB_FILE)?;
+    let blob = id_of([token.as_bytes()]);
+    let mut words = token.split(' ');
+    if words.next() != Some("jobs") {
+        return Some((blob, Err("seakeeper.toml: line 1: it makes no sense".into())));
+    }
+    let words: Vec<&str> = words.collect();
+    let (round, names) = words.split_last().map_or(("", &[][..]), |(round, names)| (*round, names));
+    let jobs = names.iter().map(|name| own_job(name, round)).collect();
+    Some((blob, Ok(JobFile { jobs, noop: false })))
+}
+
+fn own_job(name: &str, round: &str) -> JobPolicy {
+    let mut own = job(name, &[], &[], round);
+    own.repositories = Patterns(vec![Pattern::new("*")]);
+    own.runs_for = RunsFor::Inputs;
+    own
+}
+
+/// Whether a job passes on these inputs: a function of what its key covers and nothing else.
+pub fn passes(gerrit: &Gerrit, poison: &[Poison], name: &JobName, inputs: &[ResolvedInput]) -> bool {
+    let trees: Vec<(Arc<Tree>, &ResolvedInput)> =
+        inputs.iter().map(|input| (gerrit.git.tree_of(input.commit), input)).collect();
+    let mut tokens: BTreeSet<&str> = BTreeSet::new();
+    for (tree, input) in &trees {
+        tokens.extend(visible(tree, &input.paths, &input.ignored_files).map(|(_, token)| &**token));
+    }
+    !poison.iter().any(|bad| {
+        bad.job.as_deref().is_none_or(|job| job == name.as_str())
+            && bad.tokens.iter().all(|token| tokens.contains(&**token))
+    })
+}
+
+/// The voting jobs that fail in truth.
+pub fn failing(gerrit: &Gerrit, poison: &[Poison], jobs: &[ResolvedJob]) -> Vec<JobName> {
+    let failed = jobs.iter().filter(|job| job.voting && !passes(gerrit, poison, &job.name, &job.inputs));
+    failed.map(|job| job.name.clone()).collect()
+}

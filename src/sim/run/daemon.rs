@@ -1,0 +1,216 @@
+//! The daemon in the middle: deliveries, transactions, deaths and restarts.
+
+use super::{Happening, Run, SWEEP_MS, START};
+use crate::engine::{Engine, Opened};
+use crate::model::{Action, Effect, EffectKind, Event};
+use crate::port::JournalError;
+use crate::sim::audit::{Checked, fault};
+use crate::sim::fakes::journal::MemoryJournal;
+use crate::sim::setting::Faults;
+
+/// Where the daemon dies around a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Death {
+    Before,
+    After,
+    Between,
+}
+
+impl Run {
+    pub(super) fn happen(&mut self, happening: Happening) -> Checked {
+        match happening {
+            Happening::Deliver { life, events } if life == self.life => {
+                if self.frozen_until > self.now {
+                    let wait = self.frozen_until.since_ms(self.now);
+                    self.schedule(wait, Happening::Deliver { life, events });
+                    return Ok(());
+                }
+                self.deliver(events)
+            }
+            Happening::Deliver { .. } => Ok(()),
+            Happening::TellChange { number } => {
+                self.tell_change(number);
+                Ok(())
+            }
+            Happening::TellTip { pair } => {
+                self.tell_tip(&pair);
+                Ok(())
+            }
+            Happening::Begin { life, effect, again } => self.begin(life, effect, again),
+            Happening::LatePush { effect, push } => {
+                let _late = self.push_now(effect, &push)?;
+                Ok(())
+            }
+            Happening::BuildRuns(build) => {
+                self.build_runs(build);
+                Ok(())
+            }
+            Happening::BuildEnds(build) => {
+                self.build_ends(build);
+                Ok(())
+            }
+            Happening::Step(at) => {
+                let step = self.steps[at].clone();
+                self.people(&step)
+            }
+            Happening::Start => self.start(),
+            Happening::Sweep => {
+                self.sweep();
+                self.schedule(SWEEP_MS, Happening::Sweep);
+                Ok(())
+            }
+            Happening::Heal => self.heal(),
+        }
+    }
+
+    fn heal(&mut self) -> Checked {
+        self.say(|| "-- healed --".into());
+        self.healed = true;
+        self.faults = Faults::default();
+        self.ambushes.clear();
+        if self.engine.is_none() {
+            self.schedule(0, Happening::Start);
+        }
+        self.resume_all()
+    }
+
+    /// Hands events to the daemon, if it lives.
+    pub(super) fn deliver(&mut self, events: Vec<Event>) -> Checked {
+        if self.engine.is_none() || events.is_empty() {
+            return Ok(());
+        }
+        self.say(|| events.iter().map(|event| super::super::trace::event(event)).collect::<Vec<_>>().join(" + "));
+        let death = self.death();
+        if death == Some(Death::Before) {
+            self.die("before its journal has the events");
+            return Ok(());
+        }
+        if self.chance(self.faults.journal_refuses) {
+            let error = if self.rng.chance(500) { JournalError::Full } else { JournalError::Busy };
+            self.disk.borrow_mut().refuse = Some(error);
+        }
+        self.events += events.len() as u64;
+        let now = self.now;
+        let Some(engine) = self.engine.as_mut() else { return Ok(()) };
+        let accepted = match engine.accept(now, events.clone()) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.disk.borrow_mut().refuse = None;
+                self.die(&format!("because it could not {error}"));
+                return Ok(());
+            }
+        };
+        self.taken_in(&events);
+        self.read_journal()?;
+        if death == Some(Death::After) {
+            self.die("with nothing begun");
+            return Ok(());
+        }
+        let begun = match death {
+            Some(_) => usize::try_from(self.rng.below(accepted.effects.len() as u64 + 1)).unwrap_or(0),
+            None => accepted.effects.len(),
+        };
+        for effect in accepted.effects.into_iter().take(begun) {
+            self.release(effect, false)?;
+        }
+        if death.is_some() {
+            self.die("with some of it begun");
+        } else if self.rng.chance(2) {
+            self.check_replay()?;
+        }
+        Ok(())
+    }
+
+    fn death(&mut self) -> Option<Death> {
+        if self.chance(self.faults.crash_before) {
+            Some(Death::Before)
+        } else if self.chance(self.faults.crash_after) {
+            Some(Death::After)
+        } else if self.chance(self.faults.crash_between) {
+            Some(Death::Between)
+        } else {
+            None
+        }
+    }
+
+    fn die(&mut self, how: &str) {
+        self.say(|| format!("!! the daemon dies {how}"));
+        self.engine = None;
+        self.crashes += 1;
+        self.life += 1;
+        if self.chance(self.faults.nodes_forgotten) {
+            self.trees.forget_all();
+        }
+        let pause = self.rng.between(10, 60_000);
+        self.schedule(pause, Happening::Start);
+    }
+
+    /// Gives the audit what the journal has got since.
+    pub(super) fn read_journal(&mut self) -> Checked {
+        let fresh = self.disk.borrow().entries[self.audited..].to_vec();
+        self.audited += fresh.len();
+        for entry in &fresh {
+            for (_, actions) in &entry.steps {
+                for action in actions {
+                    self.say(|| match action {
+                        Action::Decision(decision) => format!("    {}", super::super::trace::decision(decision)),
+                        Action::Effect(effect) => format!("    {}", super::super::trace::effect(effect)),
+                    });
+                }
+            }
+            self.audit.entry(entry, &mut self.gerrit, &self.setting)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn start(&mut self) -> Checked {
+        if self.engine.is_some() {
+            return Ok(());
+        }
+        self.say(|| "the daemon starts".into());
+        let journal = MemoryJournal(self.disk.clone());
+        let Opened { engine, effects, .. } = match Engine::open(journal, self.now) {
+            Ok(opened) => opened,
+            Err(error) => return fault("restart", format!("the daemon cannot start: failed to {error}")),
+        };
+        self.engine = Some(engine);
+        self.read_journal()?;
+        for effect in effects {
+            let again = self.now != START;
+            self.release(effect, again)?;
+        }
+        let policy = self.policy.clone().shared();
+        self.deliver(vec![Event::PolicyChanged { policy }])?;
+        if self.engine.is_some() {
+            self.sweep();
+        }
+        if self.rng.chance(300) {
+            let now = self.now;
+            if let Some(engine) = self.engine.as_mut() {
+                let _ = engine.snapshot(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an effect on its way: the time until it takes hold is that of the request.
+    fn release(&mut self, effect: Effect, again: bool) -> Checked {
+        let delay = match &effect.kind {
+            EffectKind::PrepareNode { .. } => {
+                let done = self.prepared_at.max(self.now).plus_ms(self.rng.between(2, 60));
+                self.prepared_at = done;
+                done.since_ms(self.now)
+            }
+            EffectKind::ReleaseNode { .. } => self.prepared_at.max(self.now).since_ms(self.now) + 1,
+            // What is given to the executor counts as given at once.
+            EffectKind::StartBuild { .. } | EffectKind::StopBuild { .. } => {
+                return self.begin(self.life, effect, again);
+            }
+            EffectKind::Land { .. } => self.rng.between(1, 300),
+            _ => self.rng.between(1, 100),
+        };
+        let life = self.life;
+        self.schedule(delay, Happening::Begin { life, effect, again });
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! People act, and the world tells the daemon of it, more or less.
+
+use super::{Happening, Run};
+use crate::model::event::{Command, Scope};
+use crate::model::policy::StrategyPolicy;
+use crate::model::{Account, BuildSpec, ChangeNumber, ChangeStatus, Event, Label, Pair, Sha};
+use crate::sim::audit::Checked;
+use crate::sim::setting::{BOT, JOB_FILE};
+use crate::sim::workload::{JobFileEdit, Operation, Step, What};
+use crate::sim::world::gerrit::{REVIEW, Upload};
+
+use std::sync::Arc;
+
+/// The paths that people edit; few, so that they meet.
+const PATHS: &[&str] = &["a", "b", "c", "d", "e", "lib/f", "doc/g"];
+
+impl Run {
+    pub(super) fn people(&mut self, step: &Step) -> Checked {
+        self.say(|| format!("* {:?}", step.what));
+        match &step.what {
+            What::Outside { ambush: true, .. } | What::AmbushVeto(_) | What::AmbushUpload(_) => {
+                self.ambushes.push(step.clone());
+                Ok(())
+            }
+            What::Operate(operation) => self.operate(operation),
+            What::Configure(word) => self.configure(*word),
+            What::Freeze(ms) => {
+                self.frozen_until = self.now.plus_ms(*ms);
+                Ok(())
+            }
+            what => {
+                self.strike(what);
+                Ok(())
+            }
+        }
+    }
+
+    /// What people do at the review host.
+    pub(super) fn strike(&mut self, what: &What) {
+        match what {
+            What::Upload { .. } => self.upload(what),
+            What::AmbushUpload(change) => self.reupload(*change),
+            What::Approve(change) => {
+                self.vote(*change, "rev", 0);
+                self.vote(*change, "rev", 2);
+            }
+            What::Withdraw(change) => self.vote(*change, "rev", 0),
+            What::Veto(change) | What::AmbushVeto(change) => self.vote(*change, "carol", -2),
+            What::LiftVeto(change) => self.vote(*change, "carol", 0),
+            What::Abandon(change, gone) => self.edit(*change, |change| {
+                change.status = if *gone { ChangeStatus::Abandoned } else { ChangeStatus::Open };
+            }),
+            What::Progress(change, on) => self.edit(*change, |change| change.work_in_progress = *on),
+            What::Private(change, on) => self.edit(*change, |change| change.private = *on),
+            What::Block(change, on) => self.edit(*change, |change| change.blocked = *on),
+            What::Outside { pair, edit, .. } => self.push_outside(pair, *edit),
+            What::Operate(_) | What::Configure(_) | What::Freeze(_) => {}
+        }
+    }
+
+    fn edit(&mut self, change: u64, edit: impl FnOnce(&mut crate::sim::world::gerrit::Change)) {
+        let Some(number) = self.changes.get(&change).copied() else { return };
+        if self.gerrit.edit(self.now, number, edit) {
+            self.tell_soon(number);
+        }
+    }
+
+    fn vote(&mut self, change: u64, by: &str, value: i32) {
+        let Some(number) = self.changes.get(&change).copied() else { return };
+        let open = self.gerrit.change(number).filter(|change| change.status == ChangeStatus::Open);
+        let Some(revision) = open.and_then(|change| change.patchsets.last().copied()) else { return };
+        let (label, by): (Label, Account) = (REVIEW.into(), by.into());
+        self.gerrit.vote(self.now, number, revision, &label, value, &by);
+        self.tell_soon(number);
+    }
+
+    fn upload(&mut self, what: &What) {
+        let What::Upload { change, pair, edits, parent, old_parent, job_file, side } = what else { return };
+        let known = self.changes.get(change).and_then(|number| self.gerrit.change(*number));
+        let round = known.map_or(1, |known| known.patchsets.len() + 1);
+        let pair = known.map_or(pair, |known| &known.pair).clone();
+        let Some(tip) = self.gerrit.tip(&pair) else { return };
+        let base = parent.and_then(|parent| self.parent_of(parent, &pair, *old_parent)).unwrap_or(tip);
+        let mut tree = (*self.gerrit.git.tree_of(base)).clone();
+        for edit in edits {
+            // Most edits are of paths of the change's own: only some meet.
+            let path = match usize::try_from(*edit).ok().and_then(|edit| PATHS.get(edit)) {
+                Some(path) => Arc::from(*path),
+                None => Arc::from(format!("own/{change}")),
+            };
+            tree.insert(path, format!("c{change}.{round}").into());
+        }
+        match job_file {
+            Some(JobFileEdit::Add) => drop(tree.insert(JOB_FILE.into(), "jobs own extra 1".into())),
+            Some(JobFileEdit::Alter) => drop(tree.insert(JOB_FILE.into(), format!("jobs own {change}").into())),
+            Some(JobFileEdit::Break) => drop(tree.insert(JOB_FILE.into(), "nonsense".into())),
+            Some(JobFileEdit::Remove) => drop(tree.remove(JOB_FILE)),
+            None => {}
+        }
+        let mut parents = vec![base];
+        parents.extend(side.map(|side| self.side_commit(side, &pair, base)));
+        self.put(*change, pair, parents, tree, round);
+    }
+
+    fn put(&mut self, change: u64, pair: Pair, parents: Vec<Sha>, tree: crate::sim::world::Tree, round: usize) {
+        let upload = Upload {
+            pair,
+            change_id: format!("I{change:040x}").into(),
+            parents,
+            tree,
+            subject: format!("change {change}, round {round}").into(),
+            owner: format!("author{}", change % 3).as_str().into(),
+        };
+        if let Some(number) = self.gerrit.upload(self.now, upload) {
+            self.changes.insert(change, number);
+            self.tell_soon(number);
+        }
+    }
+
+    fn reupload(&mut self, change: u64) {
+        let found = self.changes.get(&change).and_then(|number| self.gerrit.change(*number)).cloned();
+        let Some(revision) = found.as_ref().and_then(|found| found.patchsets.last().copied()) else { return };
+        let (Some(found), Some(commit)) = (found, self.gerrit.git.commit(revision).cloned()) else { return };
+        let round = found.patchsets.len() + 1;
+        let mut tree = (*self.gerrit.git.tree_of(revision)).clone();
+        tree.insert(format!("own/{change}").into(), format!("c{change}.{round}").into());
+        self.put(change, found.pair, commit.parents, tree, round);
+    }
+
+    fn parent_of(&self, change: u64, pair: &Pair, old: bool) -> Option<Sha> {
+        let parent = self.gerrit.change(*self.changes.get(&change)?)?;
+        let revision = if old { parent.patchsets.first() } else { parent.patchsets.last() };
+        revision.copied().filter(|_| parent.pair == *pair)
+    }
+
+    /// A commit beside the branch: on another branch that may be merged from, or one that carries
+    /// the Change-Id of someone's change.
+    fn side_commit(&mut self, side: u64, pair: &Pair, base: Sha) -> Sha {
+        let dev = Pair { repository: pair.repository.clone(), branch: "dev".into() };
+        if let (Some(tip), true) = (self.gerrit.tip(&dev), side % 2 == 0 && dev != *pair) {
+            return tip;
+        }
+        let mut tree = (*self.gerrit.git.tree_of(base)).clone();
+        tree.insert(format!("side/{side}").into(), "side".into());
+        let tree = self.gerrit.git.add_tree(tree);
+        let change_id = format!("I{side:040x}");
+        self.gerrit.git.add_commit(&[base], tree, Some(&change_id.as_str().into()), "a side commit")
+    }
+
+    fn push_outside(&mut self, pair: &Pair, edit: u64) {
+        let Some(old) = self.gerrit.tip(pair) else { return };
+        let mut tree = (*self.gerrit.git.tree_of(old)).clone();
+        let path = usize::try_from(edit).ok().and_then(|edit| PATHS.get(edit)).copied().unwrap_or("outside");
+        tree.insert(path.into(), format!("outside {}", edit % 3).into());
+        let tree = self.gerrit.git.add_tree(tree);
+        let message = format!("outside at {}", self.now);
+        let new = self.gerrit.git.add_commit(&[old], tree, None, &message);
+        if self.gerrit.push(self.now, pair, old, new, &"admin".into()).is_ok() {
+            self.say(|| format!("  {pair} is now {} (outside)", new.short()));
+            self.audit.tip_moved(pair, new);
+            self.moved(pair);
+        }
+    }
+
+    fn operate(&mut self, operation: &Operation) -> Checked {
+        let number = |change: &u64| self.changes.get(change).copied();
+        let scope = |repository: &Option<u64>| match repository {
+            Some(repository) => Scope::Repository(format!("r{repository}").into()),
+            None => Scope::Everything,
+        };
+        let reason: Arc<str> = "the operator's reason".into();
+        let command = match operation {
+            Operation::Enqueue(change) => number(change).map(|change| Command::Enqueue { change }),
+            Operation::Dequeue(change) => number(change).map(|change| Command::Dequeue { change, reason }),
+            Operation::Promote(change) => number(change).map(|change| Command::Promote { changes: vec![change] }),
+            Operation::Pause(repository) => Some(Command::Pause { scope: scope(repository), reason }),
+            Operation::Resume(repository) => Some(Command::Resume { scope: scope(repository), reason }),
+        };
+        let Some(command) = command.filter(|_| self.frozen_until <= self.now) else { return Ok(()) };
+        self.deliver(vec![Event::Operator { request: self.happenings, by: "op".into(), command }])
+    }
+
+    /// Before the end, people take back most of their stops.
+    pub(super) fn resume_all(&mut self) -> Checked {
+        if self.rng.chance(300) {
+            return Ok(());
+        }
+        for repository in [None, Some(0), Some(1), Some(2)] {
+            self.operate(&Operation::Resume(repository))?;
+        }
+        Ok(())
+    }
+
+    fn configure(&mut self, word: u64) -> Checked {
+        let policy = &mut self.policy;
+        policy.slots = 1 + u32::try_from(word % 8).unwrap_or(0);
+        let window = 1 + u32::try_from(word / 8 % 10).unwrap_or(0);
+        let serial = word / 80 % 4 == 0;
+        for queue in &mut policy.queues {
+            queue.strategy = if serial { StrategyPolicy::Serial } else { StrategyPolicy::Dependent { window } };
+            queue.max_items_per_push = window;
+        }
+        if word / 320 % 3 == 0 {
+            for job in &mut policy.jobs {
+                let commands = vec![format!("make {} {}", job.name, word % 3).into()];
+                job.spec = Arc::new(BuildSpec { commands, ..(*job.spec).clone() });
+            }
+        }
+        if word / 960 % 10 == 0 && policy.queues.len() > 1 {
+            policy.queues.pop();
+        }
+        let policy = self.policy.clone().shared();
+        self.deliver(vec![Event::PolicyChanged { policy }])
+    }
+
+    /// The stream tells of a change, unless the news is lost, and perhaps twice.
+    pub(super) fn tell_soon(&mut self, number: ChangeNumber) {
+        if self.chance(self.faults.news_lost) {
+            return;
+        }
+        let copies = if self.chance(self.faults.news_doubled) { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.chance(self.faults.news_late) {
+                // Read now, told much later: old news.
+                let (life, events) = (self.life, vec![self.seen(number)]);
+                let delay = self.rng.between(1_000, 90_000);
+                self.schedule(delay, Happening::Deliver { life, events });
+            } else {
+                let delay = self.rng.between(2, 300);
+                self.schedule(delay, Happening::TellChange { number });
+            }
+        }
+    }
+
+    pub(super) fn tell_change(&mut self, number: ChangeNumber) {
+        let (life, events) = (self.life, vec![self.seen(number)]);
+        let delay = self.rng.between(1, 60);
+        self.schedule(delay, Happening::Deliver { life, events });
+    }
+
+    pub(super) fn tell_tip(&mut self, pair: &Pair) {
+        let commit = self.gerrit.tip(pair);
+        let (life, events) = (self.life, vec![Event::TipSeen { pair: pair.clone(), commit }]);
+        let late = self.chance(self.faults.news_late);
+        let delay = if late { self.rng.between(1_000, 90_000) } else { self.rng.between(1, 60) };
+        self.schedule(delay, Happening::Deliver { life, events });
+    }
+
+    /// Reads everything anew: what was told already is not told again.
+    pub(super) fn sweep(&mut self) {
+        let bot: Account = BOT.into();
+        let mut events = Vec::new();
+        for change in self.gerrit.changes() {
+            let now = self.gerrit.read(change.number, &bot).map(|seen| seen.updated_at);
+            if self.told_changes.get(&change.number) != Some(&now) {
+                events.push(self.seen(change.number));
+            }
+        }
+        for (pair, tip) in self.gerrit.branches() {
+            if self.told_tips.get(pair) != Some(tip) {
+                events.push(Event::TipSeen { pair: pair.clone(), commit: Some(*tip) });
+            }
+        }
+        let known = self.executor.known();
+        for build in &known {
+            let phase = self.executor.phase(self.now, *build);
+            events.extend(phase.map(|phase| Event::BuildSeen { build: *build, phase }));
+        }
+        events.push(Event::BuildsListed { asked_at: self.now, known });
+        let life = self.life;
+        let delay = self.rng.between(1, 200);
+        self.schedule(delay, Happening::Deliver { life, events });
+    }
+
+    /// Remembers what the daemon has taken in.
+    pub(super) fn taken_in(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::ChangeSeen { snapshot } => {
+                    self.told_changes.insert(snapshot.number, Some(snapshot.updated_at));
+                }
+                Event::ChangeGone { number } => {
+                    self.told_changes.insert(*number, None);
+                }
+                Event::TipSeen { pair, commit: Some(commit) } => {
+                    self.told_tips.insert(pair.clone(), *commit);
+                }
+                Event::BuildSeen { build, phase: crate::model::event::BuildPhase::Finished { .. } } => {
+                    if let Some(build) = self.executor.build(*build) {
+                        build.told = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

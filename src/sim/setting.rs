@@ -1,0 +1,293 @@
+//! What a seed draws before anything happens: the site, its configuration, how often each fault
+//! strikes, and which contents are bad.
+//!
+//! Chances of faults are drawn per seed and many of them are zero (swarm testing): a fault that
+//! always strikes hides what happens without it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::rng::Rng;
+use super::world::Tree;
+use crate::model::job::RunsFor;
+use crate::model::policy::{
+    AfterFailure, CheckPolicy, GatePolicy, Limits, Need, QueuePolicy, StrategyPolicy,
+};
+use crate::model::{BuildSpec, InputPolicy, JobPolicy, Pair, Patterns, Policy};
+
+/// The daemon's account.
+pub const BOT: &str = "bot";
+/// The path of job files.
+pub const JOB_FILE: &str = "seakeeper.toml";
+
+/// Chances in a thousand, for each time that the fault could strike.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// News of a change or a tip is lost.
+    pub news_lost: u32,
+    /// News is delivered twice.
+    pub news_doubled: u32,
+    /// News arrives much later.
+    pub news_late: u32,
+    /// An effect's answer never comes.
+    pub answer_lost: u32,
+    /// A reading or writing request fails.
+    pub request_failed: u32,
+    /// A message or vote is applied, but the answer is a failure of the line.
+    pub report_unknown: u32,
+    /// A push is refused by the line before it was sent.
+    pub push_failed: u32,
+    /// A push lands, and its outcome is unknown.
+    pub push_unknown_applied: u32,
+    /// A push does not land, and its outcome is unknown.
+    pub push_unknown_undone: u32,
+    /// A push lands long after its outcome became unknown.
+    pub push_submarine: u32,
+    /// A merge cannot be made for now.
+    pub prepare_failed: u32,
+    /// A build's start fails.
+    pub start_failed: u32,
+    /// A build vanishes.
+    pub build_lost: u32,
+    /// A build ends without a verdict.
+    pub infrastructure: u32,
+    /// A build never ends by itself.
+    pub build_stuck: u32,
+    /// A report of an executor is dropped.
+    pub build_report_dropped: u32,
+    /// A stopped build ends late, with its verdict.
+    pub late_verdict: u32,
+    /// A passing build fails by chance.
+    pub flaky: u32,
+    /// The daemon dies before its journal has the events.
+    pub crash_before: u32,
+    /// The daemon dies with the events in the journal and nothing begun.
+    pub crash_after: u32,
+    /// The daemon dies with some of the effects begun.
+    pub crash_between: u32,
+    /// The journal refuses an entry.
+    pub journal_refuses: u32,
+    /// Nodes are forgotten in a restart.
+    pub nodes_forgotten: u32,
+}
+
+/// Contents that make a job fail when they stand together.
+#[derive(Clone, Debug)]
+pub struct Poison {
+    /// The job that notices; `None` for all.
+    pub job: Option<Arc<str>>,
+    /// The tokens.
+    pub tokens: Vec<Arc<str>>,
+}
+
+/// All that is drawn before the run.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The seed.
+    pub seed: u64,
+    /// Branches and what they start with.
+    pub branches: BTreeMap<Pair, Tree>,
+    /// The first configuration.
+    pub policy: Policy,
+    /// How often what goes wrong.
+    pub faults: Faults,
+    /// What is bad.
+    pub poison: Vec<Poison>,
+    /// Whether merges of what could be fast-forwarded are still made.
+    pub merge_always: bool,
+    /// Longest build, in milliseconds.
+    pub build_max_ms: i64,
+    /// How many changes people make.
+    pub changes: u64,
+    /// When people stop, in milliseconds from the start.
+    pub people_until_ms: i64,
+}
+
+impl Setting {
+    /// What `seed` draws.
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = Rng::keyed(seed, 1, 0);
+        let repositories = rng.between(1, 3);
+        let two_branches = rng.chance(300);
+        let job_files = rng.chance(500);
+        let mut branches = BTreeMap::new();
+        for repository in 0..repositories {
+            for branch in ["main", "dev"].iter().take(if two_branches { 2 } else { 1 }) {
+                let pair = Pair::new(format!("r{repository}"), *branch);
+                branches.insert(pair.clone(), first_tree(&pair, job_files && rng.chance(600)));
+            }
+        }
+        let changes = rng.between(4, 22).unsigned_abs();
+        Self {
+            seed,
+            branches,
+            policy: draw_policy(&mut rng, repositories, job_files),
+            faults: draw_faults(&mut rng),
+            poison: draw_poison(&mut rng, changes),
+            merge_always: rng.chance(700),
+            build_max_ms: *rng.pick(&[2_000, 30_000, 120_000]).unwrap_or(&30_000),
+            changes,
+            people_until_ms: *rng.pick(&[60_000, 600_000, 2_400_000]).unwrap_or(&600_000),
+        }
+    }
+
+    /// Whether a job's verdict is a function of what it reads.
+    pub fn deterministic(&self) -> bool {
+        self.faults.flaky == 0
+    }
+}
+
+fn first_tree(pair: &Pair, with_job_file: bool) -> Tree {
+    let mut tree: Tree = ["a", "b", "c", "d", "e", "lib/f", "doc/g"]
+        .iter()
+        .map(|path| (Arc::from(*path), Arc::from(format!("{pair} {path} 0"))))
+        .collect();
+    if with_job_file {
+        tree.insert(JOB_FILE.into(), "jobs own 0".into());
+    }
+    tree
+}
+
+/// One job with the given home and inputs.
+pub fn job(name: &str, repositories: &[&str], inputs: &[&str], round: &str) -> JobPolicy {
+    JobPolicy {
+        name: name.into(),
+        repositories: Patterns::new(repositories),
+        branches: Patterns::new(&["*"]),
+        inputs: inputs
+            .iter()
+            .map(|name| InputPolicy { repository: (*name).into(), branch: None, paths: Vec::new() })
+            .collect(),
+        paths: Vec::new(),
+        ignored_files: Patterns::default(),
+        runs_for: RunsFor::Inputs,
+        spec: Arc::new(BuildSpec {
+            commands: vec![format!("make {name} {round}").into()],
+            environment: BTreeMap::new(),
+            timeout_ms: 300_000,
+            trust: "gate".into(),
+        }),
+        voting: true,
+        history: false,
+        reuse_ms: None,
+        attempts: 1,
+    }
+}
+
+fn draw_jobs(rng: &mut Rng, repositories: i64, job_files: bool) -> Vec<JobPolicy> {
+    let mut jobs = Vec::new();
+    if !job_files || rng.chance(800) {
+        jobs.push(job("unit", &["*"], &[], "1"));
+    }
+    if repositories > 1 && rng.chance(600) {
+        jobs.push(job("joint", &["r0"], &["r1"], "1"));
+    }
+    if repositories > 2 && rng.chance(500) {
+        jobs.push(job("all", &["r2"], &["r0", "r1"], "1"));
+    }
+    if rng.chance(300) {
+        let mut docs = job("docs", &["*"], &[], "1");
+        docs.ignored_files = Patterns::new(&["doc/*"]);
+        jobs.push(docs);
+    }
+    if rng.chance(200) {
+        let mut hint = job("hint", &["*"], &[], "1");
+        hint.voting = false;
+        jobs.push(hint);
+    }
+    for job in &mut jobs {
+        job.history = rng.chance(100);
+        job.attempts = if rng.chance(200) { 2 } else { 1 };
+        if rng.chance(100) {
+            job.reuse_ms = Some(*rng.pick(&[0, 60_000]).unwrap_or(&0));
+        }
+    }
+    jobs
+}
+
+fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
+    let all = rng.chance(600);
+    let names: Vec<String> = if all { vec!["*".into()] } else { (0..repositories).map(|n| format!("r{n}")).collect() };
+    let queues = names.iter().map(|name| draw_queue(rng, name)).collect();
+    Policy {
+        account: BOT.into(),
+        queues,
+        jobs: draw_jobs(rng, repositories, job_files),
+        job_files,
+        gate: GatePolicy {
+            approval: vec![Need { label: "Code-Review".into(), min: 2 }],
+            label: "Verified".into(),
+            success: 1,
+            failure: -1,
+            start_message_after_ms: rng.chance(700).then_some(30_000),
+        },
+        check: CheckPolicy { enabled: rng.chance(400), success: 1, failure: -1 },
+        slots: u32::try_from(rng.between(1, 8)).unwrap_or(1),
+        limits: Limits {
+            settle_ms: *rng.pick(&[30_000, 300_000]).unwrap_or(&300_000),
+            effect_ms: *rng.pick(&[15_000, 120_000]).unwrap_or(&120_000),
+            retry_max_ms: 60_000,
+            build_grace_ms: 20_000,
+            ..Limits::default()
+        },
+    }
+}
+
+fn draw_queue(rng: &mut Rng, name: &str) -> QueuePolicy {
+    let window = u32::try_from(rng.between(1, 12)).unwrap_or(1);
+    QueuePolicy {
+        name: format!("q{}", name.replace('*', "all")).into(),
+        repositories: Patterns::new(&[name]),
+        branches: Patterns::new(&["*"]),
+        strategy: if rng.chance(250) { StrategyPolicy::Serial } else { StrategyPolicy::Dependent { window } },
+        max_items_per_push: u32::try_from(rng.between(1, 6)).unwrap_or(1),
+        merge_from: if rng.chance(300) { vec!["dev".into()] } else { Vec::new() },
+        after_failure: if rng.chance(250) { AfterFailure::Keep } else { AfterFailure::Forget },
+    }
+}
+
+fn draw_faults(rng: &mut Rng) -> Faults {
+    let quiet = rng.chance(150);
+    let mut draw = |often: u32| if quiet || rng.chance(550) { 0 } else { 1 + u32::try_from(rng.below(u64::from(often))).unwrap_or(0) };
+    Faults {
+        news_lost: draw(300),
+        news_doubled: draw(300),
+        news_late: draw(200),
+        answer_lost: draw(30),
+        request_failed: draw(150),
+        report_unknown: draw(100),
+        push_failed: draw(200),
+        push_unknown_applied: draw(300),
+        push_unknown_undone: draw(300),
+        push_submarine: draw(300),
+        prepare_failed: draw(100),
+        start_failed: draw(100),
+        build_lost: draw(60),
+        infrastructure: draw(150),
+        build_stuck: draw(40),
+        build_report_dropped: draw(200),
+        late_verdict: draw(500),
+        flaky: draw(100),
+        crash_before: draw(12),
+        crash_after: draw(12),
+        crash_between: draw(12),
+        journal_refuses: draw(12),
+        nodes_forgotten: draw(500),
+    }
+}
+
+fn draw_poison(rng: &mut Rng, changes: u64) -> Vec<Poison> {
+    let mut poison = Vec::new();
+    for _ in 0..rng.between(0, 5) {
+        let mut tokens: Vec<Arc<str>> = vec![format!("c{}.1", rng.below(changes)).into()];
+        if rng.chance(500) {
+            tokens.push(format!("c{}.1", rng.below(changes)).into());
+        }
+        let job = if rng.chance(400) { rng.pick(&["unit", "own", "extra", "joint"]).map(|job| Arc::from(*job)) } else { None };
+        poison.push(Poison { job, tokens });
+    }
+    if rng.chance(200) {
+        poison.push(Poison { job: None, tokens: vec!["outside 0".into(), format!("c{}.1", rng.below(changes)).into()] });
+    }
+    poison
+}

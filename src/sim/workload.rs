@@ -1,0 +1,201 @@
+//! What people do in a run, drawn before it begins as a list of steps. A step names changes by the
+//! order in which they were meant to be made, so that any step can be left out: what then has no
+//! object does nothing. That is what makes a failing seed small.
+
+use std::fmt;
+
+use super::rng::Rng;
+use super::setting::Setting;
+use crate::model::Pair;
+
+/// One thing that someone does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// When, in milliseconds from the start of the run.
+    pub at_ms: i64,
+    /// What.
+    pub what: What,
+}
+
+/// What someone does. `change` is a place in the order of changes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum What {
+    /// A new change, or a new patch set of one that is there already.
+    Upload {
+        /// Which change.
+        change: u64,
+        /// Where it is to land.
+        pair: Pair,
+        /// What it edits, by number of path.
+        edits: Vec<u64>,
+        /// The change that it rests on.
+        parent: Option<u64>,
+        /// Rests on the parent's first patch set instead of its current one.
+        old_parent: bool,
+        /// What it does to the job file.
+        job_file: Option<JobFileEdit>,
+        /// Merges a side commit with the Change-Id of this change.
+        side: Option<u64>,
+    },
+    /// Code-Review +2.
+    Approve(u64),
+    /// Approves as soon as the daemon's own vote stands, or not at all: a withdrawal just then.
+    Withdraw(u64),
+    /// Code-Review -2 by another person.
+    Veto(u64),
+    /// Takes the veto back.
+    LiftVeto(u64),
+    /// Abandons it, or restores it.
+    Abandon(u64, bool),
+    /// Marks it work in progress, or ready.
+    Progress(u64, bool),
+    /// Marks it private, or public.
+    Private(u64, bool),
+    /// A requirement of the site is no longer met, or again.
+    Block(u64, bool),
+    /// Someone pushes to a branch beside the queue.
+    Outside {
+        /// The branch.
+        pair: Pair,
+        /// The path that it edits.
+        edit: u64,
+        /// Pushes in the instant before the daemon's next push there.
+        ambush: bool,
+    },
+    /// A veto in the instant before the daemon's next push.
+    AmbushVeto(u64),
+    /// A new patch set in the instant before the daemon's next push.
+    AmbushUpload(u64),
+    /// An operator's command.
+    Operate(Operation),
+    /// A new configuration: another number of slots, another round of jobs, another strategy.
+    Configure(u64),
+    /// The daemon's process stands still for so many milliseconds.
+    Freeze(i64),
+}
+
+/// What an operator asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// Puts a change in.
+    Enqueue(u64),
+    /// Takes a change out.
+    Dequeue(u64),
+    /// Moves a change to the head.
+    Promote(u64),
+    /// Stops everything, or the repository of this number.
+    Pause(Option<u64>),
+    /// Undoes it.
+    Resume(Option<u64>),
+}
+
+/// What a change does to the job file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobFileEdit {
+    /// Declares the job `own` and the job `extra`.
+    Add,
+    /// Declares `own` with other commands.
+    Alter,
+    /// Writes nonsense.
+    Break,
+    /// Deletes it.
+    Remove,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>8} ms {:?}", self.at_ms, self.what)
+    }
+}
+
+/// The steps that the setting's seed draws, in order of time.
+pub fn draw(setting: &Setting) -> Vec<Step> {
+    let mut rng = Rng::keyed(setting.seed, 2, 0);
+    let pairs: Vec<Pair> = setting.branches.keys().cloned().collect();
+    let mut steps = Vec::new();
+    let eager = rng.chance(600);
+    for change in 0..setting.changes {
+        let at_ms = rng.between(0, setting.people_until_ms);
+        let upload = draw_upload(&mut rng, setting, &pairs, change);
+        steps.push(Step { at_ms, what: upload });
+        if rng.chance(900) {
+            let delay = if eager { rng.between(0, 5_000) } else { rng.between(0, setting.people_until_ms / 3) };
+            steps.push(Step { at_ms: at_ms + delay, what: What::Approve(change) });
+        }
+    }
+    let incidents = rng.below(setting.changes * 3 / 2 + 1);
+    for _ in 0..incidents {
+        let at_ms = rng.between(0, setting.people_until_ms);
+        draw_incident(&mut rng, setting, &pairs, at_ms, &mut steps);
+    }
+    steps.sort_by_key(|step| step.at_ms);
+    steps
+}
+
+fn draw_upload(rng: &mut Rng, setting: &Setting, pairs: &[Pair], change: u64) -> What {
+    let pair = rng.pick(pairs).cloned().unwrap_or_else(|| Pair::new("r0", "main"));
+    let mut edits = vec![rng.below(40)];
+    if rng.chance(300) {
+        edits.push(rng.below(40));
+    }
+    let parent = (change > 0 && rng.chance(300)).then(|| change - 1 - rng.below(change.min(4)));
+    let job_file = (setting.policy.job_files && rng.chance(200)).then(|| {
+        let edits = [JobFileEdit::Add, JobFileEdit::Alter, JobFileEdit::Break, JobFileEdit::Remove];
+        *rng.pick(&edits).unwrap_or(&JobFileEdit::Alter)
+    });
+    let side = (rng.chance(60) && setting.changes > 1).then(|| rng.below(setting.changes));
+    What::Upload { change, pair, edits, parent, old_parent: rng.chance(250), job_file, side }
+}
+
+fn draw_incident(rng: &mut Rng, setting: &Setting, pairs: &[Pair], at_ms: i64, steps: &mut Vec<Step>) {
+    let change = rng.below(setting.changes);
+    let soon = at_ms + rng.between(1, setting.people_until_ms / 3 + 2_000);
+    let mut put = |at_ms, what| steps.push(Step { at_ms, what });
+    match rng.below(18) {
+        0 => put(at_ms, What::Withdraw(change)),
+        1 => {
+            put(at_ms, What::Veto(change));
+            put(soon, What::LiftVeto(change));
+        }
+        2 => {
+            put(at_ms, What::Abandon(change, true));
+            put(soon, What::Abandon(change, false));
+        }
+        3 => {
+            put(at_ms, What::Progress(change, true));
+            put(soon, What::Progress(change, false));
+        }
+        4 => {
+            put(at_ms, What::Private(change, true));
+            put(soon, What::Private(change, false));
+        }
+        5 => {
+            put(at_ms, What::Block(change, true));
+            put(soon, What::Block(change, false));
+        }
+        6 | 7 => {
+            let pair = rng.pick(pairs).cloned().unwrap_or_else(|| Pair::new("r0", "main"));
+            put(at_ms, What::Outside { pair, edit: rng.below(20), ambush: rng.chance(500) });
+        }
+        8 => put(at_ms, What::AmbushVeto(change)),
+        9 => put(at_ms, What::AmbushUpload(change)),
+        10 => put(at_ms, What::Operate(Operation::Enqueue(change))),
+        11 => put(at_ms, What::Operate(Operation::Dequeue(change))),
+        12 => put(at_ms, What::Operate(Operation::Promote(change))),
+        13 => {
+            let scope = rng.chance(500).then(|| rng.below(3));
+            put(at_ms, What::Operate(Operation::Pause(scope)));
+            if rng.chance(800) {
+                put(soon, What::Operate(Operation::Resume(scope)));
+            }
+        }
+        14 => put(at_ms, What::Configure(rng.word())),
+        15 => put(at_ms, What::Freeze(rng.between(100, 120_000))),
+        16 => put(at_ms, What::Approve(change)),
+        _ => {
+            let upload = draw_upload(rng, setting, pairs, change);
+            put(at_ms, upload);
+            put(soon, What::Approve(change));
+        }
+    }
+}
