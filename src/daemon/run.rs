@@ -69,20 +69,23 @@ impl<J: Journal> Loop<J> {
             self.release(effect, true);
         }
         let mut published: Option<Instant> = None;
+        let mut stale = true;
         loop {
             self.board.turned();
-            let (events, stop) = self.gather();
+            // What was held back of a burst is shown as soon as the burst is over.
+            let (events, stop) = self.gather(if stale { PUBLISH_EVERY } else { IDLE });
             let quiet = events.is_empty();
             if stop {
                 return self.close();
             }
             if !quiet || self.is_due() {
                 self.accept(if quiet { vec![Event::Wake] } else { events })?;
-                published = published.filter(|at| at.elapsed() < PUBLISH_EVERY);
+                stale = true;
             }
-            if published.is_none() || quiet {
+            if quiet || (stale && published.is_none_or(|at| at.elapsed() >= PUBLISH_EVERY)) {
                 self.publish();
                 published = Some(Instant::now());
+                stale = false;
             }
         }
     }
@@ -99,13 +102,13 @@ impl<J: Journal> Loop<J> {
         }
     }
 
-    /// Waits for news or the next deadline, and takes all that has piled up.
-    fn gather(&self) -> (Vec<Event>, bool) {
+    /// Waits for news or the next deadline, `longest` at most, and takes all that has piled up.
+    fn gather(&self, longest: Duration) -> (Vec<Event>, bool) {
         let wakeup = self.engine.as_ref().and_then(Engine::next_wakeup);
-        let wait_ms = wakeup.map_or(IDLE.as_millis(), |at| {
+        let wait_ms = wakeup.map_or(longest.as_millis(), |at| {
             u128::try_from(at.since_ms(SystemClock.now()).max(0)).unwrap_or_default()
         });
-        let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(u64::MAX)).min(IDLE);
+        let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(u64::MAX)).min(longest);
         let mut events = Vec::new();
         match self.inbox.recv_timeout(wait) {
             Ok(Message::Events(first)) => events.extend(first),

@@ -35,6 +35,8 @@ const KEEP_LOG_DAYS: u64 = 30;
 const KEEP_LOG_BYTES: u64 = 10 << 30;
 /// Pause between two attempts to learn who the daemon is on Gerrit.
 const IDENTITY_PAUSE: Duration = Duration::from_secs(2);
+/// Branches whose tips are read where the configuration names none.
+const USUAL_BRANCHES: [&str; 2] = ["main", "master"];
 /// How often the executor is asked for all its builds.
 const LIST_EVERY: Duration = Duration::from_secs(300);
 /// How often old logs are looked for.
@@ -57,6 +59,7 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let (sender, receiver) = mpsc::channel();
     let view = opened.engine.queue().view(SystemClock.now());
     let board = Arc::new(Board::new(view, sender.clone(), state.join("logs")));
+    board.set_probe(Box::new(|| vec!["starting: Gerrit has not answered yet".to_owned()]));
     let (stop_sender, stop) = watch::channel(false);
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let face = open_face(&config, &board, &state, stop.clone()).await?;
@@ -155,7 +158,13 @@ fn start_gerrit(
 ) -> anyhow::Result<Gerrit> {
     let gerrit = &config.gerrit;
     let policy = &config.policy;
-    let branches = policy.queues.iter().flat_map(|queue| queue.branches.0.iter());
+    let patterns = || policy.queues.iter().flat_map(|queue| queue.branches.0.iter());
+    let mut branches: Vec<String> =
+        patterns().filter_map(|pattern| pattern.literal()).map(str::to_owned).collect();
+    if patterns().any(|pattern| pattern.literal().is_none()) {
+        // A pattern names no branch to ask for: the usual ones show which repositories there are.
+        branches.extend(USUAL_BRANCHES.map(str::to_owned));
+    }
     let values = [policy.gate.success, policy.gate.failure, policy.check.success, policy.check.failure];
     let mut vote_values: Vec<i32> = values.into_iter().filter(|value| *value != 0).collect();
     vote_values.sort_unstable();
@@ -171,7 +180,7 @@ fn start_gerrit(
         vote_label: policy.gate.label.to_string(),
         vote_values,
         approval: policy.gate.approval.iter().map(|need| (need.label.to_string(), need.min)).collect(),
-        branches: branches.filter_map(|pattern| pattern.literal()).map(str::to_owned).collect(),
+        branches,
         tips_poll_ms: gerrit.poll_ms.unsigned_abs(),
         sweep_ms: gerrit.sweep_ms.unsigned_abs(),
         since: crate::model::Timestamp(0),

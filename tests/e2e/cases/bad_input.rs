@@ -81,7 +81,7 @@ fn an_unknown_label_is_told_with_its_remedy(server: &Server) -> Run {
 
 fn an_unreachable_gerrit_is_told_with_its_remedy(server: &Server) -> Run {
     let nobody = format!("http://127.0.0.1:{}/", free_port());
-    check_told(server, "nobody", |setup| setup.url = nobody.clone(), &["127.0.0.1", "gerrit"])
+    check_told(server, "nobody", |setup| setup.url = nobody.clone(), &["reach gerrit", "`url`"])
 }
 
 fn a_missing_right_to_push_is_told_on_the_change(server: &Server) -> Run {

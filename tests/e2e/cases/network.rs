@@ -12,7 +12,7 @@ use crate::support::story::Story;
 cases![
     gerrit_restarted_in_mid_queue_loses_nothing,
     approvals_given_while_the_stream_is_cut_are_found_afterwards,
-    a_stalled_stream_does_not_keep_an_approval_from_landing,
+    an_approval_that_no_event_tells_of_is_found_by_a_sweep,
 ];
 
 fn gerrit_restarted_in_mid_queue_loses_nothing(_: &Server) -> Run {
@@ -57,14 +57,15 @@ fn approvals_given_while_the_stream_is_cut_are_found_afterwards(server: &Server)
     Ok(())
 }
 
-fn a_stalled_stream_does_not_keep_an_approval_from_landing(server: &Server) -> Run {
+fn an_approval_that_no_event_tells_of_is_found_by_a_sweep(server: &Server) -> Run {
     let story = Story::begin(server, "stall");
     let proxy = Proxy::to(server.ssh_port);
     let project = story.repository("core");
-    let mut setup = Setup::judged(&story);
+    let mut setup = Setup::judged(&story).gerrit("sweep-interval = \"2s\"");
     setup.ssh_port = proxy.port;
     let daemon = setup.start();
     let change = project.change("Change", &[("a", Some("good"))]);
+    // The connection stays, and nobody is told that nothing comes through.
     proxy.stall();
     story.alice().approve(&change);
     story.wait_merged(&change);

@@ -101,8 +101,9 @@ impl Daemon {
 
     /// Whether the process is there.
     pub fn alive(&self) -> bool {
-        // A process that has ended and was not waited for yet has an empty command line.
-        std::fs::read(format!("/proc/{}/cmdline", self.child.id())).is_ok_and(|line| !line.is_empty())
+        // One that has ended and was not waited for yet is a zombie: the letter behind its name says so.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with('Z'))
     }
 
     /// Its exit status, once it has ended.

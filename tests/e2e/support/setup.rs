@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::daemon::Daemon;
@@ -29,6 +30,7 @@ pub struct Setup<'a> {
     /// Whether new patch sets are checked.
     pub check: bool,
     jobs: String,
+    gerrit: String,
     more: String,
 }
 
@@ -45,6 +47,7 @@ impl<'a> Setup<'a> {
             slots: 8,
             check: false,
             jobs: String::new(),
+            gerrit: String::new(),
             more: String::new(),
         }
     }
@@ -80,6 +83,12 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// Adds a line to the table `[gerrit]`.
+    pub fn gerrit(mut self, line: &str) -> Self {
+        writeln!(self.gerrit, "{line}").expect("a string takes any text");
+        self
+    }
+
     /// Writes the files and starts the daemon, without waiting for it.
     pub fn spawn(&self) -> Daemon {
         let listen = free_port();
@@ -88,6 +97,8 @@ impl<'a> Setup<'a> {
         let write =
             |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file can be written");
         write("bot.token", &format!("{}\n", self.token));
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(folder.join("bot.token"), private).expect("the token can be made private");
         write("known_hosts", &format!("[127.0.0.1]:{ssh_port} {}\n", self.host_key));
         write(
             "seakeeper.toml",
@@ -100,7 +111,7 @@ token-file = "bot.token"
 ssh = "127.0.0.1:{ssh_port}"
 ssh-key = {key:?}
 known-hosts = "known_hosts"
-
+{gerrit}
 [state]
 folder = {state:?}
 
@@ -125,6 +136,7 @@ repositories = ["{name}-*"]
                 state = self.state,
                 slots = self.slots,
                 check = self.check,
+                gerrit = self.gerrit,
                 name = self.story.name,
                 jobs = self.jobs,
                 more = self.more,
