@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::policy::Limits;
 use crate::model::action::{Merge, Onto, Push};
 use crate::model::tree::{Prepared, Read, Resolved, Written};
 use crate::model::{
@@ -96,8 +97,19 @@ pub struct LandingBook {
     pub push: Push,
     /// Its items that are not decided.
     pub items: Vec<ItemId>,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
     /// It is known to have landed.
     pub applied: bool,
     /// Its outcome is unknown, and it may land until then.
     pub unknown_until: Option<Timestamp>,
+}
+
+impl LandingBook {
+    /// From when on it can no longer land: after the settle time, counted from when its outcome
+    /// became unknown, or from when an answer was given up.
+    pub fn settles_at(&self, limits: &Limits) -> Timestamp {
+        let silent = self.asked_at.plus_ms(limits.effect_ms + limits.settle_ms);
+        self.unknown_until.map_or(silent, |until| until.min(silent))
+    }
 }
