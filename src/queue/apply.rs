@@ -309,6 +309,7 @@ impl Queue {
                 patient: false,
                 tries: 1,
                 effect: Some(effect),
+                given_up: None,
             });
         }
     }
@@ -317,7 +318,7 @@ impl Queue {
     pub(super) fn say_later(&mut self, report: Report, patient: bool) {
         let due = if patient { self.state.now.plus_ms(PATIENCE_MS) } else { self.state.now };
         self.wake_at(due, Timer::Reports);
-        self.state.outgoing.push_back(Outgoing { report, due, patient, tries: 0, effect: None });
+        self.state.outgoing.push_back(Outgoing { report, due, patient, tries: 0, effect: None, given_up: None });
         self.index.dirty_reports = true;
     }
 

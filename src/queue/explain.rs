@@ -25,7 +25,12 @@ impl Queue {
             }
             Stage::Queued => {}
         }
-        match self.standing(item) {
+        let standing = self.standing(item);
+        let expected = self.index.standing.get(&item.id);
+        match standing {
+            Standing::Unprepared | Standing::Preparing if expected == Some(&Standing::Bad) => {
+                Reason::ConflictAhead
+            }
             Standing::Unprepared => self.unprepared(item, window),
             Standing::Preparing => self.preparing(item),
             Standing::NoJob => Reason::NoJob,
@@ -99,7 +104,7 @@ impl Queue {
                 by: pause.by.clone(),
             };
         }
-        if !self.closure_is_clean(item.id) {
+        if self.closure_is_asked(item.id) {
             return Reason::Observing;
         }
         match ahead {

@@ -71,6 +71,13 @@ impl Queue {
         foreign.iter().all(|commit| matches!(self.meaning(id, commit), Meaning::Harmless))
     }
 
+    /// Whether the review host is still to say what a foreign commit of the item's node would close.
+    pub(super) fn closure_is_asked(&self, id: ItemId) -> bool {
+        let node = self.state.items.get(&id).and_then(|item| self.node_of(item));
+        let foreign = node.and_then(|node| node.merged.as_ref()).map_or(&[][..], |merged| &merged.foreign);
+        foreign.iter().any(|commit| matches!(self.meaning(id, commit), Meaning::Unknown))
+    }
+
     fn meaning(&self, id: ItemId, foreign: &Foreign) -> Meaning {
         let owner = self.index.by_revision.get(&foreign.commit);
         if let Some(number) = owner {

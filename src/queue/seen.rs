@@ -269,7 +269,12 @@ impl Queue {
 
     /// Takes in the end of an effect that has no answer of its own, or whose answer failed.
     pub(super) fn effect_ended(&mut self, effect: EffectId, outcome: Outcome) {
-        let Some(pending) = self.state.effects.remove(&effect) else { return };
+        let Some(pending) = self.state.effects.remove(&effect) else {
+            if outcome == Outcome::Applied {
+                self.late_answer(effect);
+            }
+            return;
+        };
         let why = reason_of(&outcome);
         match pending.effect.kind {
             EffectKind::Look { .. } => self.look_failed(effect, why),
@@ -422,11 +427,24 @@ impl Queue {
                     super::state::Retry { count: outgoing.tries, at: self.state.now, why: why.clone() };
                 outgoing.due = self.next_retry(Some(&before), why).at;
                 outgoing.effect = None;
+                outgoing.given_up = Some(effect);
                 outgoing.patient = false;
                 self.wake_at(outgoing.due, Timer::Reports);
                 self.state.outgoing.push_back(outgoing);
             }
         }
+    }
+
+    /// A report that was given up has been posted after all: it is not said again.
+    fn late_answer(&mut self, effect: EffectId) {
+        let said = |outgoing: &super::state::Outgoing| {
+            outgoing.given_up == Some(effect) && outgoing.effect.is_none()
+        };
+        let Some(at) = self.state.outgoing.iter().position(said) else { return };
+        let Some(outgoing) = self.state.outgoing.remove(at) else { return };
+        self.index.touch_change(outgoing.report.change);
+        self.touch_queue_of(outgoing.report.item);
+        self.note_vote(&outgoing.report);
     }
 
     /// The daemon's own vote, as it stands after a report.

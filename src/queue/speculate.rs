@@ -20,7 +20,7 @@ use super::jobs::Standing;
 use super::state::{Item, Node, Stage};
 
 /// Items that `serial` prepares ahead of need: merges are cheap, and footprints come of them.
-const SERIAL_PREPARED: u32 = 20;
+pub(super) const SERIAL_PREPARED: u32 = 20;
 
 /// What a pass carries from item to item.
 #[derive(Default)]

@@ -290,6 +290,8 @@ pub(crate) struct Outgoing {
     pub patient: bool,
     pub tries: u32,
     pub effect: Option<EffectId>,
+    /// The last attempt, whose answer did not come in time: it may still come.
+    pub given_up: Option<EffectId>,
 }
 
 impl Node {

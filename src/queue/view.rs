@@ -6,6 +6,7 @@ use crate::model::{BuildId, ChangeNumber, ChangeStatus, ItemId, JobName, Reason,
 use super::Queue;
 use super::admit::item_change;
 use super::footprint::Footprints;
+use super::speculate::SERIAL_PREPARED;
 use super::state::{Change, Item};
 
 impl Queue {
@@ -43,14 +44,23 @@ impl Queue {
         let order = self.state.queues.get(&queue.name).map_or(&[][..], |order| order);
         let window = match queue.strategy {
             StrategyPolicy::Dependent { window } => window,
-            StrategyPolicy::Serial => 1,
+            StrategyPolicy::Serial => SERIAL_PREPARED,
         };
         let mut undecided = Footprints::default();
         let mut items = Vec::with_capacity(order.len());
         for item in order.iter().filter_map(|id| self.state.items.get(id)) {
             let node = self.node_of(item);
             let ahead = undecided.met_by(item, node, None).and_then(|id| self.first_change(id));
-            items.push(self.view_item(item, window, ahead));
+            let mut view = self.view_item(item, window, ahead);
+            let unmade = matches!(
+                view.reason,
+                Reason::Preparing | Reason::PreparingAgain { .. } | Reason::ConflictAhead
+            );
+            if unmade && items.len() >= window as usize {
+                view.reason = Reason::Window { size: window };
+                view.words = view.reason.to_string();
+            }
+            items.push(view);
             undecided.add(item, node, None);
         }
         QueueView { name: queue.name.clone(), items }
