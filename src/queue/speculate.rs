@@ -66,6 +66,9 @@ impl Queue {
         }
         if self.failing_parent(item, ahead) {
             self.index.standing.insert(id, Standing::Bad);
+            // Its node contains what is expected to leave: nothing is built there.
+            self.hold(id, true);
+            let Some(item) = self.state.items.get(&id) else { return false };
             ahead.failing.insert(id);
             ahead.undecided.add(item, None, None);
             return false;
