@@ -118,6 +118,8 @@ pub struct Run {
     told_tips: BTreeMap<Pair, Sha>,
     /// When the last prepared node was done: they are made one after another.
     prepared_at: Timestamp,
+    /// When the last report on each change was sent: the adapter keeps their order.
+    reported_at: BTreeMap<ChangeNumber, Timestamp>,
     events: u64,
     crashes: u64,
     healed: bool,
@@ -175,6 +177,7 @@ impl Run {
             told_changes: BTreeMap::new(),
             told_tips: BTreeMap::new(),
             prepared_at: START,
+            reported_at: BTreeMap::new(),
             events: 0,
             crashes: 0,
             healed: false,

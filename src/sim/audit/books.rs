@@ -43,7 +43,7 @@ pub struct NodeBook {
     /// Nodes that it is merged onto.
     pub onto: Vec<NodeId>,
     /// Nodes that give it its other branches. What those in turn had beside them is of no concern.
-    pub beside: Vec<NodeId>,
+    pub beside: Vec<(Pair, NodeId)>,
     /// What it writes, once merged.
     pub writes: Option<Vec<Written>>,
     /// Its jobs, once found.
@@ -65,7 +65,7 @@ impl NodeBook {
             Onto::Commit(_) => None,
         });
         self.onto = onto.collect();
-        self.beside = overlay.iter().map(|(_, node)| *node).collect();
+        self.beside = overlay.to_vec();
     }
 
     /// Its jobs; empty while they are not known.

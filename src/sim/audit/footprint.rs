@@ -52,7 +52,10 @@ impl Audit {
     /// Nothing that is known to fail is built upon.
     pub(super) fn check_base(&self, node: NodeId) -> Checked {
         let Some(book) = self.nodes.get(&node) else { return Ok(()) };
-        let mut todo: Vec<NodeId> = book.onto.iter().chain(&book.beside).copied().collect();
+        // What it does not read there cannot have misled it.
+        let read = |pair: &Pair| book.reads().iter().any(|read| read.unit.pair() == pair);
+        let beside = book.beside.iter().filter(|(pair, _)| read(pair)).map(|(_, node)| *node);
+        let mut todo: Vec<NodeId> = book.onto.iter().copied().chain(beside).collect();
         let mut seen = BTreeSet::new();
         while let Some(at) = todo.pop() {
             let Some(book) = self.nodes.get(&at).filter(|_| seen.insert(at)) else { continue };

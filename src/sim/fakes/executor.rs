@@ -40,14 +40,10 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Takes a build on; false when it has it already.
-    pub fn ask(&mut self, at: Timestamp, id: BuildId, job: JobName, inputs: Vec<ResolvedInput>) -> bool {
-        if self.builds.contains_key(&id) {
-            return false;
-        }
+    /// Takes a build on.
+    pub fn ask(&mut self, at: Timestamp, id: BuildId, job: JobName, inputs: Vec<ResolvedInput>) {
         let build = Build { job, inputs, stand: Stand::Asked, started_at: at, stopping: false, told: false };
         self.builds.insert(id, build);
-        true
     }
 
     /// A build.

@@ -98,12 +98,11 @@ impl TreeStore {
     }
 
     fn join(&mut self, gerrit: &mut Gerrit, onto: Sha, revision: Sha, date: Timestamp, pair: &Pair) -> Merging<Sha> {
-        let contained = gerrit.git.reaches(onto, revision);
+        if gerrit.git.reaches(onto, revision) {
+            return Err(Prepared::Unfit { why: "the branch contains it already".into() });
+        }
         if !self.merge_always && gerrit.git.reaches(revision, onto) {
             return Ok(revision);
-        }
-        if contained {
-            return Err(Prepared::Unfit { why: "the branch contains it already".into() });
         }
         let conflict = |paths: Vec<Arc<str>>| Prepared::Conflict { pair: pair.clone(), paths };
         let tree = gerrit.git.merge_trees(onto, revision).map_err(conflict)?;

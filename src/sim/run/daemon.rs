@@ -168,6 +168,8 @@ impl Run {
             return Ok(());
         }
         self.say(|| "the daemon starts".into());
+        // What was said while nobody listened is lost.
+        self.life += 1;
         let journal = MemoryJournal(self.disk.clone());
         let Opened { engine, effects, .. } = match Engine::open(journal, self.now) {
             Ok(opened) => opened,
@@ -205,6 +207,12 @@ impl Run {
             // What is given to the executor counts as given at once.
             EffectKind::StartBuild { .. } | EffectKind::StopBuild { .. } => {
                 return self.begin(self.life, effect, again);
+            }
+            EffectKind::Report(report) => {
+                let sent = self.reported_at.get(&report.change).copied().unwrap_or(self.now).max(self.now);
+                let sent = sent.plus_ms(self.rng.between(1, 100));
+                self.reported_at.insert(report.change, sent);
+                sent.since_ms(self.now)
             }
             EffectKind::Land { .. } => self.rng.between(1, 300),
             _ => self.rng.between(1, 100),

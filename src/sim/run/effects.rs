@@ -237,14 +237,15 @@ impl Run {
         job: JobName,
         inputs: Vec<ResolvedInput>,
     ) -> Checked {
+        if self.executor.build(id).is_some() {
+            self.tell_build(id);
+            return Ok(());
+        }
         if self.chance(self.faults.start_failed) {
             self.ended(life, effect, Outcome::Failed("no room".into()));
             return Ok(());
         }
-        if !self.executor.ask(self.now, id, job, inputs) {
-            self.tell_build(id);
-            return Ok(());
-        }
+        self.executor.ask(self.now, id, job, inputs);
         let slots = self.audit.policy.as_ref().map_or(0, |policy: &std::sync::Arc<Policy>| policy.slots as usize);
         if self.executor.running() > slots {
             return fault("slots", format!("{} builds run on {slots} slots", self.executor.running()));
