@@ -48,7 +48,7 @@ const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
 /// As [`super::serve`].
 pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let state = make_state_folder(&config.state_folder)?;
-    let store = Store::open(&state, StoreSettings { keep_days: KEEP_DAYS.into() })?;
+    let store = Store::open(&state, StoreSettings { keep_days: KEEP_DAYS })?;
     let mut opened = Engine::open(store, SystemClock.now()).map_err(|error| anyhow!("failed to {error}"))?;
     let configured = Event::PolicyChanged { policy: config.policy.clone() };
     let accepted = opened

@@ -218,7 +218,10 @@ impl World {
                 self.step(event);
             } else if let Some(build) = self.started.pop_front() {
                 let verdict = Verdict::Pass;
-                self.step(Event::BuildSeen { build, phase: BuildPhase::Finished { verdict, duration_ms: 1 } });
+                self.step(Event::BuildSeen {
+                    build,
+                    phase: BuildPhase::Finished { verdict, duration_ms: 1 },
+                });
             } else if self.undecided == 0 && self.uploaded >= changes {
                 return;
             } else {
@@ -259,10 +262,18 @@ fn snapshot(number: u64, pair: &Pair, status: ChangeStatus) -> ChangeSnapshot {
 }
 
 fn main() {
-    println!("{:>6} {:>5} {:>6} {:>9} {:>10} {:>10} {:>10} {:>12}", "items", "jobs", "slots", "steps", "median", "p99", "max", "steps/s");
-    for (depth, jobs, slots, changes) in
-        [(1, 1, 8, 3_000), (20, 1, 8, 3_000), (20, 4, 16, 3_000), (100, 2, 32, 2_000), (1_000, 1, 64, 2_500), (1_000, 8, 64, 1_500)]
-    {
+    println!(
+        "{:>6} {:>5} {:>6} {:>9} {:>10} {:>10} {:>10} {:>12}",
+        "items", "jobs", "slots", "steps", "median", "p99", "max", "steps/s"
+    );
+    for (depth, jobs, slots, changes) in [
+        (1, 1, 8, 3_000),
+        (20, 1, 8, 3_000),
+        (20, 4, 16, 3_000),
+        (100, 2, 32, 2_000),
+        (1_000, 1, 64, 2_500),
+        (1_000, 8, 64, 1_500),
+    ] {
         let mut world = World::new(depth, jobs, slots);
         world.run(changes);
         let mut steps = std::mem::take(&mut world.steps);
