@@ -78,7 +78,9 @@ The same seed gives the same run on every machine. A violation ends with code 1.
         }
         if let Some(path) = &self.replay {
             let shown = path.display();
-            let read = |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, format_args!("read {shown}: {error}"));
+            let read = |error: &dyn std::fmt::Display| {
+                Failure::new(Exit::Failed, format_args!("read {shown}: {error}"))
+            };
             let text = fs::read_to_string(path).map_err(|error| read(&error))?;
             let regression = Regression::parse(&text).map_err(|error| read(&error))?;
             return tell(regression.seed, &regression.disabled);
@@ -95,7 +97,13 @@ fn run_one(seed: u64, disabled: &BTreeSet<usize>, whole_trace: bool) -> Result<R
         let text = cause.downcast_ref::<String>().cloned();
         let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let what = text.unwrap_or_else(|| "it panicked".into());
-        Err(Box::new(Violation { seed, class: Class::Crash, invariant: "panic".into(), what, trace: Vec::new() }))
+        Err(Box::new(Violation {
+            seed,
+            class: Class::Crash,
+            invariant: "panic".into(),
+            what,
+            trace: Vec::new(),
+        }))
     })
 }
 
@@ -154,7 +162,11 @@ impl Summary {
         }
         output::complain(format_args!("the last of what happened in seed {}:", first.seed));
         first.trace.iter().for_each(output::complain);
-        let error = format!("keep {} of {} seeds within their promises; the first: {first}", self.violations.len(), self.seeds);
+        let error = format!(
+            "keep {} of {} seeds within their promises; the first: {first}",
+            self.violations.len(),
+            self.seeds
+        );
         let hint = format!("seakeeper simulate --trace {} tells the whole story", first.seed);
         Err(Failure::new(Exit::Failed, error).hint(hint))
     }
@@ -178,7 +190,8 @@ fn make_small(seed: u64) -> Result<(), Failure> {
         return output::say(format_args!("seed {seed} keeps all promises: there is nothing to make small"));
     };
     let steps: Vec<Step> = workload::draw(&Setting::draw(seed));
-    let disabled = shrink(steps.len(), &first, |disabled| run_one(seed, disabled, false).err().map(|found| *found));
+    let disabled =
+        shrink(steps.len(), &first, |disabled| run_one(seed, disabled, false).err().map(|found| *found));
     let mut note = format!("{}: {}\nWhat people still do:\n", first.invariant, first.what);
     for (_, step) in steps.iter().enumerate().filter(|(at, _)| !disabled.contains(at)) {
         // Writing to a string cannot fail.

@@ -92,7 +92,9 @@ impl Queue {
     /// Nodes whose commits are gone, though they were made once: their items get new ones.
     fn make_anew(&mut self, nodes: &[NodeId]) {
         for id in nodes {
-            let Some(node) = self.state.nodes.get_mut(id).filter(|node| node.merged.is_some()) else { continue };
+            let Some(node) = self.state.nodes.get_mut(id).filter(|node| node.merged.is_some()) else {
+                continue;
+            };
             node.merged = None;
             node.resolved = None;
             node.bad = Some(Prepared::NoParent);

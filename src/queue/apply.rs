@@ -318,7 +318,14 @@ impl Queue {
     pub(super) fn say_later(&mut self, report: Report, patient: bool) {
         let due = if patient { self.state.now.plus_ms(PATIENCE_MS) } else { self.state.now };
         self.wake_at(due, Timer::Reports);
-        self.state.outgoing.push_back(Outgoing { report, due, patient, tries: 0, effect: None, given_up: None });
+        self.state.outgoing.push_back(Outgoing {
+            report,
+            due,
+            patient,
+            tries: 0,
+            effect: None,
+            given_up: None,
+        });
         self.index.dirty_reports = true;
     }
 
@@ -356,10 +363,13 @@ impl Queue {
             departure: departure.clone(),
             jobs,
         };
+        self.index.dirty_builds = true;
+        if departure.goes_back_to_waiting() {
+            return;
+        }
         let remembered = self.state.policy.as_ref().map_or(0, |policy| policy.limits.remembered as usize);
         self.state.departed.push_front(view);
         self.state.departed.truncate(remembered);
-        self.index.dirty_builds = true;
     }
 
     /// Drops a change that is closed and of no further concern.

@@ -9,12 +9,7 @@ use super::state::{Item, Stage};
 
 impl Queue {
     /// The reason for an item's present wait.
-    pub(super) fn reason(
-        &self,
-        item: &Item,
-        window: u32,
-        ahead: Option<ChangeNumber>,
-    ) -> Reason {
+    pub(super) fn reason(&self, item: &Item, window: u32, ahead: Option<ChangeNumber>) -> Reason {
         match item.stage {
             Stage::Looking(_) | Stage::Looked(_) => return Reason::Looking,
             Stage::Deploying(_) => return Reason::Landing,

@@ -79,7 +79,11 @@ pub fn run_seed(seed: u64) -> Result<Report, Box<Violation>> {
 ///
 /// # Errors
 /// As [`run_seed`].
-pub fn run_without(seed: u64, disabled: &BTreeSet<usize>, whole_trace: bool) -> Result<Report, Box<Violation>> {
+pub fn run_without(
+    seed: u64,
+    disabled: &BTreeSet<usize>,
+    whole_trace: bool,
+) -> Result<Report, Box<Violation>> {
     run::run(&Setting::draw(seed), disabled, whole_trace).map_err(|ended| {
         let class = if ended.fault.invariant == "liveness" { Class::Liveness } else { Class::Correctness };
         Box::new(Violation {

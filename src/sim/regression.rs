@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn a_regression_survives_being_written_and_read() {
-        let regression = Regression { note: "two\nlines\n".into(), seed: 7, disabled: BTreeSet::from([1, 5]) };
+        let regression =
+            Regression { note: "two\nlines\n".into(), seed: 7, disabled: BTreeSet::from([1, 5]) };
         assert_eq!(Regression::parse(&regression.text()), Ok(regression));
         assert!(Regression::parse("without 1").is_err());
         assert!(Regression::parse("seed 1\nnonsense").is_err());

@@ -24,7 +24,9 @@ impl Rng {
     /// A stream for one purpose (`stream`) and one thing (`key`): what is drawn for it does not
     /// depend on what was drawn for others, so a step left out does not change all that follows.
     pub fn keyed(seed: u64, stream: u64, key: u64) -> Self {
-        Self { state: mix(mix(mix(seed.wrapping_add(STEP)) ^ stream.wrapping_mul(STEP)) ^ key.wrapping_add(1)) }
+        Self {
+            state: mix(mix(mix(seed.wrapping_add(STEP)) ^ stream.wrapping_mul(STEP)) ^ key.wrapping_add(1)),
+        }
     }
 
     /// The next 64 bits.

@@ -282,7 +282,10 @@ impl Run {
             return fault("journal contiguous", broken.clone());
         }
         let from = disk.snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
-        let restored = disk.snapshot.as_ref().map_or_else(|| Ok(Queue::new()), |snapshot| Queue::restore(&snapshot.state));
+        let restored = disk
+            .snapshot
+            .as_ref()
+            .map_or_else(|| Ok(Queue::new()), |snapshot| Queue::restore(&snapshot.state));
         let mut queue = match restored {
             Ok(queue) => queue,
             Err(why) => return fault("replay", why),

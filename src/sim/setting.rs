@@ -207,7 +207,8 @@ fn draw_jobs(rng: &mut Rng, repositories: i64, job_files: bool) -> Vec<JobPolicy
 
 fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
     let all = rng.chance(600);
-    let names: Vec<String> = if all { vec!["*".into()] } else { (0..repositories).map(|n| format!("r{n}")).collect() };
+    let names: Vec<String> =
+        if all { vec!["*".into()] } else { (0..repositories).map(|n| format!("r{n}")).collect() };
     let queues = names.iter().map(|name| draw_queue(rng, name)).collect();
     Policy {
         account: BOT.into(),
@@ -249,7 +250,9 @@ fn draw_queue(rng: &mut Rng, name: &str) -> QueuePolicy {
 
 fn draw_faults(rng: &mut Rng) -> Faults {
     let quiet = rng.chance(150);
-    let mut draw = |often: u32| if quiet || rng.chance(550) { 0 } else { 1 + u32::try_from(rng.below(u64::from(often))).unwrap_or(0) };
+    let mut draw = |often: u32| {
+        if quiet || rng.chance(550) { 0 } else { 1 + u32::try_from(rng.below(u64::from(often))).unwrap_or(0) }
+    };
     Faults {
         news_lost: draw(300),
         news_doubled: draw(300),
@@ -284,11 +287,18 @@ fn draw_poison(rng: &mut Rng, changes: u64) -> Vec<Poison> {
         if rng.chance(500) {
             tokens.push(format!("c{}.1", rng.below(changes)).into());
         }
-        let job = if rng.chance(400) { rng.pick(&["unit", "own", "extra", "joint"]).map(|job| Arc::from(*job)) } else { None };
+        let job = if rng.chance(400) {
+            rng.pick(&["unit", "own", "extra", "joint"]).map(|job| Arc::from(*job))
+        } else {
+            None
+        };
         poison.push(Poison { job, tokens });
     }
     if rng.chance(200) {
-        poison.push(Poison { job: None, tokens: vec!["outside 0".into(), format!("c{}.1", rng.below(changes)).into()] });
+        poison.push(Poison {
+            job: None,
+            tokens: vec!["outside 0".into(), format!("c{}.1", rng.below(changes)).into()],
+        });
     }
     poison
 }

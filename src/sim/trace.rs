@@ -6,8 +6,11 @@ use crate::model::tree::{Prepared, Resolved};
 use crate::model::{ChangeSnapshot, Effect, EffectKind, Event};
 
 fn change(snapshot: &ChangeSnapshot) -> String {
-    let votes: Vec<String> =
-        snapshot.votes.iter().map(|vote| format!("{}{:+}", vote.label.as_str().chars().next().unwrap_or('?'), vote.value)).collect();
+    let votes: Vec<String> = snapshot
+        .votes
+        .iter()
+        .map(|vote| format!("{}{:+}", vote.label.as_str().chars().next().unwrap_or('?'), vote.value))
+        .collect();
     let flags = [(snapshot.work_in_progress, " wip"), (snapshot.private, " private")];
     let flags: String = flags.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
     format!(
@@ -27,14 +30,24 @@ pub fn event(event: &Event) -> String {
             "> policy: {} slots, jobs {:?}, queues {:?}",
             policy.slots,
             policy.jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(),
-            policy.queues.iter().map(|queue| (queue.name.as_str(), queue.strategy, queue.after_failure)).collect::<Vec<_>>()
+            policy
+                .queues
+                .iter()
+                .map(|queue| (queue.name.as_str(), queue.strategy, queue.after_failure))
+                .collect::<Vec<_>>()
         ),
         Event::ChangeSeen { snapshot } => format!("> {}", change(snapshot)),
-        Event::TipSeen { pair, commit } => format!("> tip {pair} {}", commit.map_or("none".into(), |sha| sha.short())),
+        Event::TipSeen { pair, commit } => {
+            format!("> tip {pair} {}", commit.map_or("none".into(), |sha| sha.short()))
+        }
         Event::NodePrepared { node, outcome, .. } => match outcome {
             Prepared::Merged { writes, foreign } => format!(
                 "> node {node}: {} foreign {:?}",
-                writes.iter().map(|written| format!("{} {}", written.pair, written.commit.short())).collect::<Vec<_>>().join(", "),
+                writes
+                    .iter()
+                    .map(|written| format!("{} {}", written.pair, written.commit.short()))
+                    .collect::<Vec<_>>()
+                    .join(", "),
                 foreign.iter().map(|foreign| foreign.commit.short()).collect::<Vec<_>>()
             ),
             other => format!("> node {node}: {other:?}"),
@@ -42,7 +55,9 @@ pub fn event(event: &Event) -> String {
         Event::JobsResolved { node, outcome, .. } => match outcome {
             Resolved::Jobs { jobs, .. } => format!(
                 "> node {node}: jobs {:?}",
-                jobs.iter().map(|job| format!("{}@{} {}", job.name, job.home, &job.key.to_string()[..6])).collect::<Vec<_>>()
+                jobs.iter()
+                    .map(|job| format!("{}@{} {}", job.name, job.home, &job.key.to_string()[..6]))
+                    .collect::<Vec<_>>()
             ),
             other => format!("> node {node}: {other:?}"),
         },
@@ -61,11 +76,18 @@ pub fn decision(decision: &Decision) -> String {
         Decision::Entered { item, pipeline, changes, .. } => format!(
             "item {item} enters {} with {:?}",
             pipeline.name(),
-            changes.iter().map(|change| (change.number.0, change.patchset.0, change.pair.to_string())).collect::<Vec<_>>()
+            changes
+                .iter()
+                .map(|change| (change.number.0, change.patchset.0, change.pair.to_string()))
+                .collect::<Vec<_>>()
         ),
         Decision::Based { item, node } => format!("item {item} is at node {node}"),
-        Decision::Adopted { item, job, key, .. } => format!("item {item} uses {job} {}", &key.to_string()[..6]),
-        Decision::Bought { build, key, item } => format!("item {item} buys build {build} for {}", &key.to_string()[..6]),
+        Decision::Adopted { item, job, key, .. } => {
+            format!("item {item} uses {job} {}", &key.to_string()[..6])
+        }
+        Decision::Bought { build, key, item } => {
+            format!("item {item} buys build {build} for {}", &key.to_string()[..6])
+        }
         Decision::Ended { item, departure, .. } => format!("item {item} ends: {departure:?}"),
     }
 }
@@ -75,7 +97,10 @@ pub fn effect(effect: &Effect) -> String {
     let what = match &effect.kind {
         EffectKind::PrepareNode { node, merges, overlay, .. } => format!(
             "prepare node {node}: {:?} overlay {:?}",
-            merges.iter().map(|merge| (merge.change.number.0, format!("{:?}", merge.onto))).collect::<Vec<_>>(),
+            merges
+                .iter()
+                .map(|merge| (merge.change.number.0, format!("{:?}", merge.onto)))
+                .collect::<Vec<_>>(),
             overlay.iter().map(|(pair, node)| format!("{pair}={node}")).collect::<Vec<_>>()
         ),
         EffectKind::StartBuild { build, job, .. } => format!("start build {build} of {job}"),
@@ -91,7 +116,9 @@ pub fn effect(effect: &Effect) -> String {
                 )
             })
             .collect(),
-        EffectKind::Report(report) => format!("report on change {} (item {}): {}", report.change, report.item, says(report)),
+        EffectKind::Report(report) => {
+            format!("report on change {} (item {}): {}", report.change, report.item, says(report))
+        }
         other => format!("{other:?}"),
     };
     format!("effect {}: {what}", effect.id)

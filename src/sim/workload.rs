@@ -119,7 +119,8 @@ pub fn draw(setting: &Setting) -> Vec<Step> {
         let upload = draw_upload(&mut rng, setting, &pairs, change);
         steps.push(Step { at_ms, what: upload });
         if rng.chance(900) {
-            let delay = if eager { rng.between(0, 5_000) } else { rng.between(0, setting.people_until_ms / 3) };
+            let delay =
+                if eager { rng.between(0, 5_000) } else { rng.between(0, setting.people_until_ms / 3) };
             steps.push(Step { at_ms: at_ms + delay, what: What::Approve(change) });
         }
     }

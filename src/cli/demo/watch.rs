@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::gate::Gate;
 use crate::model::view::View;
-use crate::model::{ChangeNumber, Departure, ItemChange};
+use crate::model::{ChangeNumber, Departure, ItemChange, ItemId, Reason};
 use crate::web::clean::one_line;
 use crate::web::words;
 
@@ -23,9 +23,11 @@ pub async fn until_decided(gate: &Gate, count: usize, tell: impl Fn(&dyn Display
     let begun = Instant::now();
     let mut seen = Seen::default();
     loop {
-        seen.tell_news(&gate.view().await?, &tell);
-        if seen.landed.len() + seen.left.len() >= count {
-            return Ok((seen.landed.len(), seen.left.len()));
+        let view = gate.view().await?;
+        seen.tell_news(&view, &tell);
+        let (landed, left) = decided(&view);
+        if landed + left >= count {
+            return Ok((landed, left));
         }
         if begun.elapsed() > STORY_MAX {
             bail!("see all {count} changes decided within {} s; see {}", STORY_MAX.as_secs(), gate.url);
@@ -34,16 +36,38 @@ pub async fn until_decided(gate: &Gate, count: usize, tell: impl Fn(&dyn Display
     }
 }
 
+/// How many changes have landed, and how many have left and do not come back without a new vote.
+fn decided(view: &View) -> (usize, usize) {
+    let pending = view.waiting.iter().filter(|entry| !matches!(entry.reason, Reason::NewApproval));
+    let queued = view.queues.iter().flat_map(|queue| &queue.items).flat_map(|item| &item.changes);
+    let pending: BTreeSet<ChangeNumber> =
+        pending.map(|entry| &entry.change).chain(queued).map(|change| change.number).collect();
+    let mut latest = BTreeMap::new();
+    for entry in &view.departed {
+        for change in &entry.changes {
+            latest.entry(change.number).or_insert(matches!(entry.departure, Departure::Landed { .. }));
+        }
+    }
+    latest.retain(|number, _| !pending.contains(number));
+    let landed = latest.values().filter(|landed| **landed).count();
+    (landed, latest.len() - landed)
+}
+
 /// What was told already.
 #[derive(Default)]
 struct Seen {
     words: BTreeMap<ChangeNumber, String>,
-    landed: BTreeSet<ChangeNumber>,
-    left: BTreeSet<ChangeNumber>,
+    departed: BTreeSet<ItemId>,
 }
 
 impl Seen {
     fn tell_news(&mut self, view: &View, tell: &impl Fn(&dyn Display)) {
+        for entry in view.departed.iter().rev() {
+            if self.departed.insert(entry.item) {
+                let words = words::departure(&entry.departure);
+                entry.changes.iter().for_each(|change| tell_of(change, &words, tell));
+            }
+        }
         let queued = view.queues.iter().flat_map(|queue| &queue.items);
         let queued = queued.flat_map(|item| item.changes.iter().map(move |change| (change, &item.words)));
         let waiting = view.waiting.iter().map(|entry| (&entry.change, &entry.words));
@@ -51,15 +75,6 @@ impl Seen {
             if self.words.get(&change.number) != Some(words) {
                 self.words.insert(change.number, words.clone());
                 tell_of(change, words, tell);
-            }
-        }
-        for entry in view.departed.iter().rev() {
-            let landed = matches!(entry.departure, Departure::Landed { .. });
-            let told = if landed { &mut self.landed } else { &mut self.left };
-            for change in &entry.changes {
-                if told.insert(change.number) {
-                    tell_of(change, &words::departure(&entry.departure), tell);
-                }
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::policy::Limits;
 use crate::model::action::{Merge, Onto, Push};
+use crate::model::policy::Limits;
 use crate::model::tree::{Prepared, Read, Resolved, Written};
 use crate::model::{
     Departure, ItemChange, ItemId, NodeId, Pair, Pipeline, QueueName, ResolvedJob, Sha, Timestamp, VerdictKey,

@@ -42,7 +42,8 @@ impl Audit {
         self.check_others(&items)?;
         self.check_order(&items)?;
         self.check_trees(&policy, push, &items, gerrit, setting)?;
-        let book = LandingBook { push: push.clone(), items, asked_at: at, applied: false, unknown_until: None };
+        let book =
+            LandingBook { push: push.clone(), items, asked_at: at, applied: false, unknown_until: None };
         self.landings.insert(effect, book);
         Ok(())
     }
@@ -54,7 +55,9 @@ impl Audit {
                 book.ended.is_none()
                     && book.queue.is_some()
                     && book.changes.iter().any(|change| {
-                        change.number == *number && change.revision == *revision && change.patchset == *patchset
+                        change.number == *number
+                            && change.revision == *revision
+                            && change.patchset == *patchset
                     })
             });
             match found {
@@ -88,7 +91,9 @@ impl Audit {
             return fault("last look", format!("change {number} is pushed though it is known to be gone"));
         }
         match self.known.get(&number).and_then(|known| stands_against(known, revision, policy)) {
-            Some(why) => fault("last look", format!("change {number} is pushed though it is known to be {why}")),
+            Some(why) => {
+                fault("last look", format!("change {number} is pushed though it is known to be {why}"))
+            }
             None => Ok(()),
         }
     }
@@ -98,7 +103,9 @@ impl Audit {
         let stopped = self.paused.iter().find(|scope| match scope {
             Scope::Everything => true,
             Scope::Queue(name) => book.queue.as_ref() == Some(name),
-            Scope::Repository(repository) => book.changes.iter().any(|change| change.pair.repository == *repository),
+            Scope::Repository(repository) => {
+                book.changes.iter().any(|change| change.pair.repository == *repository)
+            }
         });
         match stopped {
             Some(scope) => fault("a stop holds", format!("item {id} is pushed though {scope:?} is stopped")),
@@ -126,7 +133,10 @@ impl Audit {
         for (place, id) in items.iter().enumerate() {
             for ahead in self.ahead(*id) {
                 if !items[..place].contains(&ahead) && self.meet(ahead, *id) {
-                    return fault("queue order", format!("item {id} is pushed before item {ahead}, which it meets"));
+                    return fault(
+                        "queue order",
+                        format!("item {id} is pushed before item {ahead}, which it meets"),
+                    );
                 }
             }
         }
@@ -144,7 +154,10 @@ impl Audit {
         setting: &Setting,
     ) -> Checked {
         if !self.beliefs(&push.pair).contains(&push.old) {
-            return fault("landing rule", format!("{} is pushed from a tip that it is not known to have", push.pair));
+            return fault(
+                "landing rule",
+                format!("{} is pushed from a tip that it is not known to have", push.pair),
+            );
         }
         let mut wrong = None;
         for mut tips in self.worlds() {
@@ -169,10 +182,15 @@ impl Audit {
         let mut onto = push.old;
         for id in items {
             let commit = self.commit_of(*id, &push.pair)?;
-            let Some(change) = self.items.get(id).and_then(|book| book.changes.first()).cloned() else { continue };
+            let Some(change) = self.items.get(id).and_then(|book| book.changes.first()).cloned() else {
+                continue;
+            };
             let expected = merged_tree(gerrit, onto, change.revision);
             if expected != Some(gerrit.git.tree_id(commit)) || !gerrit.git.reaches(commit, onto) {
-                return fault("tested tree", format!("item {id} is pushed with a tree that is not its merge"));
+                return fault(
+                    "tested tree",
+                    format!("item {id} is pushed with a tree that is not its merge"),
+                );
             }
             match jobs_at(gerrit, policy, &change, onto, commit, tips) {
                 Resolved::Jobs { jobs, noop, .. } => {
@@ -182,10 +200,16 @@ impl Audit {
                     for job in jobs.iter().filter(|job| job.voting) {
                         let used = self.items.get(id).and_then(|book| book.adopted.get(&job.key));
                         if used != Some(&true) {
-                            return fault("tested tree", format!("item {id} is pushed without a pass of {} for its tree", job.name));
+                            return fault(
+                                "tested tree",
+                                format!("item {id} is pushed without a pass of {} for its tree", job.name),
+                            );
                         }
                         if !passes(gerrit, &setting.poison, &job.name, &job.inputs) {
-                            return fault("tested tree", format!("item {id} is pushed though {} fails there in truth", job.name));
+                            return fault(
+                                "tested tree",
+                                format!("item {id} is pushed though {} fails there in truth", job.name),
+                            );
                         }
                     }
                 }
@@ -212,14 +236,23 @@ impl Audit {
     pub(super) fn check_landed(&self, effect: EffectId, push: &Push) -> Checked {
         for (number, _, revision) in &push.changes {
             let stands = self.items.values().any(|book| {
-                let left = book.ended.as_ref().is_some_and(|ended| !matches!(ended, crate::model::Departure::Landed { .. }));
-                !left && book.queue.is_some()
-                    && book.changes.iter().any(|change| change.number == *number && change.revision == *revision)
+                let left = book
+                    .ended
+                    .as_ref()
+                    .is_some_and(|ended| !matches!(ended, crate::model::Departure::Landed { .. }));
+                !left
+                    && book.queue.is_some()
+                    && book
+                        .changes
+                        .iter()
+                        .any(|change| change.number == *number && change.revision == *revision)
             });
             if !stands {
                 return fault(
                     "a push of unknown outcome may land",
-                    format!("the push of effect {effect} has landed change {number}, which had left its queue"),
+                    format!(
+                        "the push of effect {effect} has landed change {number}, which had left its queue"
+                    ),
                 );
             }
         }
@@ -245,6 +278,9 @@ fn stands_against(seen: &ChangeSnapshot, revision: Sha, policy: &Policy) -> Opti
     if policy.gate.approval.iter().any(|need| unmet(&need.label, need.min)) {
         return Some("not approved".into());
     }
-    let open = seen.requirements.iter().find(|requirement| !requirement.met && !requirement.labels.contains(&policy.gate.label));
+    let open = seen
+        .requirements
+        .iter()
+        .find(|requirement| !requirement.met && !requirement.labels.contains(&policy.gate.label));
     open.map(|requirement| format!("short of {}", requirement.name))
 }

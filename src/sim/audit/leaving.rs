@@ -22,7 +22,10 @@ impl Audit {
                 for (pair, commit) in commits {
                     let landed = gerrit.tip(pair).is_some_and(|tip| gerrit.git.reaches(tip, *commit));
                     if !landed {
-                        return fault("true ends", format!("item {id} counts as landed, and {pair} does not contain it"));
+                        return fault(
+                            "true ends",
+                            format!("item {id} counts as landed, and {pair} does not contain it"),
+                        );
                     }
                 }
                 return Ok(());
@@ -31,7 +34,10 @@ impl Audit {
         }
         let judged = matches!(
             departure,
-            Departure::Failed { .. } | Departure::Conflict { .. } | Departure::BrokenJobFile { .. } | Departure::Closure { .. }
+            Departure::Failed { .. }
+                | Departure::Conflict { .. }
+                | Departure::BrokenJobFile { .. }
+                | Departure::Closure { .. }
         );
         if !judged {
             return Ok(());
@@ -40,7 +46,9 @@ impl Audit {
             if self.meet(ahead, id) {
                 return fault(
                     "leaving rule",
-                    format!("item {id} leaves as {departure:?} while item {ahead}, which it meets, is not decided"),
+                    format!(
+                        "item {id} leaves as {departure:?} while item {ahead}, which it meets, is not decided"
+                    ),
                 );
             }
         }
@@ -62,7 +70,13 @@ impl Audit {
         fault("a push of unknown outcome may land", format!("item {id} leaves while its push may still land"))
     }
 
-    fn check_oracle(&self, id: ItemId, departure: &Departure, gerrit: &mut Gerrit, setting: &Setting) -> Checked {
+    fn check_oracle(
+        &self,
+        id: ItemId,
+        departure: &Departure,
+        gerrit: &mut Gerrit,
+        setting: &Setting,
+    ) -> Checked {
         let (Some(policy), Some(book)) = (self.policy.clone(), self.items.get(&id)) else { return Ok(()) };
         let Some(change) = book.changes.first() else { return Ok(()) };
         let mut said = Vec::new();

@@ -222,7 +222,8 @@ impl Audit {
     }
 
     fn promote(&mut self, changes: &[ChangeNumber]) {
-        let pushing: BTreeSet<ItemId> = self.landings.values().flat_map(|landing| landing.items.clone()).collect();
+        let pushing: BTreeSet<ItemId> =
+            self.landings.values().flat_map(|landing| landing.items.clone()).collect();
         for order in self.order.values_mut() {
             let names = |id: &ItemId| {
                 let book = self.items.get(id);
@@ -234,7 +235,13 @@ impl Audit {
         }
     }
 
-    fn decision(&mut self, at: Timestamp, decision: &Decision, gerrit: &mut Gerrit, setting: &Setting) -> Checked {
+    fn decision(
+        &mut self,
+        at: Timestamp,
+        decision: &Decision,
+        gerrit: &mut Gerrit,
+        setting: &Setting,
+    ) -> Checked {
         match decision {
             Decision::Entered { item, pipeline, queue, changes } => {
                 let book = Book::new(*pipeline, queue.clone(), changes.clone());
@@ -254,7 +261,10 @@ impl Audit {
                 self.alive(*item, "a verdict")?;
                 let tally = self.tallies.get(key).copied().unwrap_or_default();
                 if tally.passes + tally.failures == 0 {
-                    return fault("verdicts", format!("item {item} uses a verdict for {key} that no build gave"));
+                    return fault(
+                        "verdicts",
+                        format!("item {item} uses a verdict for {key} that no build gave"),
+                    );
                 }
                 let passed = self.last_verdict(key);
                 self.item(*item)?.adopted.insert(*key, passed);
@@ -286,7 +296,9 @@ impl Audit {
     fn alive(&mut self, id: ItemId, what: &str) -> Checked {
         let book = self.item(id)?;
         match &book.ended {
-            Some(departure) => fault("terminal states", format!("item {id} ended as {departure:?} and gets {what}")),
+            Some(departure) => {
+                fault("terminal states", format!("item {id} ended as {departure:?} and gets {what}"))
+            }
             None => Ok(()),
         }
     }
@@ -305,7 +317,10 @@ impl Audit {
         let node = at.and_then(|node| self.nodes.get(&node));
         let wanted = node.is_some_and(|node| node.jobs().iter().any(|job| job.key == key));
         if !wanted {
-            return fault("builds wanted", format!("build {build} is for a key that item {item} does not need"));
+            return fault(
+                "builds wanted",
+                format!("build {build} is for a key that item {item} does not need"),
+            );
         }
         if self.builds.insert(build, (key, item)).is_some() {
             return fault("effects once", format!("build {build} was bought twice"));
@@ -360,7 +375,10 @@ impl Audit {
         said.push(report.clone());
         let finals = said.iter().filter(|report| matches!(report.says, Some(Says::Ended { .. }))).count();
         if finals > 1 {
-            return fault("one final report", format!("item {} was told its end {finals} times", report.item));
+            return fault(
+                "one final report",
+                format!("item {} was told its end {finals} times", report.item),
+            );
         }
         let alarms = said.iter().filter(|report| matches!(report.says, Some(Says::Alarm { .. }))).count();
         let passed = said.iter().any(|report| matches!(report.says, Some(Says::Passed { .. })));
@@ -377,7 +395,10 @@ impl Audit {
             (Some(Says::Ended { departure, .. }), Some(ended)) if departure == ended => Ok(()),
             (Some(Says::Ended { departure, .. }), ended) => fault(
                 "true reports",
-                format!("item {} was said to have ended as {departure:?}, it stands as {ended:?}", report.item),
+                format!(
+                    "item {} was said to have ended as {departure:?}, it stands as {ended:?}",
+                    report.item
+                ),
             ),
             _ => Ok(()),
         }
@@ -466,7 +487,10 @@ impl Audit {
             if !push.changes.iter().any(|(change, _, revision)| change == number && revision == commit) {
                 return fault(
                     "nothing unapproved lands",
-                    format!("the push of effect {effect} has merged change {number} at {}, which is not in it", commit.short()),
+                    format!(
+                        "the push of effect {effect} has merged change {number} at {}, which is not in it",
+                        commit.short()
+                    ),
                 );
             }
         }

@@ -79,9 +79,13 @@ impl Audit {
                 Departure::Landed { .. } => ends == 1 || passed,
                 _ => true,
             };
-            let hidden = book.changes.iter().any(|change| rest.gerrit.read(change.number, &"bot".into()).is_none());
+            let hidden =
+                book.changes.iter().any(|change| rest.gerrit.read(change.number, &"bot".into()).is_none());
             if !told && !hidden && !rest.refused.contains(id) {
-                return fault("one final report", format!("item {id} ended as {ended:?} and nobody was told"));
+                return fault(
+                    "one final report",
+                    format!("item {id} ended as {ended:?} and nobody was told"),
+                );
             }
         }
         Ok(())
@@ -92,7 +96,10 @@ impl Audit {
         for (pair, tip) in rest.gerrit.branches() {
             let beliefs = self.beliefs(pair);
             if !beliefs.is_empty() && !beliefs.contains(tip) {
-                return fault("outside pushes are seen", format!("the tip of {pair} is not what the daemon was told"));
+                return fault(
+                    "outside pushes are seen",
+                    format!("the tip of {pair} is not what the daemon was told"),
+                );
             }
         }
         Ok(())
@@ -143,7 +150,10 @@ fn check_change(change: &Change, rest: &Remaining<'_>, policy: &Policy) -> Check
         vote.label.as_str() == VERIFIED && vote.by == policy.account && vote.value == policy.gate.success
     });
     if voted && !queued && !policy.check.enabled {
-        return fault("votes are withdrawn", format!("change {} left its queue with the daemon's vote", change.number));
+        return fault(
+            "votes are withdrawn",
+            format!("change {} left its queue with the daemon's vote", change.number),
+        );
     }
     Ok(())
 }

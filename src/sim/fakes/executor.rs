@@ -74,7 +74,8 @@ impl Executor {
 
     /// The builds that it knows: running, or not yet collected.
     pub fn known(&self) -> Vec<BuildId> {
-        let known = self.builds.iter().filter(|(_, build)| !(matches!(build.stand, Stand::Over(_)) && build.told));
+        let known =
+            self.builds.iter().filter(|(_, build)| !(matches!(build.stand, Stand::Over(_)) && build.told));
         known.map(|(id, _)| *id).collect()
     }
 

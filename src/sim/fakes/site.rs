@@ -33,7 +33,13 @@ impl Trees for NodeTrees<'_> {
         Ok(job_file(self.gerrit, commit))
     }
 
-    fn content(&mut self, _: &Pair, commit: Sha, paths: &[Arc<str>], ignored: &Patterns) -> Result<Sha, String> {
+    fn content(
+        &mut self,
+        _: &Pair,
+        commit: Sha,
+        paths: &[Arc<str>],
+        ignored: &Patterns,
+    ) -> Result<Sha, String> {
         let tree = self.gerrit.git.tree_of(commit);
         let read = visible(&tree, paths, ignored);
         Ok(id_of(read.flat_map(|(path, token)| [path.as_bytes(), token.as_bytes()])))
@@ -58,7 +64,8 @@ fn visible<'a>(
     ignored: &'a Patterns,
 ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)> {
     let wanted = |path: &Arc<str>| {
-        paths.is_empty() || paths.iter().any(|prefix| path == prefix || path.starts_with(&format!("{prefix}/")))
+        paths.is_empty()
+            || paths.iter().any(|prefix| path == prefix || path.starts_with(&format!("{prefix}/")))
     };
     tree.iter().filter(move |(path, _)| wanted(path) && !ignored.matches(path))
 }

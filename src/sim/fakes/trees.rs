@@ -81,7 +81,13 @@ impl TreeStore {
         (Prepared::Merged { writes, foreign }, Some(resolved))
     }
 
-    fn merge(&mut self, gerrit: &mut Gerrit, merge: &Merge, date: Timestamp, before: &[Written]) -> Merging<Written> {
+    fn merge(
+        &mut self,
+        gerrit: &mut Gerrit,
+        merge: &Merge,
+        date: Timestamp,
+        before: &[Written],
+    ) -> Merging<Written> {
         let pair = &merge.change.pair;
         let onto = match merge.onto {
             Onto::Commit(commit) => commit,
@@ -97,7 +103,14 @@ impl TreeStore {
         Ok(Written { pair: pair.clone(), commit, tree, onto, job_file: job_file_blob(gerrit, commit) })
     }
 
-    fn join(&mut self, gerrit: &mut Gerrit, onto: Sha, revision: Sha, date: Timestamp, pair: &Pair) -> Merging<Sha> {
+    fn join(
+        &mut self,
+        gerrit: &mut Gerrit,
+        onto: Sha,
+        revision: Sha,
+        date: Timestamp,
+        pair: &Pair,
+    ) -> Merging<Sha> {
         if gerrit.git.reaches(onto, revision) {
             return Err(Prepared::Unfit { why: "the branch contains it already".into() });
         }
@@ -152,10 +165,16 @@ impl TreeStore {
 
     /// The adapter's own last check before a push: nothing goes out that was not judged.
     pub fn fit_to_push(&self, gerrit: &Gerrit, push: &Push) -> Result<(), String> {
-        let judged: BTreeSet<Sha> =
-            push.changes.iter().map(|(_, _, revision)| *revision).chain(push.judged.iter().copied()).collect();
+        let judged: BTreeSet<Sha> = push
+            .changes
+            .iter()
+            .map(|(_, _, revision)| *revision)
+            .chain(push.judged.iter().copied())
+            .collect();
         match self.strangers(gerrit, push.old, push.new, &judged).first() {
-            Some(stranger) => Err(format!("the push would bring in {}, which was not judged", stranger.short())),
+            Some(stranger) => {
+                Err(format!("the push would bring in {}, which was not judged", stranger.short()))
+            }
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! The daemon in the middle: deliveries, transactions, deaths and restarts.
 
-use super::{Happening, Run, SWEEP_MS, START};
+use super::{Happening, Run, START, SWEEP_MS};
 use crate::engine::{Engine, Opened};
 use crate::model::{Action, Effect, EffectKind, Event};
 use crate::port::JournalError;
@@ -79,7 +79,9 @@ impl Run {
         if self.engine.is_none() || events.is_empty() {
             return Ok(());
         }
-        self.say(|| events.iter().map(|event| super::super::trace::event(event)).collect::<Vec<_>>().join(" + "));
+        self.say(|| {
+            events.iter().map(|event| super::super::trace::event(event)).collect::<Vec<_>>().join(" + ")
+        });
         let death = self.death();
         if death == Some(Death::Before) {
             self.die("before its journal has the events");
@@ -153,7 +155,9 @@ impl Run {
             for (_, actions) in &entry.steps {
                 for action in actions {
                     self.say(|| match action {
-                        Action::Decision(decision) => format!("    {}", super::super::trace::decision(decision)),
+                        Action::Decision(decision) => {
+                            format!("    {}", super::super::trace::decision(decision))
+                        }
                         Action::Effect(effect) => format!("    {}", super::super::trace::effect(effect)),
                     });
                 }

@@ -6,8 +6,8 @@ use crate::model::event::BuildPhase;
 use crate::model::report::Report;
 use crate::model::tree::Prepared;
 use crate::model::{
-    Account, BuildId, ChangeNumber, ChangeStatus, Effect, EffectId, EffectKind, Event, JobName, Outcome, Pair,
-    Policy, Repository, ResolvedInput, Verdict,
+    Account, BuildId, ChangeNumber, ChangeStatus, Effect, EffectId, EffectKind, Event, JobName, Outcome,
+    Pair, Policy, Repository, ResolvedInput, Verdict,
 };
 use crate::sim::audit::{Checked, fault};
 use crate::sim::fakes::executor::Stand;
@@ -49,7 +49,9 @@ impl Run {
                 self.answer(life, events);
             }
             EffectKind::ReleaseNode { node } => self.trees.release(node),
-            EffectKind::StartBuild { build, job, inputs, .. } => self.start_build(life, id, build, job, inputs)?,
+            EffectKind::StartBuild { build, job, inputs, .. } => {
+                self.start_build(life, id, build, job, inputs)?
+            }
             EffectKind::StopBuild { build } => self.stop_build(life, build),
             EffectKind::Look { changes } => self.look(life, id, &changes),
             EffectKind::Land { valid_until, pushes } => {
@@ -106,7 +108,8 @@ impl Run {
             }
             EffectKind::ObserveCommit { pair, commit, change_id } => {
                 let numbers = self.gerrit.closable(&pair, commit, change_id.as_ref());
-                let changes = numbers.iter().filter_map(|number| self.gerrit.read(*number, &BOT.into())).collect();
+                let changes =
+                    numbers.iter().filter_map(|number| self.gerrit.read(*number, &BOT.into())).collect();
                 vec![Event::CommitSeen { effect, commit, change_id, changes }]
             }
             EffectKind::ObservePush { pair, new } => {
@@ -115,8 +118,10 @@ impl Run {
                 vec![Event::PushSeen { effect, pair, tip, contains }]
             }
             EffectKind::CloseChange { change, .. } => {
-                let merged = self.gerrit.change(change).is_some_and(|change| change.status == ChangeStatus::Merged);
-                let outcome = if merged { Outcome::Applied } else { Outcome::Refused("409 not ready".into()) };
+                let merged =
+                    self.gerrit.change(change).is_some_and(|change| change.status == ChangeStatus::Merged);
+                let outcome =
+                    if merged { Outcome::Applied } else { Outcome::Refused("409 not ready".into()) };
                 vec![Event::EffectEnded { effect, outcome }]
             }
             _ => return,
@@ -151,19 +156,30 @@ impl Run {
             self.gerrit.vote(self.now, report.change, report.revision, label, *value, &bot);
         }
         let text = super::super::trace::says(report);
-        let message = Message { by: bot, tag: tag.into(), patchset: report.patchset, at: self.now, text: text.into() };
+        let message =
+            Message { by: bot, tag: tag.into(), patchset: report.patchset, at: self.now, text: text.into() };
         let fresh = self.gerrit.post(report.change, message);
         self.tell_soon(report.change);
         if fresh {
             self.audit.reported(report)?;
         }
-        let delay = if self.chance(self.faults.report_unknown) { self.rng.between(200, 30_000) } else { self.rng.between(1, 80) };
+        let delay = if self.chance(self.faults.report_unknown) {
+            self.rng.between(200, 30_000)
+        } else {
+            self.rng.between(1, 80)
+        };
         let events = vec![Event::EffectEnded { effect, outcome: Outcome::Applied }];
         self.schedule(delay, Happening::Deliver { life, events });
         Ok(())
     }
 
-    fn land(&mut self, life: u64, effect: EffectId, valid_until: crate::model::Timestamp, push: &Push) -> Checked {
+    fn land(
+        &mut self,
+        life: u64,
+        effect: EffectId,
+        valid_until: crate::model::Timestamp,
+        push: &Push,
+    ) -> Checked {
         self.ambush(push)?;
         let outcome = if self.now > valid_until {
             Outcome::Failed("the last look is too old".into())
@@ -180,7 +196,9 @@ impl Run {
             Outcome::Unknown("timed out".into())
         } else {
             match self.push_now(effect, push)? {
-                Ok(()) if self.chance(self.faults.push_unknown_applied) => Outcome::Unknown("timed out".into()),
+                Ok(()) if self.chance(self.faults.push_unknown_applied) => {
+                    Outcome::Unknown("timed out".into())
+                }
                 Ok(()) => Outcome::Applied,
                 Err(PushError::NotPermitted) => Outcome::Refused("not permitted".into()),
                 Err(_) => Outcome::Failed("the branch moved".into()),
@@ -213,7 +231,11 @@ impl Run {
     }
 
     /// Moves the branch, if it still has the expected tip.
-    pub(super) fn push_now(&mut self, effect: EffectId, push: &Push) -> Result<Result<(), PushError>, crate::sim::audit::Fault> {
+    pub(super) fn push_now(
+        &mut self,
+        effect: EffectId,
+        push: &Push,
+    ) -> Result<Result<(), PushError>, crate::sim::audit::Fault> {
         let pushed = self.gerrit.push(self.now, &push.pair, push.old, push.new, &BOT.into());
         let closed = match pushed {
             Ok(closed) => closed,
@@ -246,7 +268,8 @@ impl Run {
             return Ok(());
         }
         self.executor.ask(self.now, id, job, inputs);
-        let slots = self.audit.policy.as_ref().map_or(0, |policy: &std::sync::Arc<Policy>| policy.slots as usize);
+        let slots =
+            self.audit.policy.as_ref().map_or(0, |policy: &std::sync::Arc<Policy>| policy.slots as usize);
         if self.executor.running() > slots {
             return fault("slots", format!("{} builds run on {slots} slots", self.executor.running()));
         }
@@ -262,7 +285,10 @@ impl Run {
             None => {
                 let verdict = Verdict::NoVerdict { why: "no such build".into() };
                 let phase = BuildPhase::Finished { verdict, duration_ms: 0 };
-                self.schedule(1, Happening::Deliver { life, events: vec![Event::BuildSeen { build: id, phase }] });
+                self.schedule(
+                    1,
+                    Happening::Deliver { life, events: vec![Event::BuildSeen { build: id, phase }] },
+                );
             }
             Some(build) if matches!(build.stand, Stand::Over(_)) => self.tell_build(id),
             Some(build) => {
@@ -293,7 +319,10 @@ impl Run {
         if !passed && self.rng.chance(400) {
             let phase = BuildPhase::Failing { why: "a test fails".into() };
             let life = self.life;
-            self.schedule(duration / 2, Happening::Deliver { life, events: vec![Event::BuildSeen { build: id, phase }] });
+            self.schedule(
+                duration / 2,
+                Happening::Deliver { life, events: vec![Event::BuildSeen { build: id, phase }] },
+            );
         }
         if !self.chance(self.faults.build_stuck) {
             self.schedule(duration, Happening::BuildEnds(id));

@@ -92,7 +92,9 @@ impl Run {
         }
         match job_file {
             Some(JobFileEdit::Add) => drop(tree.insert(JOB_FILE.into(), "jobs own extra 1".into())),
-            Some(JobFileEdit::Alter) => drop(tree.insert(JOB_FILE.into(), format!("jobs own {change}").into())),
+            Some(JobFileEdit::Alter) => {
+                drop(tree.insert(JOB_FILE.into(), format!("jobs own {change}").into()))
+            }
             Some(JobFileEdit::Break) => drop(tree.insert(JOB_FILE.into(), "nonsense".into())),
             Some(JobFileEdit::Remove) => drop(tree.remove(JOB_FILE)),
             None => {}
@@ -102,7 +104,14 @@ impl Run {
         self.put(*change, pair, parents, tree, round);
     }
 
-    fn put(&mut self, change: u64, pair: Pair, parents: Vec<Sha>, tree: crate::sim::world::Tree, round: usize) {
+    fn put(
+        &mut self,
+        change: u64,
+        pair: Pair,
+        parents: Vec<Sha>,
+        tree: crate::sim::world::Tree,
+        round: usize,
+    ) {
         let upload = Upload {
             pair,
             change_id: format!("I{change:040x}").into(),
@@ -172,7 +181,9 @@ impl Run {
         let command = match operation {
             Operation::Enqueue(change) => number(change).map(|change| Command::Enqueue { change }),
             Operation::Dequeue(change) => number(change).map(|change| Command::Dequeue { change, reason }),
-            Operation::Promote(change) => number(change).map(|change| Command::Promote { changes: vec![change] }),
+            Operation::Promote(change) => {
+                number(change).map(|change| Command::Promote { changes: vec![change] })
+            }
             Operation::Pause(repository) => Some(Command::Pause { scope: scope(repository), reason }),
             Operation::Resume(repository) => Some(Command::Resume { scope: scope(repository), reason }),
         };
@@ -197,7 +208,8 @@ impl Run {
         let window = 1 + u32::try_from(word / 8 % 10).unwrap_or(0);
         let serial = word / 80 % 4 == 0;
         for queue in &mut policy.queues {
-            queue.strategy = if serial { StrategyPolicy::Serial } else { StrategyPolicy::Dependent { window } };
+            queue.strategy =
+                if serial { StrategyPolicy::Serial } else { StrategyPolicy::Dependent { window } };
             queue.max_items_per_push = window;
         }
         if word / 320 % 3 == 0 {

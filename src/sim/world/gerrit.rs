@@ -150,9 +150,9 @@ impl Gerrit {
         let tree = self.git.add_tree(upload.tree);
         let commit = self.git.add_commit(&upload.parents, tree, Some(&upload.change_id), &upload.subject);
         let known = self.by_change_id.get(&upload.change_id).into_iter().flatten();
-        let known = known.copied().find(|number| {
-            self.changes.get(number).is_some_and(|change| change.pair == upload.pair)
-        });
+        let known = known
+            .copied()
+            .find(|number| self.changes.get(number).is_some_and(|change| change.pair == upload.pair));
         let number = match known {
             Some(number) => {
                 let change = self.changes.get_mut(&number)?;
@@ -217,7 +217,15 @@ impl Gerrit {
 
     /// Gives a vote on a patch set; 0 withdraws. A vote on an old patch set is stored there and
     /// changes nothing that can be seen. False where there is no such patch set.
-    pub fn vote(&mut self, at: Timestamp, number: ChangeNumber, revision: Sha, label: &Label, value: i32, by: &Account) -> bool {
+    pub fn vote(
+        &mut self,
+        at: Timestamp,
+        number: ChangeNumber,
+        revision: Sha,
+        label: &Label,
+        value: i32,
+        by: &Account,
+    ) -> bool {
         let Some(change) = self.changes.get_mut(&number) else { return false };
         if !change.patchsets.contains(&revision) {
             return false;
@@ -260,7 +268,14 @@ impl Gerrit {
     ///
     /// # Errors
     /// Nothing has moved.
-    pub fn push(&mut self, at: Timestamp, pair: &Pair, old: Sha, new: Sha, by: &Account) -> Result<Vec<(ChangeNumber, Sha)>, PushError> {
+    pub fn push(
+        &mut self,
+        at: Timestamp,
+        pair: &Pair,
+        old: Sha,
+        new: Sha,
+        by: &Account,
+    ) -> Result<Vec<(ChangeNumber, Sha)>, PushError> {
         if self.push_forbidden.contains(by) {
             return Err(PushError::NotPermitted);
         }
@@ -285,7 +300,9 @@ impl Gerrit {
     fn close_by_commit(&mut self, at: Timestamp, pair: &Pair, commit: Sha) -> Vec<(ChangeNumber, Sha)> {
         let numbers: Vec<ChangeNumber> = self.by_commit.get(&commit).into_iter().flatten().copied().collect();
         let open = |number: &ChangeNumber| {
-            self.changes.get(number).is_some_and(|change| change.status == ChangeStatus::Open && change.pair == *pair)
+            self.changes
+                .get(number)
+                .is_some_and(|change| change.status == ChangeStatus::Open && change.pair == *pair)
         };
         let numbers: Vec<ChangeNumber> = numbers.into_iter().filter(open).collect();
         for number in &numbers {
@@ -306,7 +323,8 @@ impl Gerrit {
         let Some(change_id) = self.git.commit(commit).and_then(|commit| commit.change_id.clone()) else {
             return Vec::new();
         };
-        let numbers: Vec<ChangeNumber> = self.by_change_id.get(&change_id).into_iter().flatten().copied().collect();
+        let numbers: Vec<ChangeNumber> =
+            self.by_change_id.get(&change_id).into_iter().flatten().copied().collect();
         let mut closed = Vec::new();
         for number in numbers {
             let Some(change) = self.changes.get_mut(&number) else { continue };
@@ -328,7 +346,9 @@ impl Gerrit {
         let by_id = change_id.and_then(|id| self.by_change_id.get(id)).into_iter().flatten();
         let all: BTreeSet<ChangeNumber> = by_commit.chain(by_id).copied().collect();
         let open = |number: &ChangeNumber| {
-            self.changes.get(number).is_some_and(|change| change.status == ChangeStatus::Open && change.pair == *pair)
+            self.changes
+                .get(number)
+                .is_some_and(|change| change.status == ChangeStatus::Open && change.pair == *pair)
         };
         all.into_iter().filter(open).collect()
     }
@@ -374,7 +394,8 @@ impl Gerrit {
 
     /// The default branch of a repository: `main` where it has one, else its first.
     pub fn default_branch(&self, repository: &Repository) -> Option<Branch> {
-        let mut own = self.branches.keys().filter(|pair| pair.repository == *repository).map(|pair| &pair.branch);
+        let mut own =
+            self.branches.keys().filter(|pair| pair.repository == *repository).map(|pair| &pair.branch);
         let first = own.clone().next();
         own.find(|branch| branch.as_str() == "main").or(first).cloned()
     }

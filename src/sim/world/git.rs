@@ -56,12 +56,19 @@ impl Store {
     }
 
     /// Keeps a commit and gives its id; the same content gives the same id.
-    pub fn add_commit(&mut self, parents: &[Sha], tree: Sha, change_id: Option<&ChangeId>, message: &str) -> Sha {
+    pub fn add_commit(
+        &mut self,
+        parents: &[Sha],
+        tree: Sha,
+        change_id: Option<&ChangeId>,
+        message: &str,
+    ) -> Sha {
         let mut parts: Vec<&[u8]> = vec![&tree.0, message.as_bytes()];
         parts.push(change_id.map_or(b"", |id| id.as_str().as_bytes()));
         parts.extend(parents.iter().map(|parent| &parent.0[..]));
         let id = id_of(parts);
-        let above = parents.iter().filter_map(|parent| self.commits.get(parent)).map(|parent| parent.generation);
+        let above =
+            parents.iter().filter_map(|parent| self.commits.get(parent)).map(|parent| parent.generation);
         let generation = above.max().map_or(0, |generation| generation + 1);
         self.commits.entry(id).or_insert_with(|| Commit {
             parents: parents.to_vec(),
@@ -98,7 +105,9 @@ impl Store {
             if at == ancestor {
                 return true;
             }
-            let Some(known) = self.commits.get(&at).filter(|known| known.generation > floor) else { continue };
+            let Some(known) = self.commits.get(&at).filter(|known| known.generation > floor) else {
+                continue;
+            };
             if seen.insert(at) {
                 todo.extend(&known.parents);
             }
@@ -200,7 +209,8 @@ mod tests {
             let base = commit(&mut store, &[], base);
             let (left, right) = (commit(&mut store, &[base], left), commit(&mut store, &[base], right));
             let merged = store.merge_trees(left, right);
-            let expected = expected.map(|text| store.add_tree(tree(text))).map_err(|path| vec![Arc::from(path)]);
+            let expected =
+                expected.map(|text| store.add_tree(tree(text))).map_err(|path| vec![Arc::from(path)]);
             assert_eq!(merged, expected);
         }
     }

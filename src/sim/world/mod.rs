@@ -3,8 +3,8 @@
 //!
 //! It knows the truth only. What is late, doubled or lost is the business of whoever reads it.
 
-pub mod git;
 pub mod gerrit;
+pub mod git;
 
 pub use gerrit::{Gerrit, PushError, Upload};
 pub use git::{Commit, Store, Tree};
