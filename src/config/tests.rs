@@ -83,7 +83,7 @@ fn the_minimal_file_is_accepted_with_the_defaults_a_new_user_expects() {
     assert_eq!((job.spec.timeout_ms, job.attempts, job.reuse_ms, job.voting), (1_800_000, 1, None, true));
     assert_eq!(config.gerrit.token.expose(), "s3cr3t");
     assert_eq!((config.gerrit.ssh_host.as_str(), config.gerrit.ssh_port), ("127.0.0.1", 29418));
-    assert_eq!(config.gerrit.committer_email, "bot@127.0.0.1");
+    assert_eq!(config.gerrit.committer_email, None);
     assert_eq!(config.web.public_url, "http://127.0.0.1:8888/");
     assert_eq!(config.state_folder.file_name().unwrap(), "state");
 }

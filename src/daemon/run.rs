@@ -221,11 +221,11 @@ impl<J: Journal> Loop<J> {
             if let Action::Decision(Decision::Ended { item, pipeline, departure, .. }) = action {
                 tracing::info!(item = item.0, "item {item} ended in {}: {departure:?}", pipeline.name());
                 let view = engine.queue().departed(*item);
-                if let (Pipeline::Gate, Some(view)) = (pipeline, view) {
-                    if let Some(queue) = &view.queue {
-                        let stay_ms = view.ended_at.since_ms(view.entered_at);
-                        self.board.metrics.gate_ended(queue, departure, stay_ms);
-                    }
+                if let (Pipeline::Gate, Some(view)) = (pipeline, view)
+                    && let Some(queue) = &view.queue
+                {
+                    let stay_ms = view.ended_at.since_ms(view.entered_at);
+                    self.board.metrics.gate_ended(queue, departure, stay_ms);
                 }
             }
         }

@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::executor::local::{Confinement, Local, Settings as LocalSettings};
 use crate::gerrit::{Gerrit, Identity, Settings as GerritSettings};
 use crate::git::{Git, Settings as GitSettings};
-use crate::model::{Event, Pair, Policy, Repository};
+use crate::model::{Event, Pair, Policy, Repository, Timestamp};
 use crate::port::{Clock as _, Inbox};
 use crate::queue::resolve::JobFile;
 use crate::report::{Links, compose};
@@ -39,6 +39,8 @@ const IDENTITY_PAUSE: Duration = Duration::from_secs(2);
 const USUAL_BRANCHES: [&str; 2] = ["main", "master"];
 /// How often the executor is asked for all its builds.
 const LIST_EVERY: Duration = Duration::from_secs(300);
+/// How often the mark of what was read is written down.
+const MARK_EVERY: Duration = Duration::from_secs(10);
 /// How often old logs are looked for.
 const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -48,7 +50,7 @@ const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
 /// As [`super::serve`].
 pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let state = make_state_folder(&config.state_folder)?;
-    let store = Store::open(&state, StoreSettings { keep_days: KEEP_DAYS.into() })?;
+    let store = Store::open(&state, StoreSettings { keep_days: KEEP_DAYS })?;
     let mut opened = Engine::open(store, SystemClock.now()).map_err(|error| anyhow!("failed to {error}"))?;
     let configured = Event::PolicyChanged { policy: config.policy.clone() };
     let accepted = opened
@@ -64,7 +66,8 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let face = open_face(&config, &board, &state, stop.clone()).await?;
 
-    let gerrit = start_gerrit(&config, &board, inbox_of(&sender), stop.clone())?;
+    let high_water = HighWater(state.join("high-water"));
+    let gerrit = start_gerrit(&config, &board, high_water.read(), inbox_of(&sender), stop.clone())?;
     let identity = tokio::select! {
         identity = learn_identity(&gerrit, &config, &board) => identity,
         _ = signals.0.recv() => return Ok(()),
@@ -75,6 +78,8 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     watch_health(&board, &gerrit);
     report_setup(gerrit.clone(), board.clone());
     let housekeeping = tokio::spawn(keep_house(local.clone()));
+    let watermark = tokio::spawn(keep_high_water(gerrit.clone(), high_water.clone()));
+    let last = gerrit.clone();
 
     let mut begun = opened.effects;
     begun.extend(accepted.effects);
@@ -94,6 +99,8 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     // Receivers may have ended before.
     let _ = stop_sender.send(true);
     housekeeping.abort();
+    watermark.abort();
+    high_water.write(last.high_water());
     face.abort();
     ended.context("run the loop")?.map_err(|error| anyhow!("failed to {error}"))
 }
@@ -153,6 +160,7 @@ async fn open_face(
 fn start_gerrit(
     config: &Arc<Config>,
     board: &Arc<Board>,
+    since: Timestamp,
     inbox: Inbox,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<Gerrit> {
@@ -183,7 +191,7 @@ fn start_gerrit(
         branches,
         tips_poll_ms: gerrit.poll_ms.unsigned_abs(),
         sweep_ms: gerrit.sweep_ms.unsigned_abs(),
-        since: crate::model::Timestamp(0),
+        since,
     };
     let (gated, links) = (policy.clone(), Links { public_url: Some(config.web.public_url.clone()) });
     let tracked = board.clone();
@@ -234,7 +242,8 @@ fn start_git(
     let (form, sign_off, default_branch, known) =
         (gerrit.clone(), gerrit.clone(), gerrit.clone(), gerrit.clone());
     let parser = config.clone();
-    let client = reqwest::Client::builder();
+    // Gerrit drops connections that were idle for half a minute.
+    let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(20)).tcp_nodelay(true);
     let client = if crate::git::is_loopback(&config.gerrit.url) { client.no_proxy() } else { client };
     let settings = GitSettings {
         folder: state.to_owned(),
@@ -312,6 +321,38 @@ fn report_setup(gerrit: Gerrit, board: Arc<Board>) {
             board.problem("gerrit set-up", Some(problems.join("; ")));
         }
     });
+}
+
+/// Up to which modification changes were read: after a restart the catch-up begins there. Losing it
+/// costs nothing but patch sets that are not checked until something else happens to them.
+#[derive(Clone)]
+struct HighWater(PathBuf);
+
+impl HighWater {
+    fn read(&self) -> Timestamp {
+        let text = fs::read_to_string(&self.0).unwrap_or_default();
+        Timestamp(text.trim().parse().unwrap_or(0))
+    }
+
+    fn write(&self, mark: Timestamp) {
+        let fresh = self.0.with_extension("new");
+        let written = fs::write(&fresh, mark.0.to_string()).and_then(|()| fs::rename(&fresh, &self.0));
+        if let Err(error) = written {
+            tracing::warn!("failed to write {}: {error}", self.0.display());
+        }
+    }
+}
+
+async fn keep_high_water(gerrit: Gerrit, file: HighWater) {
+    let mut written = file.read();
+    loop {
+        tokio::time::sleep(MARK_EVERY).await;
+        let mark = gerrit.high_water();
+        if mark > written {
+            file.write(mark);
+            written = mark;
+        }
+    }
 }
 
 async fn keep_house(local: Local) {

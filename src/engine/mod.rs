@@ -80,22 +80,16 @@ impl<J: Journal> Engine<J> {
             self.repeat(entry)?;
         }
         self.since_snapshot = entries.len() as u64;
-        let lost: Vec<Event> = self.queue.pushes_under_way().iter().filter_map(unknown_push).collect();
+        if self.sequence == 0 {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mut events = vec![Event::Restarted];
+        events.extend(self.queue.pushes_under_way().iter().filter_map(unknown_push));
         let outbox: Vec<Effect> = self.queue.outbox();
-        let resumed = self.queue.resume(at);
-        let mut fresh = effects_of(&resumed.actions);
-        let mut notes = resumed.notes;
-        if !resumed.actions.is_empty() {
-            self.write(at, vec![(Event::Wake, resumed.actions)])?;
-        }
-        if !lost.is_empty() {
-            let more = self.accept(at, lost)?;
-            fresh.extend(more.effects);
-            notes.extend(more.notes);
-        }
+        let accepted = self.accept(at, events)?;
         let again = outbox.into_iter().filter(|effect| !matches!(effect.kind, EffectKind::Land { .. }));
-        let effects = again.chain(fresh).filter(|effect| self.queue.awaits(effect)).collect();
-        Ok((effects, notes))
+        let effects = again.chain(accepted.effects).filter(|effect| self.queue.awaits(effect)).collect();
+        Ok((effects, accepted.notes))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<(), JournalError> {

@@ -102,7 +102,7 @@ pub(super) fn world(form: LandingForm, change: impl FnOnce(&mut Settings)) -> Wo
         token: "secret".into(),
         committer_name: "Bot".into(),
         committer_email: "bot@example.com".into(),
-        form: Arc::new(move |_| form),
+        form: Arc::new(move |_| form.clone()),
         sign_off: Arc::new(|_| true),
         default_branch: Arc::new(|_| Some("main".into())),
         known: Arc::new(Vec::new),

@@ -130,6 +130,8 @@ pub enum Event {
         /// What.
         command: Command,
     },
+    /// The daemon was started again: what was awaited is begun anew and has its time again.
+    Restarted,
     /// Time has passed.
     Wake,
 }

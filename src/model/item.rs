@@ -178,6 +178,11 @@ pub enum Departure {
 }
 
 impl Departure {
+    /// Whether the change keeps its approval and waits outside its queue: it was never judged.
+    pub fn goes_back_to_waiting(&self) -> bool {
+        matches!(self, Self::Dependency { .. })
+    }
+
     /// Whether the item itself was found wanting, rather than overtaken by events.
     pub fn blames_item(&self) -> bool {
         matches!(

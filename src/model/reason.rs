@@ -68,6 +68,11 @@ pub enum Reason {
         /// The branch.
         pair: Pair,
     },
+    /// Its queue builds one item after another, and what is ahead is not decided.
+    Turn {
+        /// The nearest change ahead that it meets.
+        change: ChangeNumber,
+    },
     /// Its merge is being made.
     Preparing,
     /// Making its merge failed for reasons that are not its own; tried again.
@@ -161,6 +166,7 @@ impl fmt::Display for Reason {
             Self::Window { size } => {
                 write!(f, "waits for its turn: the first {size} items of a queue are built at once")
             }
+            Self::Turn { change } => write!(f, "is built when change {change} ahead of it is decided"),
             Self::Tip { pair } => write!(f, "waits for the tip of {pair} to be read"),
             Self::NoBranch { pair } => {
                 write!(f, "{pair} does not exist: create the branch, or move the change")

@@ -42,7 +42,7 @@ impl Queue {
             Event::PushSeen { effect, pair, tip, contains } => self.push_seen(effect, &pair, tip, contains),
             Event::EffectEnded { effect, outcome } => self.effect_ended(effect, outcome),
             Event::Operator { request, by, command } => self.operator(request, by, command),
-            Event::Wake => {}
+            Event::Restarted | Event::Wake => {}
         }
     }
 
@@ -69,6 +69,10 @@ impl Queue {
         }
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let item = known.item;
+        let parents = match &outcome {
+            Prepared::NoParent => known.sources(),
+            _ => Vec::new(),
+        };
         let repeat = match &outcome {
             Prepared::Failed { why } => Some(why.clone()),
             Prepared::NoParent => Some("what it rests on could not be merged".into()),
@@ -81,7 +85,23 @@ impl Queue {
         if let Some(why) = repeat {
             self.prepare_again(item, why);
         }
+        self.make_anew(&parents);
         self.index.dirty_items.insert(item);
+    }
+
+    /// Nodes whose commits are gone, though they were made once: their items get new ones.
+    fn make_anew(&mut self, nodes: &[NodeId]) {
+        for id in nodes {
+            let Some(node) = self.state.nodes.get_mut(id).filter(|node| node.merged.is_some()) else {
+                continue;
+            };
+            node.merged = None;
+            node.resolved = None;
+            node.bad = Some(Prepared::NoParent);
+            let item = node.item;
+            self.index.dirty_items.insert(item);
+            self.touch_queue_of(item);
+        }
     }
 
     fn prepare_again(&mut self, id: ItemId, why: Arc<str>) {
@@ -342,6 +362,8 @@ impl Queue {
         if let Some(tip) = self.state.tips.get_mut(&landing.pair) {
             tip.stale = true;
         }
+        // Other queues may have waited for it.
+        self.index.dirty_queues.extend(self.state.queues.keys().cloned());
     }
 
     fn push_seen(

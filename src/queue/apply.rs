@@ -355,10 +355,13 @@ impl Queue {
             departure: departure.clone(),
             jobs,
         };
+        self.index.dirty_builds = true;
+        if departure.goes_back_to_waiting() {
+            return;
+        }
         let remembered = self.state.policy.as_ref().map_or(0, |policy| policy.limits.remembered as usize);
         self.state.departed.push_front(view);
         self.state.departed.truncate(remembered);
-        self.index.dirty_builds = true;
     }
 
     /// Drops a change that is closed and of no further concern.

@@ -1,7 +1,7 @@
 //! Why each item is not further on.
 
 use crate::model::tree::{Prepared, Resolved};
-use crate::model::{JobName, Reason};
+use crate::model::{ChangeNumber, JobName, Reason};
 
 use super::Queue;
 use super::jobs::{JobState, Standing};
@@ -9,12 +9,7 @@ use super::state::{Item, Stage};
 
 impl Queue {
     /// The reason for an item's present wait.
-    pub(super) fn reason(
-        &self,
-        item: &Item,
-        window: u32,
-        ahead: Option<crate::model::ChangeNumber>,
-    ) -> Reason {
+    pub(super) fn reason(&self, item: &Item, window: u32, ahead: Option<ChangeNumber>) -> Reason {
         match item.stage {
             Stage::Looking(_) | Stage::Looked(_) => return Reason::Looking,
             Stage::Deploying(_) => return Reason::Landing,
@@ -34,7 +29,7 @@ impl Queue {
                 _ => Reason::ConflictAhead,
             },
             Standing::Failing | Standing::Failed => Reason::FailedAhead { jobs: self.failed_jobs(item) },
-            Standing::Building => self.building(item),
+            Standing::Building => self.building(item, ahead),
             Standing::Passed => self.passed(item, ahead),
         }
     }
@@ -64,7 +59,7 @@ impl Queue {
         }
     }
 
-    fn building(&self, item: &Item) -> Reason {
+    fn building(&self, item: &Item, ahead: Option<ChangeNumber>) -> Reason {
         let mut running: Vec<JobName> = Vec::new();
         let mut waiting = 0_u32;
         let mut again = None;
@@ -79,6 +74,9 @@ impl Queue {
         if !running.is_empty() {
             return Reason::Building { jobs: running };
         }
+        if let (true, Some(change)) = (self.index.held.contains(&item.id), ahead) {
+            return Reason::Turn { change };
+        }
         if let Some((why, at)) = again {
             return Reason::BuildAgain { why, at };
         }
@@ -88,7 +86,7 @@ impl Queue {
         Reason::Slots { waiting, slots: self.state.policy.as_ref().map_or(0, |policy| policy.slots) }
     }
 
-    fn passed(&self, item: &Item, ahead: Option<crate::model::ChangeNumber>) -> Reason {
+    fn passed(&self, item: &Item, ahead: Option<ChangeNumber>) -> Reason {
         if let Some((scope, pause)) = self.pause_of(item) {
             return Reason::Paused {
                 scope: super::operator::scope_words(scope).into(),

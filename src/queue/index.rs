@@ -54,7 +54,7 @@ impl Index {
         for item in state.items.values() {
             index.add_item(item);
         }
-        for (id, build) in &state.builds {
+        for (id, build) in state.builds.iter().filter(|(_, build)| !build.stopping) {
             index.running.insert(build.key, *id);
         }
         index.timers = Timer::all(state);

@@ -30,6 +30,12 @@ impl Queue {
         let mut undecided = Footprints::default();
         let mut unpassed = Footprints::default();
         let mut to_vote = Vec::new();
+        // A push under way in another queue may change what is read here.
+        for item in self.state.items.values().filter(|item| item.queue.as_ref() != Some(&queue.name)) {
+            if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+                undecided.add(item, self.node_of(item), None);
+            }
+        }
         for id in order {
             let Some(item) = self.state.items.get(id) else { continue };
             let node = self.node_of(item);

@@ -82,30 +82,21 @@ impl Queue {
     ///
     /// Time never goes back: an earlier `at` counts as the latest seen.
     pub fn step(&mut self, at: Timestamp, event: Event) -> Step {
-        self.begin(at);
+        self.begin(at, &event);
         self.absorb(event);
         self.plan();
         self.finish()
     }
 
     /// Repeats a journaled step: the event is absorbed, the recorded actions are applied, nothing
-    /// is planned. Call [`Queue::resume`] after the last one.
+    /// is planned. [`Event::Restarted`] after the last one plans over everything.
     pub fn replay(&mut self, at: Timestamp, event: Event, actions: &[Action]) {
-        self.begin(at);
+        self.begin(at, &event);
         self.absorb(event);
         for action in actions {
             self.apply(action);
         }
         self.out = Out::default();
-    }
-
-    /// Plans over everything: after a replay, and in tests, where it must find nothing to do.
-    pub fn resume(&mut self, at: Timestamp) -> Step {
-        self.begin(at);
-        self.index = Index::of(&self.state);
-        self.mark_all();
-        self.plan();
-        self.finish()
     }
 
     /// When the core wants to be woken at the latest, even if nothing happens.
@@ -170,8 +161,11 @@ impl Queue {
         self.state.tips.keys().cloned().collect()
     }
 
-    fn begin(&mut self, at: Timestamp) {
+    fn begin(&mut self, at: Timestamp, event: &Event) {
         self.state.now = self.state.now.max(at);
+        if *event == Event::Restarted {
+            self.restarted();
+        }
         self.fire_timers();
     }
 

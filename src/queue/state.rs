@@ -80,7 +80,9 @@ pub(crate) struct Change {
 pub(crate) struct Tip {
     /// `None` when there is no such branch.
     pub commit: Option<Sha>,
-    /// The job file at the tip, where it is known.
+    /// The job file at the tip, where it is known; written as absent where it is not, since "known
+    /// to have none" and "not known" would otherwise read the same.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known")]
     pub job_file: Option<Option<Sha>>,
     /// The state's `tip_epoch` at the last move that may have changed the job file.
     pub epoch: u64,
@@ -291,6 +293,15 @@ pub(crate) struct Outgoing {
 }
 
 impl Node {
+    /// The nodes that it was to be made from.
+    pub fn sources(&self) -> Vec<NodeId> {
+        let onto = self.onto.iter().filter_map(|(_, source)| match source {
+            Source::Node(node) => Some(*node),
+            Source::Commit(_) => None,
+        });
+        onto.chain(self.overlay.iter().map(|(_, node)| *node)).collect()
+    }
+
     /// What was read to judge the item here; empty until then.
     pub fn reads(&self) -> &[Read] {
         match &self.resolved {
@@ -328,4 +339,9 @@ impl Item {
 pub(crate) struct Out {
     pub actions: Vec<Action>,
     pub notes: Vec<super::Note>,
+}
+
+/// Reads a value that is there, `null` included.
+fn known<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Sha>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }

@@ -62,6 +62,21 @@ pub(crate) fn has_deadline(kind: &EffectKind) -> bool {
 }
 
 impl Queue {
+    /// After a restart nothing has run out: what is awaited is begun again and has its time anew, and
+    /// builds that ended meanwhile have yet to be heard of.
+    pub(super) fn restarted(&mut self) {
+        let now = self.state.now;
+        for pending in self.state.effects.values_mut() {
+            pending.since = now;
+        }
+        let grace = self.state.policy.as_ref().map_or(0, |policy| policy.limits.build_grace_ms);
+        for build in self.state.builds.values_mut() {
+            build.deadline = build.deadline.max(now.plus_ms(grace));
+        }
+        self.index = super::index::Index::of(&self.state);
+        self.mark_all();
+    }
+
     /// Asks to be woken at `at` for `timer`.
     pub(super) fn wake_at(&mut self, at: Timestamp, timer: Timer) {
         self.index.timers.insert((at, timer));

@@ -295,7 +295,8 @@ impl Run {
         if queue.digest() == engine.queue().digest() {
             return Ok(());
         }
-        fault("replay", "the journal replays to another state than the live one".into())
+        let (replayed, live) = (queue.snapshot(), engine.queue().snapshot());
+        fault("replay", difference(&String::from_utf8_lossy(&replayed), &String::from_utf8_lossy(&live)))
     }
 
     fn report(self) -> Report {
@@ -310,4 +311,11 @@ impl Run {
             trace: self.trace.into(),
         }
     }
+}
+
+/// Where two states part, with a little of what stands around.
+fn difference(replayed: &str, live: &str) -> String {
+    let at = replayed.bytes().zip(live.bytes()).take_while(|(left, right)| left == right).count();
+    let around = |text: &str| text.chars().skip(at.saturating_sub(120)).take(320).collect::<String>();
+    format!("the journal replays to another state: {} where it was {}", around(replayed), around(live))
 }

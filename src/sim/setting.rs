@@ -226,7 +226,8 @@ fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
         slots: u32::try_from(rng.between(1, 8)).unwrap_or(1),
         limits: Limits {
             settle_ms: *rng.pick(&[30_000, 300_000]).unwrap_or(&300_000),
-            effect_ms: *rng.pick(&[15_000, 120_000]).unwrap_or(&120_000),
+            // Longer than an adapter tries to deliver a message.
+            effect_ms: *rng.pick(&[60_000, 120_000]).unwrap_or(&120_000),
             retry_max_ms: 60_000,
             build_grace_ms: 20_000,
             ..Limits::default()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::action::{Merge, Onto, Push};
+use crate::model::policy::Limits;
 use crate::model::tree::{Prepared, Read, Resolved, Written};
 use crate::model::{
     Departure, ItemChange, ItemId, NodeId, Pair, Pipeline, QueueName, ResolvedJob, Sha, Timestamp, VerdictKey,
@@ -39,8 +40,10 @@ impl Book {
 pub struct NodeBook {
     /// Whose it is.
     pub item: ItemId,
-    /// Nodes that it rests on directly.
-    pub parents: Vec<NodeId>,
+    /// Nodes that it is merged onto.
+    pub onto: Vec<NodeId>,
+    /// Nodes that give it its other branches. What those in turn had beside them is of no concern.
+    pub beside: Vec<NodeId>,
     /// What it writes, once merged.
     pub writes: Option<Vec<Written>>,
     /// Its jobs, once found.
@@ -52,7 +55,7 @@ pub struct NodeBook {
 impl NodeBook {
     /// A node that was asked for.
     pub fn new(item: ItemId) -> Self {
-        Self { item, parents: Vec::new(), writes: None, resolved: None, bad: None }
+        Self { item, onto: Vec::new(), beside: Vec::new(), writes: None, resolved: None, bad: None }
     }
 
     /// Writes down what it rests on.
@@ -61,7 +64,8 @@ impl NodeBook {
             Onto::Node(node) => Some(node),
             Onto::Commit(_) => None,
         });
-        self.parents = onto.chain(overlay.iter().map(|(_, node)| *node)).collect();
+        self.onto = onto.collect();
+        self.beside = overlay.iter().map(|(_, node)| *node).collect();
     }
 
     /// Its jobs; empty while they are not known.
@@ -93,8 +97,19 @@ pub struct LandingBook {
     pub push: Push,
     /// Its items that are not decided.
     pub items: Vec<ItemId>,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
     /// It is known to have landed.
     pub applied: bool,
     /// Its outcome is unknown, and it may land until then.
     pub unknown_until: Option<Timestamp>,
+}
+
+impl LandingBook {
+    /// From when on it can no longer land: after the settle time, counted from when its outcome
+    /// became unknown, or from when an answer was given up.
+    pub fn settles_at(&self, limits: &Limits) -> Timestamp {
+        let silent = self.asked_at.plus_ms(limits.effect_ms + limits.settle_ms);
+        self.unknown_until.map_or(silent, |until| until.min(silent))
+    }
 }

@@ -51,7 +51,8 @@ impl Audit {
 
     /// Nothing that is known to fail is built upon.
     pub(super) fn check_base(&self, node: NodeId) -> Checked {
-        let mut todo = self.nodes.get(&node).map(|book| book.parents.clone()).unwrap_or_default();
+        let Some(book) = self.nodes.get(&node) else { return Ok(()) };
+        let mut todo: Vec<NodeId> = book.onto.iter().chain(&book.beside).copied().collect();
         let mut seen = BTreeSet::new();
         while let Some(at) = todo.pop() {
             let Some(book) = self.nodes.get(&at).filter(|_| seen.insert(at)) else { continue };
@@ -61,7 +62,7 @@ impl Audit {
                     format!("node {node} rests on item {}, which is known to fail", book.item),
                 );
             }
-            todo.extend(&book.parents);
+            todo.extend(&book.onto);
         }
         Ok(())
     }

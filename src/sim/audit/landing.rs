@@ -42,7 +42,8 @@ impl Audit {
         self.check_others(&items)?;
         self.check_order(&items)?;
         self.check_trees(&policy, push, &items, gerrit, setting)?;
-        let book = LandingBook { push: push.clone(), items, applied: false, unknown_until: None };
+        let book =
+            LandingBook { push: push.clone(), items, asked_at: at, applied: false, unknown_until: None };
         self.landings.insert(effect, book);
         Ok(())
     }

@@ -62,7 +62,8 @@ impl Audit {
     fn check_push(&self, at: Timestamp, id: ItemId, effect: Option<EffectId>) -> Checked {
         let Some(landing) = effect.and_then(|effect| self.landings.get(&effect)) else { return Ok(()) };
         let moved = !self.beliefs(&landing.push.pair).contains(&landing.push.old);
-        let over = landing.unknown_until.is_some_and(|until| until <= at) || moved;
+        let limits = self.policy.as_ref().map(|policy| policy.limits.clone()).unwrap_or_default();
+        let over = landing.settles_at(&limits) <= at || moved;
         if over && !landing.applied {
             return Ok(());
         }

@@ -423,10 +423,11 @@ impl Audit {
         if let Some(tip) = tip {
             self.tell(pair, tip);
         }
+        let limits = self.policy.as_ref().map(|policy| policy.limits.clone()).unwrap_or_default();
         let over = |landing: &LandingBook| {
             landing.push.pair == *pair
                 && !contains
-                && (tip != Some(landing.push.old) || landing.unknown_until.is_some_and(|until| until <= at))
+                && (tip != Some(landing.push.old) || landing.settles_at(&limits) <= at)
         };
         self.landings.retain(|_, landing| !over(landing));
     }

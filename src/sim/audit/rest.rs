@@ -54,7 +54,7 @@ impl Audit {
     fn check_waiting_item(&self, item: &ItemView) -> Checked {
         let stopped = !self.paused.is_empty();
         let explained = match item.reason {
-            Reason::Paused { .. } | Reason::Ahead { .. } => stopped,
+            Reason::Paused { .. } | Reason::Ahead { .. } | Reason::Turn { .. } => stopped,
             Reason::ConflictAhead | Reason::FailedAhead { .. } | Reason::Window { .. } => stopped,
             _ => false,
         };

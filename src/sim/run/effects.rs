@@ -23,7 +23,8 @@ const LATE_STOP_MS: i64 = 15_000;
 impl Run {
     pub(super) fn begin(&mut self, life: u64, effect: Effect, again: bool) -> Checked {
         let alive = life == self.life && self.engine.is_some();
-        if alive && self.frozen_until > self.now {
+        let given = matches!(effect.kind, EffectKind::StartBuild { .. } | EffectKind::StopBuild { .. });
+        if alive && !given && self.frozen_until > self.now {
             let wait = self.frozen_until.since_ms(self.now);
             self.schedule(wait, Happening::Begin { life, effect, again });
             return Ok(());
@@ -138,8 +139,11 @@ impl Run {
     /// A report: the adapter looks for its tag where it is in doubt, so what was posted counts as
     /// applied, if late.
     fn post(&mut self, life: u64, effect: EffectId, report: &Report) -> Checked {
-        if self.chance(self.faults.request_failed) {
-            self.ended(life, effect, Outcome::Failed("503".into()));
+        let tag = format!("i{}e{effect}", report.item);
+        // What has been posted is found by its tag, however often it takes to ask.
+        if !self.gerrit.has_tag(&tag) && self.chance(self.faults.request_failed) {
+            let events = vec![Event::EffectEnded { effect, outcome: Outcome::Failed("503".into()) }];
+            self.schedule(20, Happening::Deliver { life, events });
             return Ok(());
         }
         let bot: Account = BOT.into();
@@ -151,7 +155,6 @@ impl Run {
         if let Some((label, value)) = &report.vote {
             self.gerrit.vote(self.now, report.change, report.revision, label, *value, &bot);
         }
-        let tag = format!("i{}e{effect}", report.item);
         let text = super::super::trace::says(report);
         let message =
             Message { by: bot, tag: tag.into(), patchset: report.patchset, at: self.now, text: text.into() };

@@ -221,8 +221,9 @@ impl Run {
         if word / 960 % 10 == 0 && policy.queues.len() > 1 {
             policy.queues.pop();
         }
-        let policy = self.policy.clone().shared();
-        self.deliver(vec![Event::PolicyChanged { policy }])
+        let (life, policy) = (self.life, self.policy.clone().shared());
+        self.schedule(0, Happening::Deliver { life, events: vec![Event::PolicyChanged { policy }] });
+        Ok(())
     }
 
     /// The stream tells of a change, unless the news is lost, and perhaps twice.

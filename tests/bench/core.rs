@@ -1,0 +1,292 @@
+//! Times the core alone: what one step costs at a given depth of the queue, and how many steps a
+//! second a simulation of ordinary depth makes. Run with `cargo bench`; docs/performance.md holds
+//! the figures.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use seakeeper::model::event::BuildPhase;
+use seakeeper::model::policy::{
+    AfterFailure, CheckPolicy, GatePolicy, Limits, Need, Policy, QueuePolicy, StrategyPolicy,
+};
+use seakeeper::model::tree::{Prepared, Resolved, Written};
+use seakeeper::model::{
+    Action, BuildSpec, ChangeNumber, ChangeSnapshot, ChangeStatus, Effect, EffectKind, Event, Outcome, Pair,
+    PatchSet, Patterns, ResolvedInput, ResolvedJob, Sha, Timestamp, Verdict, VerdictKey, Vote,
+};
+use seakeeper::queue::Queue;
+
+/// Repositories that the changes are spread over.
+const REPOSITORIES: u64 = 10;
+
+/// A world in which everything passes, at once.
+struct World {
+    queue: Queue,
+    events: VecDeque<Event>,
+    now: Timestamp,
+    uploaded: u64,
+    depth: u64,
+    jobs: u64,
+    undecided: u64,
+    tips: Vec<Sha>,
+    written: std::collections::BTreeMap<u64, Sha>,
+    spec: Arc<BuildSpec>,
+    steps: Vec<Duration>,
+    started: VecDeque<seakeeper::model::BuildId>,
+}
+
+fn sha(kind: u8, number: u64) -> Sha {
+    let mut bytes = [kind; 20];
+    bytes[12..].copy_from_slice(&number.to_be_bytes());
+    Sha(bytes)
+}
+
+fn pair(number: u64) -> Pair {
+    Pair::new(format!("group/repository-{}", number % REPOSITORIES), "main")
+}
+
+fn policy(slots: u32, window: u32) -> Policy {
+    Policy {
+        account: "bot".into(),
+        queues: vec![QueuePolicy {
+            name: "main".into(),
+            repositories: Patterns::new(&["group/*"]),
+            branches: Patterns::new(&["*"]),
+            strategy: StrategyPolicy::Dependent { window },
+            max_items_per_push: 50,
+            merge_from: Vec::new(),
+            after_failure: AfterFailure::Forget,
+        }],
+        jobs: Vec::new(),
+        job_files: false,
+        gate: GatePolicy {
+            approval: vec![Need { label: "Code-Review".into(), min: 2 }],
+            label: "Verified".into(),
+            success: 1,
+            failure: -1,
+            start_message_after_ms: None,
+        },
+        check: CheckPolicy { enabled: false, success: 1, failure: -1 },
+        slots,
+        limits: Limits::default(),
+    }
+}
+
+impl World {
+    fn new(depth: u64, jobs: u64, slots: u32) -> Self {
+        let window = u32::try_from(depth).unwrap_or(u32::MAX);
+        let mut world = Self {
+            queue: Queue::new(),
+            events: VecDeque::new(),
+            now: Timestamp(1_000_000),
+            uploaded: 0,
+            depth,
+            jobs,
+            undecided: 0,
+            tips: (0..REPOSITORIES).map(|number| sha(1, number)).collect(),
+            written: std::collections::BTreeMap::new(),
+            spec: Arc::new(BuildSpec {
+                commands: vec!["true".into()],
+                environment: std::collections::BTreeMap::new(),
+                timeout_ms: 60_000,
+                trust: "operator".into(),
+            }),
+            steps: Vec::new(),
+            started: VecDeque::new(),
+        };
+        world.step(Event::PolicyChanged { policy: policy(slots, window).shared() });
+        for number in 0..REPOSITORIES {
+            world.step(Event::TipSeen { pair: pair(number), commit: Some(sha(1, number)) });
+        }
+        world
+    }
+
+    fn step(&mut self, event: Event) {
+        self.now = self.now.plus_ms(1);
+        let begun = Instant::now();
+        let step = self.queue.step(self.now, event);
+        self.steps.push(begun.elapsed());
+        for action in step.actions {
+            match action {
+                Action::Effect(effect) => self.answer(effect),
+                Action::Decision(seakeeper::model::action::Decision::Ended { .. }) => self.undecided -= 1,
+                Action::Decision(_) => {}
+            }
+        }
+    }
+
+    fn upload(&mut self) {
+        self.uploaded += 1;
+        self.undecided += 1;
+        let number = self.uploaded;
+        let pair = pair(number);
+        self.events.push_back(Event::ChangeSeen { snapshot: snapshot(number, &pair, ChangeStatus::Open) });
+    }
+
+    fn answer(&mut self, effect: Effect) {
+        let id = effect.id;
+        let event = match effect.kind {
+            EffectKind::PrepareNode { node, merges, .. } => {
+                self.prepare(id, node, &merges[0]);
+                return;
+            }
+            EffectKind::StartBuild { build, .. } => {
+                self.events.push_back(Event::BuildSeen { build, phase: BuildPhase::Running });
+                self.started.push_back(build);
+                return;
+            }
+            EffectKind::StopBuild { build } => {
+                let verdict = Verdict::NoVerdict { why: "stopped".into() };
+                Event::BuildSeen { build, phase: BuildPhase::Finished { verdict, duration_ms: 1 } }
+            }
+            EffectKind::Look { changes } => {
+                let seen = changes.iter().map(|(number, repository)| {
+                    let pair = Pair { repository: repository.clone(), branch: "main".into() };
+                    snapshot(number.0, &pair, ChangeStatus::Open)
+                });
+                Event::Looked { effect: id, at: self.now, changes: seen.collect(), gone: Vec::new() }
+            }
+            EffectKind::Land { pushes, .. } => {
+                for push in &pushes {
+                    for (number, ..) in &push.changes {
+                        self.tips[usize::try_from(number.0 % REPOSITORIES).unwrap_or(0)] = push.new;
+                        let merged = snapshot(number.0, &push.pair, ChangeStatus::Merged);
+                        self.events.push_back(Event::ChangeSeen { snapshot: merged });
+                    }
+                }
+                let pushes = pushes.into_iter().map(|push| (push.pair, Outcome::Applied)).collect();
+                Event::PushEnded { effect: id, pushes }
+            }
+            EffectKind::ReleaseNode { .. } => return,
+            _ => Event::EffectEnded { effect: id, outcome: Outcome::Applied },
+        };
+        self.events.push_back(event);
+    }
+
+    fn prepare(
+        &mut self,
+        effect: seakeeper::model::EffectId,
+        node: seakeeper::model::NodeId,
+        merge: &seakeeper::model::action::Merge,
+    ) {
+        use seakeeper::model::action::Onto;
+        let onto = match merge.onto {
+            Onto::Commit(commit) => commit,
+            Onto::Node(node) => self.written[&node.0],
+        };
+        let commit = sha(3, node.0);
+        self.written.insert(node.0, commit);
+        let home = merge.change.pair.clone();
+        let writes = vec![Written { pair: home.clone(), commit, tree: commit, onto, job_file: None }];
+        let input = ResolvedInput {
+            pair: home.clone(),
+            commit,
+            content: commit,
+            paths: Vec::new(),
+            ignored_files: Patterns::default(),
+            history: false,
+        };
+        let jobs = (0..self.jobs).map(|job| {
+            let name = format!("job-{job}").into();
+            let inputs = vec![input.clone()];
+            let key = VerdictKey::new(&name, &home, &self.spec, &inputs);
+            let (home, spec) = (home.clone(), self.spec.clone());
+            ResolvedJob { name, home, key, spec, inputs, voting: true, reuse_ms: None, attempts: 1 }
+        });
+        let outcome = Resolved::Jobs {
+            jobs: jobs.collect(),
+            reads: vec![seakeeper::model::tree::Read {
+                unit: seakeeper::model::tree::Unit::Branch(home),
+                value: Some(commit),
+            }],
+            alters_job_files: Vec::new(),
+            noop: false,
+        };
+        let merged = Prepared::Merged { writes, foreign: Vec::new() };
+        self.events.push_back(Event::NodePrepared { effect, node, outcome: merged });
+        self.events.push_back(Event::JobsResolved { effect, node, outcome });
+    }
+
+    /// Runs until so many changes were uploaded and all of them are decided.
+    fn run(&mut self, changes: u64) {
+        loop {
+            while self.uploaded < changes && self.undecided < self.depth {
+                self.upload();
+            }
+            if let Some(event) = self.events.pop_front() {
+                self.step(event);
+            } else if let Some(build) = self.started.pop_front() {
+                let verdict = Verdict::Pass;
+                self.step(Event::BuildSeen {
+                    build,
+                    phase: BuildPhase::Finished { verdict, duration_ms: 1 },
+                });
+            } else if self.undecided == 0 && self.uploaded >= changes {
+                return;
+            } else {
+                let at = self.queue.next_wakeup().expect("something is awaited");
+                self.now = self.now.max(at);
+                self.step(Event::Wake);
+            }
+        }
+    }
+}
+
+fn snapshot(number: u64, pair: &Pair, status: ChangeStatus) -> ChangeSnapshot {
+    ChangeSnapshot {
+        number: ChangeNumber(number),
+        repository: pair.repository.clone(),
+        branch: pair.branch.clone(),
+        change_id: format!("I{number:040x}").into(),
+        status,
+        patchset: PatchSet(1),
+        revision: sha(2, number),
+        parents: vec![sha(1, number % REPOSITORIES)],
+        subject: "a change".into(),
+        owner: "alice".into(),
+        work_in_progress: false,
+        private: false,
+        submittable: true,
+        requirements: Vec::new(),
+        votes: vec![
+            Vote { label: "Code-Review".into(), value: 2, by: "bob".into(), at: Timestamp(1) },
+            Vote { label: "Verified".into(), value: 1, by: "bot".into(), at: Timestamp(1) },
+        ],
+        topic: None,
+        hashtags: Vec::new(),
+        depends_on: Vec::new(),
+        meta: None,
+        updated_at: Timestamp(1 + i64::from(status == ChangeStatus::Merged)),
+    }
+}
+
+fn main() {
+    println!(
+        "{:>6} {:>5} {:>6} {:>9} {:>10} {:>10} {:>10} {:>12}",
+        "items", "jobs", "slots", "steps", "median", "p99", "max", "steps/s"
+    );
+    for (depth, jobs, slots, changes) in [
+        (1, 1, 8, 3_000),
+        (20, 1, 8, 3_000),
+        (20, 4, 16, 3_000),
+        (100, 2, 32, 2_000),
+        (1_000, 1, 64, 2_500),
+        (1_000, 8, 64, 1_500),
+    ] {
+        let mut world = World::new(depth, jobs, slots);
+        world.run(changes);
+        let mut steps = std::mem::take(&mut world.steps);
+        steps.sort_unstable();
+        let total: Duration = steps.iter().sum();
+        let at = |share: usize| steps[(steps.len() - 1) * share / 1000];
+        let rate = steps.len() as u128 * 1_000_000_000 / total.as_nanos().max(1);
+        println!(
+            "{depth:>6} {jobs:>5} {slots:>6} {:>9} {:>10.1?} {:>10.1?} {:>10.1?} {rate:>12}",
+            steps.len(),
+            at(500),
+            at(990),
+            at(1000),
+        );
+    }
+}
