@@ -12,7 +12,9 @@ use crate::model::action::Push;
 use crate::model::event::Scope;
 use crate::model::policy::QueuePolicy;
 use crate::model::report::Says;
-use crate::model::{ChangeNumber, Departure, EffectId, EffectKind, ItemId, Pair, Repository, Sha};
+use crate::model::{
+    ChangeNumber, ChangeSnapshot, Departure, EffectId, EffectKind, ItemId, Pair, Repository, Sha,
+};
 
 use super::Queue;
 use super::footprint::{Footprints, Predicted};
@@ -95,7 +97,10 @@ impl Queue {
             return;
         }
         let limit = self.state.push_limits.get(pair).copied().unwrap_or(queue.max_items_per_push).max(1);
-        let voted = items.iter().take_while(|id| self.has_voted(**id)).take(limit as usize);
+        // A vote on its way may take back the one that stands: what is looked at then is not what
+        // will be.
+        let voted =
+            items.iter().take_while(|id| self.has_voted(**id) && !self.is_voting(**id)).take(limit as usize);
         let ready: Vec<ItemId> = voted.copied().collect();
         let Some(policy) = self.state.policy.clone() else { return };
         let fresh = |id: &&ItemId| match self.stage_of(**id) {
@@ -171,15 +176,28 @@ impl Queue {
         })
     }
 
+    /// Whether nothing but the daemon's own vote keeps a change from landing: it was taken back by
+    /// a person, or a withdrawal of the daemon's own came after its repetition.
+    pub(super) fn lacks_own_vote(&self, seen: &ChangeSnapshot) -> bool {
+        let Some(policy) = &self.state.policy else { return false };
+        let gate = &policy.gate;
+        let mut unmet = seen.requirements.iter().filter(|requirement| !requirement.met).peekable();
+        gate.success != 0
+            && seen.vote_of(&gate.label, &policy.account) != gate.success
+            && unmet.peek().is_some()
+            && unmet.all(|requirement| requirement.labels.contains(&gate.label))
+    }
+
+    /// Whether a vote on the item is on its way, for better or worse.
+    fn is_voting(&self, id: ItemId) -> bool {
+        let mut outgoing = self.state.outgoing.iter();
+        outgoing.any(|outgoing| outgoing.report.item == id && outgoing.report.vote.is_some())
+    }
+
     /// Leaves the vote of success, unless it stands or is on its way.
     fn vote(&mut self, id: ItemId) {
-        let under_way = self
-            .state
-            .outgoing
-            .iter()
-            .any(|outgoing| outgoing.report.item == id && outgoing.report.vote.is_some());
         let Some(policy) = self.state.policy.clone() else { return };
-        if under_way || self.has_voted(id) || policy.gate.success == 0 {
+        if self.is_voting(id) || self.has_voted(id) || policy.gate.success == 0 {
             return;
         }
         let told = self.state.items.get(&id).is_some_and(|item| item.told_passed);

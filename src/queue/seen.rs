@@ -190,6 +190,9 @@ impl Queue {
             .iter()
             .map(|change| (change.number, change.revision, change.submittable, first_unmet(change)))
             .collect();
+        // What only the daemon's own vote is missing for is not the change's fault: it votes again.
+        let unvoted: Vec<ChangeNumber> =
+            changes.iter().filter(|change| self.lacks_own_vote(change)).map(|change| change.number).collect();
         for snapshot in changes {
             self.see_change(snapshot, true);
         }
@@ -205,6 +208,7 @@ impl Queue {
                     .find(|(number, revision, ..)| *number == change.number && *revision == change.revision);
                 match found {
                     Some((_, _, true, _)) => {}
+                    Some((number, ..)) if unvoted.contains(number) => complete = false,
                     Some((_, _, false, unmet)) => {
                         complete = false;
                         item.unmet =

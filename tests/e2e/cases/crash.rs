@@ -2,11 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use git2::Oid;
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::cases;
 use crate::support::daemon::Daemon;
-use crate::support::ending::Ending;
+use crate::support::ending::{Ending, processes_with};
 use crate::support::latch::Latch;
-use crate::support::project::Change;
+use crate::support::project::{Change, Project};
 use crate::support::runner::{Run, number};
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -15,6 +18,8 @@ use crate::support::story::Story;
 cases![
     a_daemon_killed_at_random_moments_lands_the_same_changes,
     a_build_in_flight_survives_a_restart_and_is_not_started_again,
+    a_build_that_died_with_the_daemon_is_run_again,
+    what_a_build_leaves_running_ends_with_it,
     a_queue_survives_an_orderly_restart,
 ];
 
@@ -36,19 +41,26 @@ fn a_daemon_killed_at_random_moments_lands_the_same_changes(server: &Server) -> 
     Ok(())
 }
 
-/// Thirty changes, of which some fail and some conflict, with kills in between.
+/// Thirty changes, of which some fail and some conflict, with kills and a push by someone else in
+/// between.
 fn play_round(server: &Server, chance: &mut Chance) {
     let story = Story::begin(server, "kill");
     let project = story.repository("core");
     let mut daemon = Setup::judged(&story).start();
     let changes = project.many(CHANGES, |at| vec![file_of(at)]);
+    let kills = 1 + chance.below(KILLS_MAX);
+    let pushed_after = chance.below(kills);
+    let mut outside = Vec::new();
     std::thread::scope(|scope| {
         let approving = scope.spawn(|| changes.iter().for_each(|change| story.alice().approve(change)));
-        for _ in 0..1 + chance.below(KILLS_MAX) {
+        for kill in 0..kills {
             // The moment is the point of this test, so it is drawn and not waited for.
             std::thread::sleep(Duration::from_millis(chance.below(NEXT_KILL_MAX_MS)));
             daemon.kill();
             daemon.launch_again();
+            if kill == pushed_after {
+                outside.push(push_on_top(&project, server));
+            }
         }
         approving.join().expect("approvals are accepted");
     });
@@ -58,8 +70,17 @@ fn play_round(server: &Server, chance: &mut Chance) {
     });
     wait_told(&story, &daemon, left.clone());
     // Order is that of the votes, which a daemon that was away reads in whole seconds.
-    let ending = Ending::of(&project).landed(landed).in_any_order().left(left).attempts(1);
+    let ending = Ending::of(&project).landed(landed).in_any_order().left(left).outside(outside);
     story.end(daemon, &[ending]);
+}
+
+/// Somebody's own push, made again while the daemon's landings are in its way.
+fn push_on_top(project: &Project, server: &Server) -> Oid {
+    crate::support::wait_for("a push from outside to win", || {
+        let files = [("outside", Some("good"))];
+        let commit = project.commit(&[project.tip("master")], "Outside\n", &files);
+        project.push(&server.admin, commit, "refs/heads/master").ok().map(|_| commit)
+    })
 }
 
 /// Two of the thirty fail by themselves and one conflicts with an earlier one.
@@ -99,6 +120,43 @@ fn a_build_in_flight_survives_a_restart_and_is_not_started_again(server: &Server
     changes.iter().for_each(|change| story.wait_merged(change));
     assert_eq!(latch.calls(), calls, "no build was started twice");
     story.end(daemon, &[Ending::of(&project).landed(&changes)]);
+    Ok(())
+}
+
+fn a_build_that_died_with_the_daemon_is_run_again(server: &Server) -> Run {
+    let story = Story::begin(server, "reboot");
+    let latch = Latch::new();
+    let project = story.repository("core");
+    let mut daemon = Setup::latched(&story, &latch).start();
+    let change = project.change("Change", &[("a", Some("good"))]);
+    story.alice().approve(&change);
+    latch.wait_seen(&["a"]);
+    // As when the machine loses power: all that was started for this story ends at once.
+    daemon.kill();
+    for pid in processes_with(&story.folder.to_string_lossy()) {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+        // It may have ended with the one before.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    latch.open();
+    daemon.start_again();
+    story.wait_merged(&change);
+    assert_eq!(latch.calls(), 2, "the lost build was run again, once");
+    story.end(daemon, &[Ending::of(&project).landed([&change])]);
+    Ok(())
+}
+
+fn what_a_build_leaves_running_ends_with_it(server: &Server) -> Run {
+    let story = Story::begin(server, "leftover");
+    let project = story.repository("core");
+    // A duration that nobody else sleeps, by which the process is known.
+    let seconds = format!("9{}", std::process::id());
+    let leave = format!("setsid sleep {seconds} >/dev/null 2>&1 & sleep 0.1");
+    let daemon = Setup::judged(&story).job("leaver", &[&leave]).start();
+    let change = project.change("Change", &[("a", Some("good"))]);
+    story.alice().approve(&change);
+    story.end(daemon, &[Ending::of(&project).landed([&change])]);
+    assert_eq!(processes_with(&format!("sleep\0{seconds}")), Vec::<u32>::new(), "nothing runs on");
     Ok(())
 }
 

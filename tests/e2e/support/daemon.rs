@@ -135,7 +135,10 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the daemon's last lines:\n{}", self.log_tail());
-            eprintln!("its view: {}", self.view().unwrap_or_default());
+            let view = self.view().unwrap_or_default();
+            for entry in queued(&view).chain(entries(&view["waiting"])) {
+                eprintln!("its view: {}", entry["words"]);
+            }
         }
         self.kill();
     }
