@@ -30,7 +30,12 @@ impl Queue {
             Standing::Preparing => self.preparing(item),
             Standing::NoJob => Reason::NoJob,
             Standing::Bad => match self.node_of(item).and_then(|node| node.bad.as_ref()) {
-                Some(Prepared::NoParent | Prepared::Failed { .. }) => self.preparing(item),
+                // What is due and not done rests on something that is expected to leave.
+                Some(Prepared::NoParent | Prepared::Failed { .. })
+                    if item.prepare.as_ref().is_some_and(|retry| retry.at > self.state.now) =>
+                {
+                    self.preparing(item)
+                }
                 _ => Reason::ConflictAhead,
             },
             Standing::Failing | Standing::Failed => Reason::FailedAhead { jobs: self.failed_jobs(item) },

@@ -93,11 +93,37 @@ impl Queue {
         let queues: std::collections::BTreeSet<QueueName> =
             moved.iter().map(|(queue, _)| queue.clone()).collect();
         for queue in queues {
-            let first: Vec<ItemId> =
-                moved.iter().filter(|(name, _)| *name == queue).map(|(_, id)| *id).collect();
+            let mut first: Vec<ItemId> = Vec::new();
+            for (_, id) in moved.iter().filter(|(name, _)| *name == queue) {
+                self.with_parents(*id, &mut first);
+            }
             self.reorder(&queue, &first);
         }
         Ok("moved to the head, behind what is being pushed; what was built on other predecessors is built again where its inputs changed".into())
+    }
+
+    /// An item, and before it those that it rests on: behind it they would wait for one another.
+    fn with_parents(&self, id: ItemId, first: &mut Vec<ItemId>) {
+        let mut todo = vec![(id, false)];
+        while let Some((id, parents_done)) = todo.pop() {
+            if first.contains(&id) {
+                continue;
+            }
+            if parents_done {
+                first.push(id);
+                continue;
+            }
+            todo.push((id, true));
+            let Some(item) = self.state.items.get(&id) else { continue };
+            let changes = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
+            let parents = changes.flat_map(|change| &change.snapshot.parents);
+            let parents = parents.filter_map(|parent| {
+                let parent = self.index.gate_of.get(self.index.by_revision.get(parent)?)?;
+                let same = self.state.items.get(parent)?.queue == item.queue;
+                (same && *parent != id).then_some((*parent, false))
+            });
+            todo.extend(parents);
+        }
     }
 
     fn reorder(&mut self, queue: &QueueName, first: &[ItemId]) {

@@ -78,6 +78,9 @@ impl Queue {
             StrategyPolicy::Dependent { window } => (window, false),
         };
         if index >= window as usize {
+            // It may have been within a wider window before.
+            self.hold(id, true);
+            let Some(item) = self.state.items.get(&id) else { return false };
             ahead.undecided.add(item, None, None);
             return false;
         }

@@ -8,6 +8,7 @@ mod footprint;
 mod landing;
 mod leaving;
 mod oracle;
+mod order;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -218,20 +219,6 @@ impl Audit {
             }
             Command::Promote { changes } => self.promote(changes),
             Command::Enqueue { .. } | Command::Dequeue { .. } => {}
-        }
-    }
-
-    fn promote(&mut self, changes: &[ChangeNumber]) {
-        let pushing: BTreeSet<ItemId> =
-            self.landings.values().flat_map(|landing| landing.items.clone()).collect();
-        for order in self.order.values_mut() {
-            let names = |id: &ItemId| {
-                let book = self.items.get(id);
-                book.is_some_and(|book| book.changes.iter().any(|change| changes.contains(&change.number)))
-            };
-            let (held, rest): (Vec<ItemId>, Vec<ItemId>) = order.iter().partition(|id| pushing.contains(id));
-            let (first, last): (Vec<ItemId>, Vec<ItemId>) = rest.into_iter().partition(names);
-            *order = held.into_iter().chain(first).chain(last).collect();
         }
     }
 

@@ -50,7 +50,7 @@ impl Run {
             }
             EffectKind::ReleaseNode { node } => self.trees.release(node),
             EffectKind::StartBuild { build, job, inputs, .. } => {
-                self.start_build(life, id, build, job, inputs)?
+                self.start_build(life, id, build, job, inputs, again)?
             }
             EffectKind::StopBuild { build } => self.stop_build(life, build),
             EffectKind::Look { changes } => self.look(life, id, &changes),
@@ -258,6 +258,7 @@ impl Run {
         id: BuildId,
         job: JobName,
         inputs: Vec<ResolvedInput>,
+        again: bool,
     ) -> Checked {
         if self.executor.build(id).is_some() {
             self.tell_build(id);
@@ -270,7 +271,8 @@ impl Run {
         self.executor.ask(self.now, id, job, inputs);
         let slots =
             self.audit.policy.as_ref().map_or(0, |policy: &std::sync::Arc<Policy>| policy.slots as usize);
-        if self.executor.running() > slots {
+        // What is asked for again was bought under an earlier configuration.
+        if self.executor.running() > slots && !again {
             return fault("slots", format!("{} builds run on {slots} slots", self.executor.running()));
         }
         let delay = self.rng.between(1, 1_500);

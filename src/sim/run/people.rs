@@ -25,7 +25,7 @@ impl Run {
             What::Operate(operation) => self.operate(operation),
             What::Configure(word) => self.configure(*word),
             What::Freeze(ms) => {
-                self.frozen_until = self.now.plus_ms(*ms);
+                self.frozen_until = self.frozen_until.max(self.now.plus_ms(*ms));
                 Ok(())
             }
             what => {
