@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Longest such pause while the server is unavailable.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// Hints wait for a catch-up so long at most.
+const HOLD_MAX: Duration = Duration::from_secs(15);
+
 /// A wish to have a change read.
 #[derive(Clone, Debug)]
 struct Wish {
@@ -43,6 +46,8 @@ struct Waiting {
 /// The hints that wait, shared by the stream, the sweeps and the reports.
 pub struct Hints {
     waiting: Mutex<Waiting>,
+    /// Until when a catch-up is waited for.
+    held: Mutex<Option<Instant>>,
     wake: Notify,
     ledger: Arc<Ledger>,
 }
@@ -50,7 +55,7 @@ pub struct Hints {
 impl Hints {
     /// None yet.
     pub fn new(ledger: Arc<Ledger>) -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), wake: Notify::new(), ledger })
+        Arc::new(Self { waiting: Mutex::default(), held: Mutex::default(), wake: Notify::new(), ledger })
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -60,6 +65,23 @@ impl Hints {
     /// `number` may have changed; a fresh reading contains `expected`, where known.
     pub fn push(&self, number: ChangeNumber, repository: Repository, expected: Option<Sha>) {
         self.put(number, Wish { repository, expected, tries: 0, since: Instant::now() });
+    }
+
+    /// Answers nothing until a catch-up is done: what was approved before the stream was there must
+    /// not be overtaken by what was approved since.
+    pub fn hold(&self) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + HOLD_MAX);
+    }
+
+    /// A catch-up is done.
+    pub fn release(&self) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.wake.notify_one();
+    }
+
+    fn held_for(&self) -> Option<Duration> {
+        let held = *self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.map(|until| until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
     }
 
     /// Reads what waits again: something has ended that held it back.
@@ -123,6 +145,11 @@ impl Hints {
 /// The task that answers hints. Ends only with the runtime, or when it is dropped.
 pub async fn run(hints: Arc<Hints>, ledger: Arc<Ledger>, rest: Rest, stats: Arc<Stats>) {
     loop {
+        if let Some(rest) = hints.held_for() {
+            // Waiting is over at a release, or when it has lasted too long; another hint is no end.
+            let _ = tokio::time::timeout(rest, hints.wake.notified()).await;
+            continue;
+        }
         let (batch, held) = hints.take();
         if batch.is_empty() {
             let pause = Duration::from_millis(if held { 50 } else { 60_000 });

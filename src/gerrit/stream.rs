@@ -48,6 +48,7 @@ async fn session(shared: &Arc<Shared>) -> SshError {
         Err(error) => return error,
     };
     tracing::info!("the event stream is open");
+    shared.hints.hold();
     shared.stats.streaming.store(true, Relaxed);
     // Only now: what happens during the catch-up is in the stream.
     shared.catch_up.notify_one();

@@ -77,6 +77,9 @@ async fn catch_up(shared: &Arc<Shared>) {
                 Stats::count(&shared.stats.catch_ups);
                 let covered = connection.is_some() && connection == self::connection(shared);
                 shared.stats.caught_up.store(covered, Relaxed);
+                if covered {
+                    shared.hints.release();
+                }
                 return;
             }
             (Err(error), _) | (_, Err(error)) => {
