@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crash;
+mod demonstration;
 mod dependencies;
 mod landing;
 mod leaving;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Case> {
     [
         crash::cases(),
         network::cases(),
+        demonstration::cases(),
         landing::cases(),
         leaving::cases(),
         dependencies::cases(),

@@ -3,7 +3,7 @@
 use super::cases;
 use crate::support::ending::Ending;
 use crate::support::latch::Latch;
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Loss, Proxy};
 use crate::support::runner::Run;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -13,6 +13,8 @@ cases![
     gerrit_restarted_in_mid_queue_loses_nothing,
     approvals_given_while_the_stream_is_cut_are_found_afterwards,
     an_approval_that_no_event_tells_of_is_found_by_a_sweep,
+    a_push_whose_answer_is_lost_lands_once,
+    a_push_that_is_lost_on_its_way_is_made_again,
 ];
 
 fn gerrit_restarted_in_mid_queue_loses_nothing(_: &Server) -> Run {
@@ -72,4 +74,31 @@ fn an_approval_that_no_event_tells_of_is_found_by_a_sweep(server: &Server) -> Ru
     proxy.heal();
     story.end(daemon, &[Ending::of(&project).landed([&change])]);
     Ok(())
+}
+
+/// Loses the first landing push, and demands that both changes land once all the same.
+fn check_lost_push(server: &Server, name: &str, loss: Loss) -> Run {
+    let story = Story::begin(server, name);
+    let (latch, proxy) = (Latch::new(), Proxy::to(server.http_port));
+    let project = story.repository("core");
+    // The time for which a push may still land is minutes by default.
+    let mut setup = Setup::latched(&story, &latch).more("[limits]\nsettle = \"3s\"");
+    setup.url = format!("http://127.0.0.1:{}/", proxy.port);
+    let daemon = setup.start();
+    let changes = project.many(2, |at| vec![(format!("f{at}"), "good".into())]);
+    changes.iter().for_each(|change| story.alice().approve(change));
+    latch.wait_seen(&["f0", "f1"]);
+    proxy.lose_push(loss);
+    latch.open();
+    story.end(daemon, &[Ending::of(&project).landed(&changes)]);
+    assert!(proxy.has_lost(), "a push went through the proxy");
+    Ok(())
+}
+
+fn a_push_whose_answer_is_lost_lands_once(server: &Server) -> Run {
+    check_lost_push(server, "unheard", Loss::Answer)
+}
+
+fn a_push_that_is_lost_on_its_way_is_made_again(server: &Server) -> Run {
+    check_lost_push(server, "lost", Loss::Request)
 }

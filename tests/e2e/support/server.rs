@@ -46,7 +46,7 @@ impl Server {
 
     /// Starts a server with a folder of its own.
     pub fn start_new() -> Result<Self, Skip> {
-        let folder = super::story::fresh_folder("gerrit");
+        let folder = super::story::fresh_folder(&format!("gerrit-{}", super::story::stamp()));
         // Holds until its standard input is closed, which the end of this process does as well.
         let keeper = Command::new("sh")
             .args(["-c", "cat >/dev/null; python3 \"$0\" stop \"$1\"; rm -rf \"$1\"", SCRIPT])

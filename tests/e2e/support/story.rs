@@ -88,6 +88,6 @@ pub fn stamp() -> String {
 /// A new empty folder in the system's place for such. Its path is short: there are sockets in it.
 pub fn fresh_folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("seakeeper-{}-{name}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    std::fs::create_dir(&folder).expect("nobody else makes a folder of this name");
     folder
 }
