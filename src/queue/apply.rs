@@ -104,10 +104,10 @@ impl Queue {
         };
         self.index.add_item(&item);
         for change in changes {
-            if let Some(known) = self.state.changes.get_mut(&change.number) {
-                if pipeline == Pipeline::Check {
-                    known.checked = Some(change.revision);
-                }
+            if let Some(known) = self.state.changes.get_mut(&change.number)
+                && pipeline == Pipeline::Check
+            {
+                known.checked = Some(change.revision);
             }
             self.touch_children(change);
         }
