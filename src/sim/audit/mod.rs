@@ -350,22 +350,18 @@ impl Audit {
         let settle = self.policy.as_ref().map_or(0, |policy| policy.limits.settle_ms);
         let Some(landing) = self.landings.get_mut(&effect) else { return };
         let push = landing.push.clone();
-        for (pair, outcome) in pushes.iter().filter(|(pair, _)| *pair == push.pair) {
-            match outcome {
-                Outcome::Applied => {
-                    landing.applied = true;
-                    self.tell(pair, push.new);
-                    break;
-                }
-                Outcome::Unknown(_) => {
-                    landing.unknown_until.get_or_insert(at.plus_ms(settle));
-                    break;
-                }
-                Outcome::Failed(_) | Outcome::Refused(_) => {
-                    self.landings.remove(&effect);
-                    break;
-                }
+        match pushes.iter().find(|(pair, _)| *pair == push.pair).map(|(_, outcome)| outcome) {
+            Some(Outcome::Applied) => {
+                landing.applied = true;
+                self.tell(&push.pair, push.new);
             }
+            Some(Outcome::Unknown(_)) => {
+                landing.unknown_until.get_or_insert(at.plus_ms(settle));
+            }
+            Some(Outcome::Failed(_) | Outcome::Refused(_)) => {
+                self.landings.remove(&effect);
+            }
+            None => {}
         }
     }
 
