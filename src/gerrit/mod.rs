@@ -128,6 +128,7 @@ struct Shared {
     votes: Semaphore,
     messages: Semaphore,
     projects: projects::Projects,
+    turns: review::Turns,
     runtime: Handle,
 }
 
@@ -186,6 +187,7 @@ impl Gerrit {
             votes: Semaphore::new(VOTES),
             messages: Semaphore::new(MESSAGES),
             projects: projects::Projects::default(),
+            turns: review::Turns::default(),
             runtime,
         });
         spawn_tasks(&shared, shutdown);
@@ -239,7 +241,10 @@ impl Gerrit {
         let shared = self.shared.clone();
         let runtime = shared.runtime.clone();
         match effect.kind {
-            EffectKind::Report(report) => runtime.spawn(review::post(shared, effect.id, report, again)),
+            EffectKind::Report(report) => {
+                let turn = shared.turns.line_up(report.change);
+                runtime.spawn(review::post(shared, effect.id, report, again, turn))
+            }
             kind => runtime.spawn(host::carry_out(shared, effect.id, kind)),
         };
     }

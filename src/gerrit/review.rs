@@ -4,17 +4,19 @@
 //! by the part before `~`, and what is in doubt is looked up by the whole. The part before is what
 //! readers of Zuul's messages look for.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::Shared;
 use super::host::failed;
 use super::rest::{RestError, encode};
 use super::wire::{OPTIONS, clip, list, read_change, text};
 use crate::model::report::{Report, Says};
-use crate::model::{Departure, EffectId, Event, Label, Outcome};
+use crate::model::{ChangeNumber, Departure, EffectId, Event, Label, Outcome};
 
 /// Longest message posted, in bytes; Gerrit's limit is 16,384, its own heading included.
 const MESSAGE_MAX: usize = 16_000;
@@ -25,8 +27,38 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// What stands under a message that was cut.
 const CUT: &str = "\n(The rest was cut: Gerrit takes no longer messages.)";
 
-/// Posts one report and delivers its end.
-pub(super) async fn post(shared: Arc<Shared>, effect: EffectId, report: Report, again: bool) {
+/// Reports on one change, one after another: a vote and its withdrawal must not swap.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<BTreeMap<ChangeNumber, watch::Receiver<()>>>);
+
+/// The turn of one report; over when it is dropped.
+pub(super) struct Turn {
+    before: Option<watch::Receiver<()>>,
+    _over: watch::Sender<()>,
+}
+
+impl Turns {
+    /// Lines up behind the reports on `change` that were begun before.
+    pub fn line_up(&self, change: ChangeNumber) -> Turn {
+        let (over, wait) = watch::channel(());
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.retain(|_, wait| wait.has_changed().is_ok());
+        Turn { before: last.insert(change, wait), _over: over }
+    }
+}
+
+impl Turn {
+    async fn come(&mut self) {
+        if let Some(before) = &mut self.before {
+            // Nothing is ever sent: the error says that the report before is over.
+            while before.changed().await.is_ok() {}
+        }
+    }
+}
+
+/// Posts one report when its turn has come, and delivers its end.
+pub(super) async fn post(shared: Arc<Shared>, effect: EffectId, report: Report, again: bool, mut turn: Turn) {
+    turn.come().await;
     let is_vote = report.vote.is_some();
     let room = if is_vote { &shared.votes } else { &shared.messages };
     let _room = room.acquire().await;
@@ -228,5 +260,22 @@ mod tests {
         let error = RestError::Forbidden("Applying label \"Verified\": 1 is restricted".into());
         let Outcome::Refused(words) = refusal(&error, &report(1)) else { panic!("not refused") };
         assert!(words.contains("label-Verified") && words.contains("Service Users"), "{words}");
+    }
+}
+
+#[cfg(test)]
+mod order {
+    use super::*;
+
+    #[tokio::test]
+    async fn reports_on_one_change_take_turns_and_others_do_not_wait() {
+        let turns = Turns::default();
+        let first = turns.line_up(ChangeNumber(1));
+        let mut second = turns.line_up(ChangeNumber(1));
+        turns.line_up(ChangeNumber(2)).come().await;
+        let soon = Duration::from_millis(1);
+        assert!(tokio::time::timeout(soon, second.come()).await.is_err());
+        drop(first);
+        second.come().await;
     }
 }
