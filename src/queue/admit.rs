@@ -6,7 +6,7 @@ use crate::model::action::Decision;
 use crate::model::report::{Report, Says};
 use crate::model::{
     Action, ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, ItemChange, ItemId, NodeId, Pipeline,
-    Policy, Reason,
+    Policy, Reason, Vote,
 };
 
 use super::Queue;
@@ -28,6 +28,35 @@ impl Queue {
             }
         }
         self.plan_check(number, &policy);
+        self.withdraw_stray_vote(number, &policy);
+    }
+
+    /// Takes back the gate's vote from a change that is in no queue: a stay that ended while the
+    /// change was hidden or closed could not do so.
+    fn withdraw_stray_vote(&mut self, number: ChangeNumber, policy: &Policy) {
+        let Some(change) = self.state.changes.get(&number) else { return };
+        let (snapshot, gate) = (&change.snapshot, &policy.gate);
+        let ours = |vote: &&Vote| vote.label == gate.label && vote.by == policy.account;
+        let vote = snapshot.votes.iter().find(ours).filter(|vote| vote.value == gate.success);
+        let stray = vote.is_some_and(|vote| change.unvoted != Some(vote.at));
+        let free = snapshot.status == ChangeStatus::Open && !snapshot.private && !policy.check.enabled;
+        let spoken_of =
+            self.state.outgoing.iter().any(|out| out.report.change == number && out.report.vote.is_some());
+        if !stray || !free || spoken_of || self.index.gate_of.contains_key(&number) {
+            return;
+        }
+        let report = Report {
+            change: number,
+            repository: snapshot.repository.clone(),
+            patchset: snapshot.patchset,
+            revision: snapshot.revision,
+            item: ItemId(0),
+            pipeline: Pipeline::Gate,
+            queue: None,
+            vote: Some((gate.label.clone(), 0)),
+            says: None,
+        };
+        self.speak(report);
     }
 
     /// Takes out an item whose change no longer is what came in.

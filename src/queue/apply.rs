@@ -104,10 +104,10 @@ impl Queue {
         };
         self.index.add_item(&item);
         for change in changes {
-            if let Some(known) = self.state.changes.get_mut(&change.number) {
-                if pipeline == Pipeline::Check {
-                    known.checked = Some(change.revision);
-                }
+            if let Some(known) = self.state.changes.get_mut(&change.number)
+                && pipeline == Pipeline::Check
+            {
+                known.checked = Some(change.revision);
             }
             self.touch_children(change);
         }
@@ -292,6 +292,9 @@ impl Queue {
         {
             change.told = Some(report.revision);
         }
+        if let (0, Some((label, 0))) = (report.item.0, &report.vote) {
+            self.note_unvoted(report.change, label);
+        }
         let queued = self
             .state
             .outgoing
@@ -312,6 +315,13 @@ impl Queue {
                 given_up: None,
             });
         }
+    }
+
+    fn note_unvoted(&mut self, number: ChangeNumber, label: &crate::model::Label) {
+        let Some(account) = self.state.policy.as_ref().map(|policy| policy.account.clone()) else { return };
+        let Some(change) = self.state.changes.get_mut(&number) else { return };
+        let vote = change.snapshot.votes.iter().find(|vote| vote.label == *label && vote.by == account);
+        change.unvoted = vote.map(|vote| vote.at);
     }
 
     /// Queues something to say until [`Queue::plan_reports`] asks for it.

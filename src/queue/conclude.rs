@@ -23,11 +23,12 @@ impl Queue {
     /// Lets a failing item leave if that is settled, else tells its author of the first failure.
     pub(super) fn conclude_failure(&mut self, id: ItemId, standing: Standing, ahead: &Ahead) -> bool {
         let Some(item) = self.state.items.get(&id) else { return false };
-        if standing != Standing::Failing && self.settled(id, ahead) {
-            if let Some(departure) = self.failure(item) {
-                self.end(id, departure);
-                return true;
-            }
+        if standing != Standing::Failing
+            && self.settled(id, ahead)
+            && let Some(departure) = self.failure(item)
+        {
+            self.end(id, departure);
+            return true;
         }
         if standing != Standing::Bad {
             self.tell_first_failure(id);

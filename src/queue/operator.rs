@@ -156,10 +156,10 @@ impl Queue {
         if reason.trim().is_empty() {
             return Err("a stop needs a reason: --reason TEXT; it is shown on everything that waits".into());
         }
-        if let (Scope::Queue(name), Some(policy)) = (&scope, &self.state.policy) {
-            if !policy.queues.iter().any(|queue| queue.name == *name) {
-                return Err(format!("there is no queue `{name}`"));
-            }
+        if let (Scope::Queue(name), Some(policy)) = (&scope, &self.state.policy)
+            && !policy.queues.iter().any(|queue| queue.name == *name)
+        {
+            return Err(format!("there is no queue `{name}`"));
         }
         let words = scope_words(&scope);
         let pause = PauseView { scope: scope.clone(), reason, by, at: self.state.now };

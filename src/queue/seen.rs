@@ -474,6 +474,7 @@ fn fresh_change(snapshot: ChangeSnapshot) -> Change {
         checked: None,
         forced: None,
         told: None,
+        unvoted: None,
         failed: None,
         jobless: None,
     }

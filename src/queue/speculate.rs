@@ -90,10 +90,10 @@ impl Queue {
         self.hold(id, serial && meets.is_some());
         let Some(item) = self.state.items.get(&id) else { return false };
         let standing = self.standing(item);
-        if standing == Standing::Passed || standing == Standing::Building {
-            if let Some(left) = self.judge_foreign(id, ahead) {
-                return left;
-            }
+        if (standing == Standing::Passed || standing == Standing::Building)
+            && let Some(left) = self.judge_foreign(id, ahead)
+        {
+            return left;
         }
         if standing == Standing::NoJob {
             self.end(

@@ -69,6 +69,8 @@ pub(crate) struct Change {
     pub forced: Option<Sha>,
     /// The revision whose author was told what it waits for.
     pub told: Option<Sha>,
+    /// The daemon's own vote that was to be taken back though the change was in no queue.
+    pub unvoted: Option<Timestamp>,
     /// Under policy B: the revision that failed, and the tip on which it did.
     pub failed: Option<(Sha, Option<Sha>)>,
     /// No job was configured for this revision, at this policy and these job files.

@@ -54,7 +54,10 @@ impl Queue {
             let mut view = self.view_item(item, window, ahead);
             let unmade = matches!(
                 view.reason,
-                Reason::Preparing | Reason::PreparingAgain { .. } | Reason::ConflictAhead
+                Reason::Preparing
+                    | Reason::PreparingAgain { .. }
+                    | Reason::ConflictAhead
+                    | Reason::Slots { .. }
             );
             if unmade && items.len() >= window as usize {
                 view.reason = Reason::Window { size: window };

@@ -9,6 +9,7 @@ mod landing;
 mod leaving;
 mod oracle;
 mod order;
+mod reports;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ pub use rest::Remaining;
 
 use crate::model::action::{Decision, Push};
 use crate::model::event::{BuildPhase, Command, Scope};
-use crate::model::report::{Report, Says};
+use crate::model::report::Report;
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{
     Action, BuildId, ChangeNumber, ChangeSnapshot, Departure, Effect, EffectId, EffectKind, Event, ItemId,
@@ -47,12 +48,6 @@ pub fn fault<T>(invariant: &'static str, what: String) -> Result<T, Fault> {
 
 /// Builds that one stay may cause: a bound that only a loop can reach.
 const BUILDS_MAX: u32 = 150;
-
-/// Messages for one attempt at the gate.
-const MESSAGES_MAX: usize = 3;
-
-/// One more where a pass was announced and then overtaken, as by an outside push.
-const OVERTAKEN_MAX: usize = 4;
 
 /// What is known of a key from the builds that ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -350,68 +345,23 @@ impl Audit {
         }
     }
 
-    /// A message or vote has reached its change.
-    ///
-    /// # Errors
-    /// A broken promise.
-    pub fn reported(&mut self, report: &Report) -> Checked {
-        if report.says.is_none() || report.item.0 == 0 {
-            return Ok(());
-        }
-        let said = self.said.entry(report.item).or_default();
-        said.push(report.clone());
-        let finals = said.iter().filter(|report| matches!(report.says, Some(Says::Ended { .. }))).count();
-        if finals > 1 {
-            return fault(
-                "one final report",
-                format!("item {} was told its end {finals} times", report.item),
-            );
-        }
-        let alarms = said.iter().filter(|report| matches!(report.says, Some(Says::Alarm { .. }))).count();
-        let passed = said.iter().any(|report| matches!(report.says, Some(Says::Passed { .. })));
-        let limit = if passed { OVERTAKEN_MAX } else { MESSAGES_MAX };
-        if said.len() - alarms > limit {
-            return fault("few messages", format!("item {} has caused {} messages", report.item, said.len()));
-        }
-        self.contradiction(report)
-    }
-
-    fn contradiction(&self, report: &Report) -> Checked {
-        let Some(book) = self.items.get(&report.item) else { return Ok(()) };
-        match (&report.says, &book.ended) {
-            (Some(Says::Ended { departure, .. }), Some(ended)) if departure == ended => Ok(()),
-            (Some(Says::Ended { departure, .. }), ended) => fault(
-                "true reports",
-                format!(
-                    "item {} was said to have ended as {departure:?}, it stands as {ended:?}",
-                    report.item
-                ),
-            ),
-            _ => Ok(()),
-        }
-    }
-
     /// Records the answer to a push.
     fn push_ended(&mut self, at: Timestamp, effect: EffectId, pushes: &[(Pair, Outcome)]) {
         let settle = self.policy.as_ref().map_or(0, |policy| policy.limits.settle_ms);
         let Some(landing) = self.landings.get_mut(&effect) else { return };
         let push = landing.push.clone();
-        for (pair, outcome) in pushes.iter().filter(|(pair, _)| *pair == push.pair) {
-            match outcome {
-                Outcome::Applied => {
-                    landing.applied = true;
-                    self.tell(pair, push.new);
-                    break;
-                }
-                Outcome::Unknown(_) => {
-                    landing.unknown_until.get_or_insert(at.plus_ms(settle));
-                    break;
-                }
-                Outcome::Failed(_) | Outcome::Refused(_) => {
-                    self.landings.remove(&effect);
-                    break;
-                }
+        match pushes.iter().find(|(pair, _)| *pair == push.pair).map(|(_, outcome)| outcome) {
+            Some(Outcome::Applied) => {
+                landing.applied = true;
+                self.tell(&push.pair, push.new);
             }
+            Some(Outcome::Unknown(_)) => {
+                landing.unknown_until.get_or_insert(at.plus_ms(settle));
+            }
+            Some(Outcome::Failed(_) | Outcome::Refused(_)) => {
+                self.landings.remove(&effect);
+            }
+            None => {}
         }
     }
 

@@ -79,9 +79,7 @@ impl Run {
         if self.engine.is_none() || events.is_empty() {
             return Ok(());
         }
-        self.say(|| {
-            events.iter().map(|event| super::super::trace::event(event)).collect::<Vec<_>>().join(" + ")
-        });
+        self.say(|| events.iter().map(super::super::trace::event).collect::<Vec<_>>().join(" + "));
         let death = self.death();
         if death == Some(Death::Before) {
             self.die("before its journal has the events");

@@ -146,7 +146,7 @@ impl Run {
     /// the Change-Id of someone's change.
     fn side_commit(&mut self, side: u64, pair: &Pair, base: Sha) -> Sha {
         let dev = Pair { repository: pair.repository.clone(), branch: "dev".into() };
-        if let (Some(tip), true) = (self.gerrit.tip(&dev), side % 2 == 0 && dev != *pair) {
+        if let (Some(tip), true) = (self.gerrit.tip(&dev), side.is_multiple_of(2) && dev != *pair) {
             return tip;
         }
         let mut tree = (*self.gerrit.git.tree_of(base)).clone();
@@ -206,19 +206,19 @@ impl Run {
         let policy = &mut self.policy;
         policy.slots = 1 + u32::try_from(word % 8).unwrap_or(0);
         let window = 1 + u32::try_from(word / 8 % 10).unwrap_or(0);
-        let serial = word / 80 % 4 == 0;
+        let serial = (word / 80).is_multiple_of(4);
         for queue in &mut policy.queues {
             queue.strategy =
                 if serial { StrategyPolicy::Serial } else { StrategyPolicy::Dependent { window } };
             queue.max_items_per_push = window;
         }
-        if word / 320 % 3 == 0 {
+        if (word / 320).is_multiple_of(3) {
             for job in &mut policy.jobs {
                 let commands = vec![format!("make {} {}", job.name, word % 3).into()];
                 job.spec = Arc::new(BuildSpec { commands, ..(*job.spec).clone() });
             }
         }
-        if word / 960 % 10 == 0 && policy.queues.len() > 1 {
+        if (word / 960).is_multiple_of(10) && policy.queues.len() > 1 {
             policy.queues.pop();
         }
         let (life, policy) = (self.life, self.policy.clone().shared());

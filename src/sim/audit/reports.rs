@@ -1,0 +1,57 @@
+//! What authors are told: once, not too often, and the truth.
+
+use super::{Audit, Checked, fault};
+use crate::model::report::{Report, Says};
+
+/// Kinds of messages for one attempt at the gate: a start, a first failure, an end.
+const KINDS_MAX: usize = 3;
+
+/// One more where a pass was announced and then overtaken, as by an outside push.
+const OVERTAKEN_MAX: usize = 4;
+
+impl Audit {
+    /// A message or vote has reached its change.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn reported(&mut self, report: &Report) -> Checked {
+        let Some(says) = &report.says else { return Ok(()) };
+        if report.item.0 == 0 || matches!(says, Says::Alarm { .. }) {
+            return Ok(());
+        }
+        let said = self.said.entry(report.item).or_default();
+        let ended = |report: &&Report| matches!(report.says, Some(Says::Ended { .. }));
+        let passed = said.iter().any(|report| matches!(report.says, Some(Says::Passed { .. })));
+        // The start may be said again when the daemon stood still, gave up its answer and then died.
+        let doubled = said.iter().any(|earlier| earlier.says == report.says) && !ended(&report);
+        if !doubled {
+            said.push(report.clone());
+        }
+        let finals = said.iter().filter(ended).count();
+        if finals > 1 {
+            return fault(
+                "one final report",
+                format!("item {} was told its end {finals} times", report.item),
+            );
+        }
+        if said.len() > if passed { OVERTAKEN_MAX } else { KINDS_MAX } {
+            return fault("few messages", format!("item {} has caused {} messages", report.item, said.len()));
+        }
+        self.contradiction(report)
+    }
+
+    fn contradiction(&self, report: &Report) -> Checked {
+        let Some(book) = self.items.get(&report.item) else { return Ok(()) };
+        match (&report.says, &book.ended) {
+            (Some(Says::Ended { departure, .. }), Some(ended)) if departure == ended => Ok(()),
+            (Some(Says::Ended { departure, .. }), ended) => fault(
+                "true reports",
+                format!(
+                    "item {} was said to have ended as {departure:?}, it stands as {ended:?}",
+                    report.item
+                ),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
