@@ -18,6 +18,7 @@ cases![
     a_change_marked_as_work_in_progress_leaves_during_its_build,
     a_veto_that_no_event_told_of_stops_the_landing,
     a_new_patch_set_that_no_event_told_of_does_not_land_the_old_one,
+    a_repaired_change_that_is_approved_again_lands,
     a_private_change_is_left_alone,
     a_change_made_private_during_its_build_does_not_land,
     an_unmet_submit_requirement_keeps_a_change_out_until_it_is_met,
@@ -117,6 +118,19 @@ fn a_new_patch_set_that_no_event_told_of_does_not_land_the_old_one(server: &Serv
     check_last_look(server, "unseen", |_, project, change| {
         project.amend(change, None, &[("a", Some("better"))]);
     })
+}
+
+fn a_repaired_change_that_is_approved_again_lands(server: &Server) -> Run {
+    let story = Story::begin(server, "repaired");
+    let project = story.repository("core");
+    let daemon = Setup::judged(&story).start();
+    let broken = project.change("Change", &[("a", Some("BAD"))]);
+    story.alice().approve(&broken);
+    story.wait_message(&broken, "judge");
+    let repaired = project.amend(&broken, None, &[("a", Some("good"))]);
+    story.alice().approve(&repaired);
+    story.end(daemon, &[Ending::of(&project).landed([&repaired]).attempts(2)]);
+    Ok(())
 }
 
 fn a_private_change_is_left_alone(server: &Server) -> Run {

@@ -102,6 +102,7 @@ impl Story<'_> {
         daemon.wait_idle();
         let status = daemon.stop();
         assert!(status.success(), "the daemon ended with {status}");
+        assert!(!daemon.log().contains("panicked"), "no task of the daemon has panicked");
         self.judge(endings);
     }
 
@@ -189,6 +190,10 @@ impl Story<'_> {
                 "{} as approved",
                 change.subject
             );
+            let said = self.messages_on(change);
+            let was_bad = said.iter().any(|text| text.contains("Verified-1"));
+            let may_have_been = ending.checked > 0 || ending.attempts > 1;
+            assert!(may_have_been || !was_bad, "{} landed and was called bad: {said:#?}", change.subject);
         }
         for change in &ending.left {
             assert_ne!(self.status_of(change), "MERGED", "{}", change.subject);
