@@ -111,7 +111,7 @@ const KEYS: &[KeyDoc] = &[
     required("gerrit", "known-hosts", r#""known_hosts""#, "Gerrit's host keys, as `ssh-keyscan` writes them."),
     words("gerrit", "committer-name", "the user name", r#""Seakeeper""#, "Name in the merge commits that the daemon makes."),
     words("gerrit", "committer-email", "the user name at Gerrit's host", r#""seakeeper@example.org""#, "Address in those commits; Gerrit wants one that the account has."),
-    value("gerrit", "poll-interval", r#""30s""#, "How often recent changes are asked for beside the stream of events."),
+    value("gerrit", "poll-interval", r#""30s""#, "How often the tips of gated branches are read, beside the stream of events."),
     value("gerrit", "sweep-interval", r#""10m""#, "How often all open changes and tips are read."),
     value("state", "folder", r#""state""#, "Folder of the journal, the repositories and the logs; made when it is not there."),
     value("web", "listen", r#""127.0.0.1:8888""#, "Address and port to listen on."),

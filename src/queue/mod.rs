@@ -24,6 +24,8 @@ mod seen;
 mod speak;
 mod speculate;
 mod state;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod view;
 

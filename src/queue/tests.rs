@@ -1,0 +1,330 @@
+//! Claims about the core in a small world: three changes to one branch, answered by hand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::model::action::{Decision, Onto};
+use crate::model::event::{BuildPhase, Command, Scope};
+use crate::model::policy::{
+    AfterFailure, CheckPolicy, GatePolicy, Limits, Need, Policy, QueuePolicy, StrategyPolicy,
+};
+use crate::model::tree::{Prepared, Resolved, Written};
+use crate::model::{
+    BuildId, BuildSpec, ChangeSnapshot, ChangeStatus, Departure, Outcome, PatchSet, Patterns, ResolvedInput,
+    ResolvedJob, Sha, Verdict, VerdictKey, Vote,
+};
+
+/// The core, and what it has asked for.
+struct World {
+    queue: Queue,
+    now: Timestamp,
+    written: BTreeMap<u64, Sha>,
+    /// Builds that run, with the change that they are for.
+    builds: Vec<(BuildId, u64)>,
+    /// The changes whose nodes were made, by commit.
+    made_for: BTreeMap<Sha, u64>,
+    looks: Vec<Effect>,
+    pushes: Vec<Effect>,
+    ended: Vec<(u64, Departure)>,
+    items: BTreeMap<u64, u64>,
+}
+
+fn sha(kind: u8, number: u64) -> Sha {
+    let mut bytes = [kind; 20];
+    bytes[12..].copy_from_slice(&number.to_be_bytes());
+    Sha(bytes)
+}
+
+fn home() -> Pair {
+    Pair::new("core", "main")
+}
+
+fn policy(slots: u32) -> Policy {
+    Policy {
+        account: "bot".into(),
+        queues: vec![QueuePolicy {
+            name: "main".into(),
+            repositories: Patterns::new(&["core"]),
+            branches: Patterns::new(&["*"]),
+            strategy: StrategyPolicy::Dependent { window: 20 },
+            max_items_per_push: 50,
+            merge_from: Vec::new(),
+            after_failure: AfterFailure::Forget,
+        }],
+        jobs: Vec::new(),
+        job_files: false,
+        gate: GatePolicy {
+            approval: vec![Need { label: "Code-Review".into(), min: 2 }],
+            label: "Verified".into(),
+            success: 1,
+            failure: -1,
+            start_message_after_ms: None,
+        },
+        check: CheckPolicy { enabled: false, success: 1, failure: -1 },
+        slots,
+        limits: Limits::default(),
+    }
+}
+
+fn snapshot(number: u64, review: i32) -> ChangeSnapshot {
+    let vote = |label: &str, value: i32, by: &str| Vote {
+        label: label.into(),
+        value,
+        by: by.into(),
+        at: Timestamp(1),
+    };
+    ChangeSnapshot {
+        number: ChangeNumber(number),
+        repository: "core".into(),
+        branch: "main".into(),
+        change_id: format!("I{number}").as_str().into(),
+        status: ChangeStatus::Open,
+        patchset: PatchSet(1),
+        revision: sha(2, number),
+        parents: vec![sha(1, 0)],
+        subject: "a change".into(),
+        owner: "alice".into(),
+        work_in_progress: false,
+        private: false,
+        submittable: review > 0,
+        requirements: Vec::new(),
+        votes: vec![vote("Code-Review", review, "bob"), vote("Verified", 1, "bot")],
+        topic: None,
+        hashtags: Vec::new(),
+        depends_on: Vec::new(),
+        meta: None,
+        updated_at: Timestamp(1),
+    }
+}
+
+impl World {
+    /// A world in which these changes are approved, in this order.
+    fn with(changes: &[u64], slots: u32) -> Self {
+        let mut world = Self {
+            queue: Queue::new(),
+            now: Timestamp(1_000),
+            written: BTreeMap::new(),
+            builds: Vec::new(),
+            made_for: BTreeMap::new(),
+            looks: Vec::new(),
+            pushes: Vec::new(),
+            ended: Vec::new(),
+            items: BTreeMap::new(),
+        };
+        world.tell(Event::PolicyChanged { policy: Arc::new(policy(slots)) });
+        world.tell(Event::TipSeen { pair: home(), commit: Some(sha(1, 0)) });
+        for change in changes {
+            world.tell(Event::ChangeSeen { snapshot: snapshot(*change, 2) });
+        }
+        world
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.now = self.now.plus_ms(1);
+        for action in self.queue.step(self.now, event).actions {
+            match action {
+                Action::Effect(effect) => self.answer(effect),
+                Action::Decision(Decision::Entered { item, changes, .. }) => {
+                    self.items.insert(item.0, changes[0].number.0);
+                }
+                Action::Decision(Decision::Ended { item, departure, .. }) => {
+                    self.ended.push((self.items[&item.0], departure));
+                }
+                Action::Decision(_) => {}
+            }
+        }
+    }
+
+    /// Merges and messages are answered at once; the rest is kept for the test.
+    fn answer(&mut self, effect: Effect) {
+        match effect.kind {
+            EffectKind::PrepareNode { node, ref merges, .. } => {
+                let onto = match merges[0].onto {
+                    Onto::Commit(commit) => commit,
+                    Onto::Node(node) => self.written[&node.0],
+                };
+                let commit = sha(3, node.0);
+                self.written.insert(node.0, commit);
+                self.made_for.insert(commit, merges[0].change.number.0);
+                let writes = vec![Written { pair: home(), commit, tree: commit, onto, job_file: None }];
+                let outcome = Prepared::Merged { writes, foreign: Vec::new() };
+                self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
+                let jobs = vec![job(commit)];
+                let outcome =
+                    Resolved::Jobs { jobs, reads: Vec::new(), alters_job_files: Vec::new(), noop: false };
+                self.tell(Event::JobsResolved { effect: effect.id, node, outcome });
+            }
+            EffectKind::StartBuild { build, inputs, .. } => {
+                self.builds.push((build, self.made_for[&inputs[0].commit]));
+            }
+            EffectKind::StopBuild { build } => {
+                self.builds.retain(|(other, _)| *other != build);
+                self.finish(build, Verdict::NoVerdict { why: "stopped".into() });
+            }
+            EffectKind::Look { .. } => self.looks.push(effect),
+            EffectKind::Land { .. } => self.pushes.push(effect),
+            EffectKind::Report(_) => {
+                self.tell(Event::EffectEnded { effect: effect.id, outcome: Outcome::Applied });
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, build: BuildId, verdict: Verdict) {
+        self.tell(Event::BuildSeen { build, phase: BuildPhase::Finished { verdict, duration_ms: 1 } });
+    }
+
+    /// Ends the build that runs for a change.
+    fn judge(&mut self, change: u64, passes: bool) {
+        let at = self.builds.iter().position(|(_, number)| *number == change).unwrap();
+        let (build, _) = self.builds.remove(at);
+        let fail = Verdict::Fail { why: "exit code 1".into() };
+        self.finish(build, if passes { Verdict::Pass } else { fail });
+    }
+
+    /// Answers the last look with the changes as they are.
+    fn look(&mut self, review: i32) {
+        let effect = self.looks.pop().unwrap();
+        let EffectKind::Look { changes } = effect.kind else { return };
+        let changes = changes.iter().map(|(number, _)| snapshot(number.0, review)).collect();
+        self.tell(Event::Looked { effect: effect.id, at: self.now, changes, gone: Vec::new() });
+    }
+
+    fn pushed(&mut self) -> (Effect, Vec<u64>) {
+        let effect = self.pushes.pop().unwrap();
+        let EffectKind::Land { pushes, .. } = &effect.kind else { unreachable!() };
+        let numbers = pushes[0].changes.iter().map(|(number, ..)| number.0).collect();
+        (effect, numbers)
+    }
+
+    fn end_push(&mut self, effect: &Effect, outcome: Outcome) {
+        self.tell(Event::PushEnded { effect: effect.id, pushes: vec![(home(), outcome)] });
+    }
+
+    fn building(&self) -> Vec<u64> {
+        self.builds.iter().map(|(_, change)| *change).collect()
+    }
+}
+
+fn job(commit: Sha) -> ResolvedJob {
+    let spec = Arc::new(BuildSpec {
+        commands: vec!["true".into()],
+        environment: BTreeMap::new(),
+        timeout_ms: 60_000,
+        trust: "operator".into(),
+    });
+    let inputs = vec![ResolvedInput {
+        pair: home(),
+        commit,
+        content: commit,
+        paths: Vec::new(),
+        ignored_files: Patterns::default(),
+        history: false,
+    }];
+    let key = VerdictKey::new(&"unit".into(), &home(), &spec, &inputs);
+    ResolvedJob {
+        name: "unit".into(),
+        home: home(),
+        key,
+        spec,
+        inputs,
+        voting: true,
+        reuse_ms: None,
+        attempts: 1,
+    }
+}
+
+#[test]
+fn approved_changes_are_built_at_once_and_land_in_one_push() {
+    let mut world = World::with(&[1, 2, 3], 8);
+    assert_eq!(world.building(), [1, 2, 3]);
+    for change in [3, 2, 1] {
+        assert!(world.looks.is_empty(), "nothing is looked at before the head has passed");
+        world.judge(change, true);
+    }
+    world.look(2);
+    let (push, numbers) = world.pushed();
+    assert_eq!(numbers, [1, 2, 3]);
+    world.end_push(&push, Outcome::Applied);
+    assert!(world.ended.iter().all(|(_, departure)| matches!(departure, Departure::Landed { .. })));
+    assert_eq!(world.ended.len(), 3);
+}
+
+#[test]
+fn failing_head_leaves_and_its_followers_are_built_without_it() {
+    let mut world = World::with(&[1, 2], 8);
+    world.judge(1, false);
+    assert!(matches!(&world.ended[..], [(1, Departure::Failed { .. })]), "{:?}", world.ended);
+    assert_eq!(world.building(), [2], "the build on top of the failed head is stopped, another begins");
+    world.judge(2, true);
+    world.look(2);
+    assert_eq!(world.pushed().1, [2]);
+}
+
+#[test]
+fn failure_behind_an_undecided_item_is_a_prediction() {
+    let mut world = World::with(&[1, 2], 8);
+    world.judge(2, false);
+    assert!(world.ended.is_empty(), "{:?}", world.ended);
+    world.judge(1, true);
+    world.look(2);
+    let (push, numbers) = world.pushed();
+    assert_eq!(numbers, [1]);
+    world.end_push(&push, Outcome::Applied);
+    assert!(matches!(&world.ended[..], [(1, Departure::Landed { .. }), (2, Departure::Failed { .. })]));
+}
+
+#[test]
+fn builds_never_outnumber_the_slots() {
+    let mut world = World::with(&[1, 2, 3], 2);
+    assert_eq!(world.building(), [1, 2]);
+    world.judge(1, true);
+    assert_eq!(world.building(), [2, 3]);
+}
+
+#[test]
+fn veto_seen_at_the_last_look_keeps_a_change_from_landing() {
+    let mut world = World::with(&[1], 8);
+    world.judge(1, true);
+    world.look(-2);
+    assert!(world.pushes.is_empty());
+    assert!(matches!(&world.ended[..], [(1, Departure::VoteWithdrawn { .. })]), "{:?}", world.ended);
+}
+
+#[test]
+fn push_of_unknown_outcome_holds_its_item_until_it_is_seen_to_have_landed() {
+    let mut world = World::with(&[1], 8);
+    world.judge(1, true);
+    world.look(2);
+    let (push, _) = world.pushed();
+    world.end_push(&push, Outcome::Unknown("the connection was lost".into()));
+    world.tell(Event::ChangeSeen { snapshot: snapshot(1, -2) });
+    assert!(world.ended.is_empty(), "not even a veto takes out what may yet land");
+    let EffectKind::Land { pushes, .. } = &push.kind else { unreachable!() };
+    world.tell(Event::TipSeen { pair: home(), commit: Some(pushes[0].new) });
+    assert!(matches!(&world.ended[..], [(1, Departure::Landed { .. })]), "{:?}", world.ended);
+    assert!(world.pushes.is_empty(), "it is not pushed twice");
+}
+
+#[test]
+fn nothing_is_looked_at_where_landing_is_stopped() {
+    let mut world = World::with(&[1], 8);
+    let stop = Command::Pause { scope: Scope::Everything, reason: "fire".into() };
+    world.tell(Event::Operator { request: 1, by: "carol".into(), command: stop });
+    world.judge(1, true);
+    assert!(world.looks.is_empty());
+    let words = world.queue.view(world.now).queues[0].items[0].words.clone();
+    assert!(words.contains("carol") && words.contains("fire"), "{words}");
+    let go = Command::Resume { scope: Scope::Everything, reason: "out".into() };
+    world.tell(Event::Operator { request: 2, by: "carol".into(), command: go });
+    assert_eq!(world.looks.len(), 1);
+}
+
+#[test]
+fn state_written_and_read_again_is_the_same() {
+    let mut world = World::with(&[1, 2], 1);
+    world.judge(1, true);
+    let restored = Queue::restore(&world.queue.snapshot()).unwrap();
+    assert_eq!(restored.digest(), world.queue.digest());
+}
