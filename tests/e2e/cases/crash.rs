@@ -46,7 +46,9 @@ fn a_daemon_killed_at_random_moments_lands_the_same_changes(server: &Server) -> 
 fn play_round(server: &Server, chance: &mut Chance) {
     let story = Story::begin(server, "kill");
     let project = story.repository("core");
-    let mut daemon = Setup::judged(&story).start();
+    // A kill between journal and push leaves a push of unknown outcome, which is watched until it can
+    // no longer land: minutes by default, far less with a Gerrit that has no network in between.
+    let mut daemon = Setup::judged(&story).more("[limits]\nsettle = \"10s\"").start();
     let changes = project.many(CHANGES, |at| vec![file_of(at)]);
     let kills = 1 + chance.below(KILLS_MAX);
     let pushed_after = chance.below(kills);

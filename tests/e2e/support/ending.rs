@@ -207,7 +207,10 @@ impl Story<'_> {
         let most = MESSAGES_PER_ATTEMPT * ending.attempts + ending.checked;
         for change in ending.landed.iter().chain(&ending.left) {
             let said = self.messages_on(change);
-            assert!(said.len() <= most, "{} has {} messages: {said:#?}", change.subject, said.len());
+            // A vote that is taken back and given again, because what it vouched for changed, has no
+            // words: Gerrit notes it in a line, and that is no message of the daemon's.
+            let spoken = said.iter().filter(|text| text.contains("\n\n")).count();
+            assert!(spoken <= most, "{} has {spoken} messages: {said:#?}", change.subject);
         }
         let merged: BTreeSet<u64> =
             self.server.admin.query(&format!("status:merged project:{}", project.name)).into_iter().collect();
