@@ -190,7 +190,8 @@ impl<J: Journal> Loop<J> {
             Event::TipSeen { pair, commit } => self.adapters.git.note_tip(pair, *commit),
             Event::ChangeSeen { snapshot } if snapshot.status == ChangeStatus::Open && !snapshot.private => {
                 let (repository, number) = (&snapshot.repository, snapshot.number);
-                self.adapters.git.prefetch(repository, number, snapshot.patchset, snapshot.revision);
+                let early = self.adapters.git.early();
+                early.patch_set(repository, number, snapshot.patchset, snapshot.revision);
             }
             _ => {}
         }

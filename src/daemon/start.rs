@@ -19,7 +19,7 @@ use crate::config::{Config, parse_job_file};
 use crate::engine::Engine;
 use crate::executor::local::{Confinement, Local, Settings as LocalSettings};
 use crate::gerrit::{Gerrit, Identity, Settings as GerritSettings};
-use crate::git::{Git, Settings as GitSettings};
+use crate::git::{Early, Git, Settings as GitSettings};
 use crate::model::{Event, Pair, Policy, Repository, Timestamp};
 use crate::port::{Clock as _, Inbox};
 use crate::queue::resolve::JobFile;
@@ -77,6 +77,7 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let local = start_local(&config, &state, inbox_of(&sender))?;
     watch_health(&board, &gerrit);
     report_setup(gerrit.clone(), board.clone());
+    fetch_open(gerrit.clone(), git.early());
     let housekeeping = tokio::spawn(keep_house(local.clone()));
     let watermark = tokio::spawn(keep_high_water(gerrit.clone(), high_water.clone()));
     let last = gerrit.clone();
@@ -319,6 +320,18 @@ fn report_setup(gerrit: Gerrit, board: Arc<Board>) {
         }
         if !problems.is_empty() {
             board.problem("gerrit set-up", Some(problems.join("; ")));
+        }
+    });
+}
+
+/// Fetches what may soon be approved, so that an approval need not wait for it.
+fn fetch_open(gerrit: Gerrit, early: Early) {
+    tokio::spawn(async move {
+        match gerrit.open_changes().await {
+            Ok(open) => open.iter().for_each(|(repository, number, patchset, revision)| {
+                early.patch_set(repository, *number, *patchset, *revision);
+            }),
+            Err(error) => tracing::warn!("failed to {error}; patch sets are fetched when they are approved"),
         }
     });
 }

@@ -1,7 +1,8 @@
 //! The review host's effects: looks, observations, and closing what stayed open.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
@@ -14,6 +15,10 @@ use crate::model::{
     ChangeId, ChangeNumber, ChangeSnapshot, EffectId, EffectKind, Event, Outcome, Pair, Repository, Sha,
     Timestamp,
 };
+
+/// How old the reply to a vote may be to serve as the last look. Well below the second that a look is good
+/// for, so that time is left to push.
+const LOOK_AGE: Duration = Duration::from_millis(250);
 
 /// Carries one effect out and delivers its end.
 pub(super) async fn carry_out(shared: Arc<Shared>, effect: EffectId, kind: EffectKind) {
@@ -62,14 +67,26 @@ pub(super) fn failed(error: &RestError) -> Outcome {
 }
 
 /// The last look. Each change is read from its own ref, for the index may lag behind, and this is
-/// the only guard against landing over a vote that was just given.
+/// the only guard against landing over a vote that was just given. The reply to the daemon's own vote is
+/// such a reading too, while it is young and the stream is there to tell of anything since.
 async fn look(shared: &Shared, effect: EffectId, wanted: &[(ChangeNumber, Repository)]) {
-    let at = Timestamp(now_ms());
-    let readings =
-        join_all(wanted.iter().map(|(number, repository)| async {
-            (*number, read_one(&shared.rest, *number, repository).await)
-        }));
-    let (mut changes, mut gone) = (Vec::new(), Vec::new());
+    let mut oldest = Instant::now();
+    let (mut changes, mut gone, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    let streaming = shared.stats.streaming.load(Relaxed);
+    for (number, repository) in wanted {
+        match shared.ledger.as_good_as_new(*number, LOOK_AGE).filter(|_| streaming) {
+            Some((snapshot, began)) => {
+                oldest = oldest.min(began);
+                changes.push(snapshot);
+            }
+            None => missing.push((*number, repository)),
+        }
+    }
+    let age = i64::try_from(oldest.elapsed().as_millis()).unwrap_or(i64::MAX);
+    let at = Timestamp(now_ms()).plus_ms(age.saturating_neg());
+    let readings = join_all(missing.into_iter().map(|(number, repository)| async move {
+        (number, read_one(&shared.rest, number, repository).await)
+    }));
     for (number, reading) in readings.await {
         match reading {
             Ok(snapshot) => changes.push(snapshot),

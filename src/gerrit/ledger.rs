@@ -36,6 +36,10 @@ struct Known {
     /// Movements of the meta ref whose event proper has not come yet.
     announced: u32,
     own_review_since: Option<Instant>,
+    /// The newest state that the stream announced.
+    latest: Option<Sha>,
+    /// When the last reading began, if it came from the change itself and not from an index.
+    first_hand: Option<Instant>,
 }
 
 struct Inner {
@@ -146,10 +150,11 @@ impl Ledger {
     }
 
     /// Notes that the meta ref moved: the event that goes with it needs no reading of its own.
-    pub fn announce(&self, number: ChangeNumber) {
+    pub fn announce(&self, number: ChangeNumber, meta: Option<Sha>) {
         let mut inner = self.lock();
         make_room(&mut inner);
         let known = inner.changes.entry(number).or_default();
+        known.latest = meta;
         known.announced = known.announced.saturating_add(1).min(100);
     }
 
@@ -182,6 +187,24 @@ impl Ledger {
         let inner = self.lock();
         let since = inner.changes.get(&number).and_then(|known| known.own_review_since);
         since.is_some_and(|since| since.elapsed() < OWN_REVIEW_WAIT)
+    }
+
+    /// The last reading of `number` came from the change itself; it began at `began`.
+    pub fn vouch(&self, number: ChangeNumber, began: Instant) {
+        if let Some(known) = self.lock().changes.get_mut(&number) {
+            known.first_hand = Some(began);
+        }
+    }
+
+    /// A reading that is as good as one made now, and when it began: made from the change itself within
+    /// `age`, with no word from the stream since that anything has happened to the change.
+    pub fn as_good_as_new(&self, number: ChangeNumber, age: Duration) -> Option<(ChangeSnapshot, Instant)> {
+        let inner = self.lock();
+        let known = inner.changes.get(&number)?;
+        let (last, began) = known.last.as_ref()?;
+        let is_recent = known.first_hand == Some(*began) && began.elapsed() <= age;
+        let is_latest = known.latest.is_none_or(|latest| last.meta == Some(latest));
+        (is_recent && is_latest).then(|| (last.clone(), *began))
     }
 
     /// Delivers a tip when it is another one than before, or when it was asked for.
@@ -312,9 +335,26 @@ mod tests {
     }
 
     #[test]
+    fn only_a_recent_reading_from_the_change_itself_with_no_news_since_is_as_good_as_new() {
+        let (ledger, _) = ledger();
+        let (seen, long) = (snapshot(1, 1000), Duration::from_secs(3_600));
+        let good = |age| ledger.as_good_as_new(seen.number, age).map(|(found, _)| found);
+        let began = Instant::now();
+        ledger.offer(vec![seen.clone()], began, false);
+        assert_eq!(good(long), None, "it came from an index");
+        ledger.vouch(seen.number, began);
+        assert_eq!(good(long), Some(seen.clone()));
+        assert_eq!(good(Duration::ZERO), None, "it is old");
+        ledger.announce(seen.number, seen.meta);
+        assert_eq!(good(long), Some(seen.clone()), "what was announced is in it");
+        ledger.announce(seen.number, Some(Sha([9; 20])));
+        assert_eq!(good(long), None, "something has happened since");
+    }
+
+    #[test]
     fn each_announcement_answers_for_one_event() {
         let (ledger, _) = ledger();
-        ledger.announce(ChangeNumber(1));
+        ledger.announce(ChangeNumber(1), None);
         assert!(ledger.was_announced(ChangeNumber(1)));
         assert!(!ledger.was_announced(ChangeNumber(1)));
     }

@@ -37,7 +37,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::model::report::Report;
-use crate::model::{ChangeNumber, Effect, EffectKind, Pair, Repository, Timestamp};
+use crate::model::{ChangeNumber, Effect, EffectKind, Pair, PatchSet, Repository, Sha, Timestamp};
 use crate::port::{Inbox, Reporter, ReviewHost};
 
 pub use probe::Problem;
@@ -50,6 +50,8 @@ pub use stats::Stats;
 pub type Gated = Arc<dyn Fn(&Pair) -> bool + Send + Sync>;
 /// The changes that the core has facts about and that are not over.
 pub type Tracked = Arc<dyn Fn() -> Vec<(ChangeNumber, Repository)> + Send + Sync>;
+/// The current patch set of an open change, as a fetch needs it.
+pub type OpenPatchSet = (Repository, ChangeNumber, PatchSet, Sha);
 /// Makes the words of a report.
 pub type Compose = Arc<dyn Fn(&Report) -> String + Send + Sync>;
 
@@ -197,6 +199,14 @@ impl Gerrit {
     /// Looks for what would keep the daemon from working. A few requests; half a minute at most.
     pub async fn probe(&self) -> Vec<Problem> {
         probe::probe(&self.shared).await
+    }
+
+    /// The patch sets that may soon be approved: of the open changes modified last, in gated branches.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub async fn open_changes(&self) -> Result<Vec<OpenPatchSet>, RestError> {
+        sweep::open_changes(&self.shared).await
     }
 
     /// Who the daemon is on the server: its merges must carry an address that the server knows.

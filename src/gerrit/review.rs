@@ -108,7 +108,10 @@ async fn review(shared: &Shared, report: &Report, body: &Value) -> Result<Value,
     let result = shared.rest.post(&path, body).await;
     if let Ok(reply) = &result {
         match reply.get("change_info").and_then(read_change) {
-            Some(snapshot) => drop(shared.ledger.offer(vec![snapshot], asked_at, false)),
+            Some(snapshot) => {
+                shared.ledger.offer(vec![snapshot], asked_at, false);
+                shared.ledger.vouch(number, asked_at);
+            }
             None => shared.hints.push(number, report.repository.clone(), None),
         }
     }

@@ -121,7 +121,7 @@ fn meta_moved(shared: &Shared, repository: Repository, number: ChangeNumber, met
         }),
     };
     if relevant {
-        shared.ledger.announce(number);
+        shared.ledger.announce(number, meta);
         shared.hints.push(number, repository, meta);
     }
 }

@@ -9,17 +9,19 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Shared;
 use super::host::read_tip;
 use super::ledger::Taken;
 use super::reader::{BATCH, by_number, read_one};
 use super::rest::{RestError, encode};
 use super::stats::{Stats, now_ms};
 use super::wire::{options, read_change, sha};
+use super::{OpenPatchSet, Shared};
 use crate::model::{ChangeNumber, ChangeSnapshot, Pair, Sha, Timestamp};
 
 /// Changes or projects in one page.
 const PAGE: usize = 200;
+/// Open changes whose patch sets are fetched before they are needed.
+const OPEN_MAX: usize = 200;
 /// Pages read at most of one query.
 const PAGES_MAX: usize = 100;
 /// How far a catch-up reaches back before the newest modification seen.
@@ -145,6 +147,19 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
         }
     }
     Ok(())
+}
+
+/// The open changes that were modified last, in gated branches and with their patch sets.
+///
+/// # Errors
+/// As the server says.
+pub(super) async fn open_changes(shared: &Shared) -> Result<Vec<OpenPatchSet>, RestError> {
+    let path = format!("changes/?q=status:open&n={OPEN_MAX}&o=CURRENT_REVISION&o=SKIP_DIFFSTAT");
+    let answer = shared.rest.get(&path).await?;
+    let changes = answer.as_array().map_or(&[][..], Vec::as_slice);
+    let open = changes.iter().filter_map(read_change).filter(|seen| !seen.private);
+    let open = open.filter(|seen| shared.ledger.gates(&seen.pair()));
+    Ok(open.map(|seen| (seen.repository, seen.number, seen.patchset, seen.revision)).collect())
 }
 
 /// Reads again, each from its own ref, what the index may have in an older state than was seen.

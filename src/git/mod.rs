@@ -133,7 +133,30 @@ pub struct Stats {
 pub struct Git {
     shared: Arc<Shared>,
     work: Arc<Work>,
+    early: Early,
+}
+
+/// Fetches before anything is needed. Nothing answers; what fails is fetched again when it is needed.
+#[derive(Clone)]
+pub struct Early {
+    work: Arc<Work>,
     prefetches: Arc<Prefetches>,
+}
+
+impl Early {
+    /// Fetches a patch set.
+    pub fn patch_set(
+        &self,
+        repository: &Repository,
+        change: ChangeNumber,
+        patchset: PatchSet,
+        revision: Sha,
+    ) {
+        let want = Want::change(change, patchset, revision);
+        if self.prefetches.add(repository, want) {
+            self.work.add(Task::Prefetch(repository.clone()));
+        }
+    }
 }
 
 impl Git {
@@ -154,7 +177,8 @@ impl Git {
         let shared = Arc::new(Shared::new(settings, inbox, policy)?);
         let (work, prefetches) = (Arc::new(Work::default()), Arc::new(Prefetches::default()));
         work.start(&shared, &prefetches, workers)?;
-        Ok(Self { shared, work, prefetches })
+        let early = Early { work: work.clone(), prefetches };
+        Ok(Self { shared, work, early })
     }
 
     /// Puts another policy in force for the nodes prepared from now on.
@@ -167,21 +191,9 @@ impl Git {
         self.shared.note_tip(pair, commit, true);
     }
 
-    /// Fetches a patch set before it is needed. Nothing answers.
-    pub fn prefetch(&self, repository: &Repository, change: ChangeNumber, patchset: PatchSet, revision: Sha) {
-        self.want(repository, Want::change(change, patchset, revision));
-    }
-
-    /// Fetches a branch before it is needed: the first fetch of a large project takes minutes.
-    /// Nothing answers.
-    pub fn prefetch_branch(&self, pair: &Pair) {
-        self.want(&pair.repository, Want::tip(&pair.branch, None));
-    }
-
-    fn want(&self, repository: &Repository, want: Want) {
-        if self.prefetches.add(repository, want) {
-            self.work.add(Task::Prefetch(repository.clone()));
-        }
+    /// For fetching before anything is needed.
+    pub fn early(&self) -> Early {
+        self.early.clone()
     }
 
     /// What was done since the start.

@@ -442,7 +442,7 @@ fn early_fetches_bring_what_is_merged_later() {
     let remote = world.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let revision = change(&remote, 1, tip, &[(b"f", Some("x"))]);
-    world.git.prefetch(&"p".into(), ChangeNumber(1), PatchSet(1), revision);
+    world.git.early().patch_set(&"p".into(), ChangeNumber(1), PatchSet(1), revision);
     world.begin(1, EffectKind::ObservePush { pair: pair.clone(), new: revision });
     let seen = world.next();
     assert!(matches!(seen[0], Event::PushSeen { contains: false, .. }), "{seen:?}");
