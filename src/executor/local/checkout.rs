@@ -16,8 +16,10 @@ use git2::{ErrorCode, ObjectType, Odb, Oid, Repository, RepositoryOpenFlags, Sig
 
 use crate::model::ResolvedInput;
 
-/// Up to so many objects are copied one by one; above, a `git pack-objects` process is cheaper.
-const LOOSE_OBJECTS: usize = 200;
+/// Up to so many objects are copied one by one; above, one pack of them is cheaper.
+const LOOSE_OBJECTS: usize = 4;
+/// Up to so many objects are packed in this process; above, a `git pack-objects` process is cheaper.
+const PACKED_HERE: usize = 1_000;
 /// How deep folders may lie in each other.
 const MAX_DEPTH: usize = 200;
 
@@ -97,7 +99,7 @@ pub fn lay_out(store: &Path, work: &Path, input: &ResolvedInput) -> Result<(), C
         pack(store, &target, &format!("{commit}\n"), true)?;
         commit
     } else {
-        copy_objects(store, &target, &from_odb, &to_odb, &copied)?;
+        copy_objects(store, &target, &from, &to_odb, &copied)?;
         let top = match top {
             Some(top) => top,
             None => to_odb.write(ObjectType::Tree, &[]).map_err(unread("the empty tree".to_owned()))?,
@@ -288,20 +290,41 @@ fn fresh(path: &[u8], result: io::Result<()>) -> Result<(), CheckoutError> {
     })
 }
 
-fn copy_objects(store: &Path, target: &Path, from: &Odb, to: &Odb, ids: &[Oid]) -> Result<(), CheckoutError> {
-    if ids.len() > LOOSE_OBJECTS {
+fn copy_objects(
+    store: &Path,
+    target: &Path,
+    from: &Repository,
+    to: &Odb,
+    ids: &[Oid],
+) -> Result<(), CheckoutError> {
+    let unread = |what: String| {
+        move |error: git2::Error| CheckoutError::Store {
+            what,
+            store: store.display().to_string(),
+            why: error.message().to_owned(),
+        }
+    };
+    if ids.len() > PACKED_HERE {
         let list: String = ids.iter().map(|id| format!("{id}\n")).collect();
         return pack(store, target, &list, false);
     }
+    if ids.len() > LOOSE_OBJECTS {
+        return pack_here(target, from, ids).map_err(unread("the objects".to_owned()));
+    }
+    let odb = from.odb().map_err(unread("the objects".to_owned()))?;
     for id in ids {
-        let copied = from.read(*id).and_then(|object| to.write(object.kind(), object.data()));
-        copied.map_err(|error| CheckoutError::Store {
-            what: format!("object {id}"),
-            store: store.display().to_string(),
-            why: error.message().to_owned(),
-        })?;
+        let copied = odb.read(*id).and_then(|object| to.write(object.kind(), object.data()));
+        copied.map_err(unread(format!("object {id}")))?;
     }
     Ok(())
+}
+
+/// Packs objects into the checkout: one file instead of many.
+fn pack_here(target: &Path, from: &Repository, ids: &[Oid]) -> Result<(), git2::Error> {
+    let mut builder = from.packbuilder()?;
+    builder.set_threads(1);
+    ids.iter().try_for_each(|id| builder.insert_object(*id, None))?;
+    builder.write(&target.join(".git/objects/pack"), 0o444)
 }
 
 /// Packs objects of `store` into the checkout: those listed, or all reachable from them (`walk`).
