@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::Shared;
-use super::reader::read_one;
+use super::reader::{BATCH, from_index, read_one};
 use super::rest::{Rest, RestError, encode};
 use super::stats::now_ms;
 use super::wire::{options, read_change, sha};
@@ -16,9 +16,9 @@ use crate::model::{
     Timestamp,
 };
 
-/// How old the reply to a vote may be to serve as the last look. Well below the second that a look is good
+/// How old the reply to a vote may be to serve as the last look. Half the second that a look is good
 /// for, so that time is left to push.
-const LOOK_AGE: Duration = Duration::from_millis(250);
+const LOOK_AGE: Duration = Duration::from_millis(500);
 
 /// Carries one effect out and delivers its end.
 pub(super) async fn carry_out(shared: Arc<Shared>, effect: EffectId, kind: EffectKind) {
@@ -66,27 +66,32 @@ pub(super) fn failed(error: &RestError) -> Outcome {
     }
 }
 
-/// The last look. Each change is read from its own ref, for the index may lag behind, and this is
-/// the only guard against landing over a vote that was just given. The reply to the daemon's own vote is
-/// such a reading too, while it is young and the stream is there to tell of anything since.
+/// The last look, the only guard against landing over a vote that was just given. It may rest on the
+/// server's index and on the replies to the daemon's own votes, which are cheap, as far as they hold the
+/// newest state that the stream has told of; all else is read from the change's own ref.
 async fn look(shared: &Shared, effect: EffectId, wanted: &[(ChangeNumber, Repository)]) {
     let mut oldest = Instant::now();
-    let (mut changes, mut gone, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     let streaming = shared.stats.streaming.load(Relaxed);
+    let (mut changes, mut rest) = (Vec::new(), Vec::new());
     for (number, repository) in wanted {
         match shared.ledger.as_good_as_new(*number, LOOK_AGE).filter(|_| streaming) {
             Some((snapshot, began)) => {
                 oldest = oldest.min(began);
                 changes.push(snapshot);
             }
-            None => missing.push((*number, repository)),
+            None => rest.push((*number, repository)),
         }
     }
-    let age = i64::try_from(oldest.elapsed().as_millis()).unwrap_or(i64::MAX);
-    let at = Timestamp(now_ms()).plus_ms(age.saturating_neg());
-    let readings = join_all(missing.into_iter().map(|(number, repository)| async move {
+    let at = Timestamp(now_ms()).plus_ms(-i64::try_from(oldest.elapsed().as_millis()).unwrap_or(0));
+    if streaming && rest.len() > 1 {
+        let found = look_in_index(shared, &rest).await;
+        rest.retain(|(number, _)| !found.iter().any(|seen| seen.number == *number));
+        changes.extend(found);
+    }
+    let readings = join_all(rest.into_iter().map(|(number, repository)| async move {
         (number, read_one(&shared.rest, number, repository).await)
     }));
+    let mut gone = Vec::new();
     for (number, reading) in readings.await {
         match reading {
             Ok(snapshot) => changes.push(snapshot),
@@ -98,6 +103,14 @@ async fn look(shared: &Shared, effect: EffectId, wanted: &[(ChangeNumber, Reposi
         }
     }
     shared.ledger.deliver(vec![Event::Looked { effect, at, changes, gone }]);
+}
+
+/// The changes that the index has in the newest state known here.
+async fn look_in_index(shared: &Shared, wanted: &[(ChangeNumber, &Repository)]) -> Vec<ChangeSnapshot> {
+    let numbers: Vec<ChangeNumber> = wanted.iter().map(|(number, _)| *number).collect();
+    let found = join_all(numbers.chunks(BATCH).map(|chunk| from_index(&shared.rest, chunk))).await;
+    let found = found.into_iter().flat_map(std::collections::HashMap::into_values);
+    found.filter(|seen| shared.ledger.is_newest(seen)).collect()
 }
 
 async fn observe(shared: &Shared, number: ChangeNumber, repository: &Repository) -> Outcome {

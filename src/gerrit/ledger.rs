@@ -196,6 +196,16 @@ impl Ledger {
         }
     }
 
+    /// Whether a reading holds the newest state known of its change, by what the stream has told and by
+    /// what was read before.
+    pub fn is_newest(&self, snapshot: &ChangeSnapshot) -> bool {
+        let inner = self.lock();
+        let Some(known) = inner.changes.get(&snapshot.number) else { return false };
+        let read = known.last.as_ref().and_then(|(last, _)| last.meta);
+        let is_read = read == snapshot.meta || !snapshot.meta.is_some_and(|meta| known.metas.contains(&meta));
+        snapshot.meta.is_some() && is_read && known.latest.is_none_or(|latest| snapshot.meta == Some(latest))
+    }
+
     /// A reading that is as good as one made now, and when it began: made from the change itself within
     /// `age`, with no word from the stream since that anything has happened to the change.
     pub fn as_good_as_new(&self, number: ChangeNumber, age: Duration) -> Option<(ChangeSnapshot, Instant)> {
@@ -349,6 +359,19 @@ mod tests {
         assert_eq!(good(long), Some(seen.clone()), "what was announced is in it");
         ledger.announce(seen.number, Some(Sha([9; 20])));
         assert_eq!(good(long), None, "something has happened since");
+    }
+
+    #[test]
+    fn a_reading_from_the_index_must_hold_the_newest_state_known() {
+        let (ledger, _) = ledger();
+        let is_newest = |meta| ledger.is_newest(&snapshot(meta, 1000));
+        assert!(!is_newest(1), "nothing is known of it");
+        for meta in [1, 2] {
+            ledger.offer(vec![snapshot(meta, 1000)], Instant::now(), false);
+        }
+        assert!(!is_newest(1) && is_newest(2));
+        ledger.announce(snapshot(1, 0).number, Some(Sha([3; 20])));
+        assert!(!is_newest(2) && is_newest(3));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) const BATCH: usize = 40;
 /// After a reading, hints gather for so long: forty answered at once cost the server a tenth of what they
 /// cost one by one. The first hint after a pause is answered at once.
 const GATHER: Duration = Duration::from_millis(100);
+/// Within such a burst a hint waits for so long, until the server's index has what it announces.
+const INDEXED_AFTER: Duration = Duration::from_millis(60);
 /// How long a reading may stay behind what an event announced.
 const STALE_MAX: Duration = Duration::from_secs(10);
 /// First pause before a change is read again.
@@ -35,6 +37,9 @@ struct Wish {
     repository: Repository,
     expected: Option<Sha>,
     tries: u32,
+    /// When the first hint came that is not answered yet.
+    first: Instant,
+    /// When the last one came.
     since: Instant,
 }
 
@@ -65,7 +70,8 @@ impl Hints {
 
     /// `number` may have changed; a fresh reading contains `expected`, where known.
     pub fn push(&self, number: ChangeNumber, repository: Repository, expected: Option<Sha>) {
-        self.put(number, Wish { repository, expected, tries: 0, since: Instant::now() });
+        let now = Instant::now();
+        self.put(number, Wish { repository, expected, tries: 0, first: now, since: now });
     }
 
     /// Answers nothing until a catch-up is done: what was approved before the stream was there must
@@ -109,9 +115,9 @@ impl Hints {
         self.wake.notify_one();
     }
 
-    /// The next wishes in order, without those that are already answered; and whether some are
-    /// held back.
-    fn take(&self) -> (Vec<(ChangeNumber, Wish)>, bool) {
+    /// The next wishes in order, those that are `age` old, without those that are already answered; and
+    /// whether some are held back. A younger one ends the list: none may overtake it.
+    fn take(&self, age: Duration) -> (Vec<(ChangeNumber, Wish)>, bool) {
         let mut waiting = self.lock();
         let Waiting { order, wishes } = &mut *waiting;
         let (mut batch, mut held) = (Vec::new(), VecDeque::new());
@@ -120,6 +126,10 @@ impl Hints {
             if self.ledger.awaits_review(number) {
                 held.push_back(number);
                 continue;
+            }
+            if wishes.get(&number).is_some_and(|wish| wish.first.elapsed() < age) {
+                held.push_back(number);
+                break;
             }
             let Some(wish) = wishes.remove(&number) else { continue };
             if !wish.expected.is_some_and(|meta| self.ledger.has_seen(number, meta)) {
@@ -152,12 +162,13 @@ pub async fn run(hints: Arc<Hints>, ledger: Arc<Ledger>, rest: Rest, stats: Arc<
             let _ = tokio::time::timeout(rest, hints.wake.notified()).await;
             continue;
         }
+        let in_burst = answered.is_some_and(|at| at.elapsed() < GATHER * 3);
         if let Some(rest) = answered.and_then(|at| GATHER.checked_sub(at.elapsed())) {
             tokio::time::sleep(rest).await;
         }
-        let (batch, held) = hints.take();
+        let (batch, held) = hints.take(if in_burst { INDEXED_AFTER } else { Duration::ZERO });
         if batch.is_empty() {
-            let pause = Duration::from_millis(if held { 50 } else { 60_000 });
+            let pause = Duration::from_millis(if held { 20 } else { 60_000 });
             let _ = tokio::time::timeout(pause, hints.wake.notified()).await;
             continue;
         }
@@ -245,7 +256,16 @@ fn is_behind(ledger: &Ledger, snapshot: &ChangeSnapshot, wish: &Wish) -> bool {
 /// Reads many in one request; what fails is read singly.
 async fn query(rest: &Rest, batch: &[(ChangeNumber, Wish)]) -> HashMap<ChangeNumber, ChangeSnapshot> {
     let numbers: Vec<ChangeNumber> = batch.iter().map(|(number, _)| *number).collect();
-    let path = by_number(&numbers);
+    from_index(rest, &numbers).await
+}
+
+/// What the server's index has of these changes, at most `BATCH` of them, in one request; nothing where
+/// that fails.
+pub(super) async fn from_index(
+    rest: &Rest,
+    numbers: &[ChangeNumber],
+) -> HashMap<ChangeNumber, ChangeSnapshot> {
+    let path = by_number(numbers);
     let answer = rest.get(&path).await.unwrap_or_default();
     let changes = answer.as_array().map_or(&[][..], Vec::as_slice);
     changes.iter().filter_map(read_change).map(|snapshot| (snapshot.number, snapshot)).collect()
@@ -272,9 +292,20 @@ mod tests {
         for number in [7, 3, 7, 9, 3] {
             hints.push(ChangeNumber(number), "p".into(), None);
         }
-        let numbers: Vec<u64> = hints.take().0.iter().map(|(number, _)| number.0).collect();
+        let numbers: Vec<u64> = hints.take(Duration::ZERO).0.iter().map(|(number, _)| number.0).collect();
         assert_eq!(numbers, [7, 3, 9]);
-        assert!(hints.take().0.is_empty());
+        assert!(hints.take(Duration::ZERO).0.is_empty());
+    }
+
+    #[test]
+    fn a_young_hint_is_not_overtaken_by_those_behind_it() {
+        let hints = hints();
+        hints.push(ChangeNumber(1), "p".into(), None);
+        hints.push(ChangeNumber(2), "p".into(), None);
+        let (batch, held) = hints.take(Duration::from_secs(3_600));
+        assert!(batch.is_empty() && held);
+        let numbers: Vec<u64> = hints.take(Duration::ZERO).0.iter().map(|(number, _)| number.0).collect();
+        assert_eq!(numbers, [1, 2]);
     }
 
     #[test]
@@ -283,7 +314,7 @@ mod tests {
         for meta in [Some(Sha([1; 20])), Some(Sha([2; 20])), None] {
             hints.push(ChangeNumber(1), "p".into(), meta);
         }
-        assert_eq!(hints.take().0[0].1.expected, Some(Sha([2; 20])));
+        assert_eq!(hints.take(Duration::ZERO).0[0].1.expected, Some(Sha([2; 20])));
     }
 
     #[test]
@@ -292,9 +323,9 @@ mod tests {
         hints.ledger.begin_review(ChangeNumber(1));
         hints.push(ChangeNumber(1), "p".into(), None);
         hints.push(ChangeNumber(2), "p".into(), None);
-        let (batch, held) = hints.take();
+        let (batch, held) = hints.take(Duration::ZERO);
         assert_eq!((batch.len(), batch[0].0, held), (1, ChangeNumber(2), true));
         hints.ledger.end_review(ChangeNumber(1));
-        assert_eq!(hints.take().0.len(), 1);
+        assert_eq!(hints.take(Duration::ZERO).0.len(), 1);
     }
 }
