@@ -139,10 +139,8 @@ impl Queue {
         match outcome {
             Resolved::Failed { why } => self.prepare_again(id, why),
             Resolved::Broken { .. } => {}
-            Resolved::Jobs { jobs, reads, noop, .. } => {
-                for read in &reads {
-                    self.learn_tip(node, read);
-                }
+            Resolved::Jobs { jobs, noop, .. } => {
+                self.learn_tips(node);
                 if current {
                     self.take_keys(id, jobs.iter().map(|job| job.key).collect());
                     if jobs.is_empty() && !noop {

@@ -16,6 +16,7 @@ mod foreign;
 mod index;
 mod jobs;
 mod land;
+mod learn;
 mod operator;
 mod pairs;
 pub mod resolve;

@@ -69,6 +69,9 @@ pub trait Trees {
     fn default_branch(&mut self, repository: &Repository) -> Result<Option<Branch>, String>;
 }
 
+/// How many repositories that a queue names are consulted; a longer list is no group that is tested together.
+const MATES_MAX: usize = 50;
+
 /// Why resolution ends early.
 enum Stop {
     Broken { pair: Pair, why: String },
@@ -136,6 +139,9 @@ impl Resolution<'_> {
                 noops.insert(home.clone());
             }
         }
+        for mate in self.mates(&repositories).difference(&consulted) {
+            self.consult_mate(mate)?;
+        }
         let mut altered = Vec::new();
         for pair in self.writes.clone() {
             if self.trees.alters_job_file(&pair)? {
@@ -144,6 +150,23 @@ impl Resolution<'_> {
         }
         let noop = !self.writes.is_empty() && self.writes.iter().all(|pair| noops.contains(pair));
         Ok((altered, noop))
+    }
+
+    /// The branches of the same names in the repositories that the queue names one by one: what their own
+    /// job files ask for holds for this item too. A pattern names no group that is tested together.
+    fn mates(&self, known: &[Repository]) -> BTreeSet<Pair> {
+        let mut mates = BTreeSet::new();
+        for pair in &self.writes {
+            let Some(queue) = self.policy.queue_of(pair) else { continue };
+            let named = queue.repositories.0.iter().filter_map(|pattern| pattern.literal());
+            let mates_of = named.take(MATES_MAX).map(|name| Pair::new(name, pair.branch.as_str()));
+            let belongs = |mate: &Pair| {
+                known.binary_search(&mate.repository).is_ok()
+                    && self.policy.queue_of(mate).is_some_and(|other| other.name == queue.name)
+            };
+            mates.extend(mates_of.filter(belongs));
+        }
+        mates
     }
 
     /// The branches for which a job could run because of this item: those that the item writes, and
@@ -272,26 +295,55 @@ impl Resolution<'_> {
     /// Reads a branch's job file and adds its jobs; says whether it asks for `noop`.
     fn consult(&mut self, home: &Pair) -> Result<bool, Stop> {
         let Some(commit) = self.commit(home)? else { return Ok(false) };
-        let found = self.trees.job_file(home, commit)?;
-        self.reads.insert(Unit::JobFile(home.clone()), found.as_ref().map(|(blob, _)| *blob));
-        let Some((_, parsed)) = found else { return Ok(false) };
-        let file = parsed.map_err(|why| Stop::Broken { pair: home.clone(), why })?;
-        for job in &file.jobs {
-            if self.policy.jobs.iter().any(|enforced| enforced.name == job.name) {
-                let why = format!(
-                    "seakeeper.toml: the job `{}` has the name of a job that the operator enforces: give it another name",
-                    job.name
-                );
-                return Err(Stop::Broken { pair: home.clone(), why });
-            }
-            if job.repositories.matches(home.repository.as_str())
-                && job.branches.matches(home.branch.as_str())
-            {
-                self.consider(job, home, Source::Repository)?;
-            }
+        let Some(file) = self.job_file(home, commit)? else { return Ok(false) };
+        for job in file.jobs.iter().filter(|job| is_for(job, home)) {
+            self.consider(job, home, Source::Repository)?;
         }
         Ok(file.noop)
     }
+
+    /// Adds the jobs of another repository's job file that read what the item writes. Of that branch only
+    /// the job file is read, unless one of its jobs applies; and a file that is broken there is a fault of
+    /// the changes that write it, not of this item.
+    fn consult_mate(&mut self, home: &Pair) -> Result<(), Stop> {
+        let Some(commit) = self.trees.commit(home)? else {
+            self.reads.insert(Unit::JobFile(home.clone()), None);
+            return Ok(());
+        };
+        let file = match self.job_file(home, commit) {
+            Ok(Some(file)) => file,
+            Ok(None) | Err(Stop::Broken { .. }) => return Ok(()),
+            Err(stop) => return Err(stop),
+        };
+        for job in file.jobs.iter().filter(|job| is_for(job, home)) {
+            match self.consider(job, home, Source::Repository) {
+                Ok(_) | Err(Stop::Broken { .. }) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(())
+    }
+
+    /// The job file at a branch's commit, if there is one that can be used.
+    fn job_file(&mut self, home: &Pair, commit: Sha) -> Result<Option<JobFile>, Stop> {
+        let found = self.trees.job_file(home, commit)?;
+        self.reads.insert(Unit::JobFile(home.clone()), found.as_ref().map(|(blob, _)| *blob));
+        let Some((_, parsed)) = found else { return Ok(None) };
+        let file = parsed.map_err(|why| Stop::Broken { pair: home.clone(), why })?;
+        let enforced = |job: &&JobPolicy| self.policy.jobs.iter().any(|enforced| enforced.name == job.name);
+        if let Some(job) = file.jobs.iter().find(enforced) {
+            let why = format!(
+                "seakeeper.toml: the job `{}` has the name of a job that the operator enforces: give it another name",
+                job.name
+            );
+            return Err(Stop::Broken { pair: home.clone(), why });
+        }
+        Ok(Some(file))
+    }
+}
+
+fn is_for(job: &JobPolicy, home: &Pair) -> bool {
+    job.repositories.matches(home.repository.as_str()) && job.branches.matches(home.branch.as_str())
 }
 
 /// Both lists of paths as one, sorted; none at all means everything.

@@ -168,6 +168,40 @@ fn a_change_of_an_input_runs_the_job_of_the_other_repository_and_consults_its_jo
     );
 }
 
+/// The queue of `policy` that names these repositories, or matches them by pattern.
+fn queue_of(repositories: &[&str]) -> crate::model::policy::QueuePolicy {
+    use crate::model::policy::{AfterFailure, QueuePolicy, StrategyPolicy};
+    QueuePolicy {
+        name: "main".into(),
+        repositories: Patterns::new(repositories),
+        branches: Patterns::new(&["*"]),
+        strategy: StrategyPolicy::Serial,
+        max_items_per_push: 1,
+        merge_from: Vec::new(),
+        after_failure: AfterFailure::Forget,
+    }
+}
+
+#[test]
+fn job_files_of_repositories_named_in_one_queue_are_consulted_and_their_branches_only_when_a_job_applies() {
+    let named: &[&str] = &["app", "lib", "tool"];
+    let check = |repositories: &[&str], jobs: &[&str], reads: &[&str]| {
+        let mut trees = table(&[("app", 1), ("lib", 2), ("tool", 3)]);
+        let reader = JobFile { jobs: vec![job("own", "app", &["lib"])], noop: false };
+        trees.files.insert(pair("app"), Ok(reader));
+        trees.files.insert(pair("tool"), Err("line 3".into()));
+        let policy = Policy { queues: vec![queue_of(repositories)], ..policy(vec![]) };
+        let found = summary(&resolve(&policy, Pipeline::Gate, &[pair("lib")], &mut trees));
+        let owned = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
+        assert_eq!(found, (owned(jobs), owned(reads)), "{repositories:?}");
+    };
+    let applies = &["own@app main[app main, lib main]"];
+    let all = ["app main=101", "lib main=102", "file app main=9", "file lib main=none", "file tool main=9"];
+    check(named, applies, &all);
+    check(&["*"], &[], &["lib main=102", "file lib main=none"]);
+    check(&["lib", "tool"], &[], &["lib main=102", "file lib main=none", "file tool main=9"]);
+}
+
 #[test]
 fn a_preferred_branch_that_does_not_exist_is_read_and_the_default_branch_taken() {
     let trees = table(&[("app stable", 1), ("lib main", 2)]);

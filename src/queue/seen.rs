@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::model::tree::{Prepared, Read, Unit};
+use crate::model::tree::Prepared;
 use crate::model::{
-    ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, EffectKind, ItemId, NodeId, Outcome, Pair,
-    QueueName, Sha, Timestamp, Verdict, Vote,
+    ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, EffectKind, ItemId, Outcome, Pair, QueueName, Sha,
+    Timestamp, Verdict, Vote,
 };
 
 use super::Queue;
@@ -110,7 +110,7 @@ impl Queue {
     }
 
     /// Records a new tip, with its job file where that is known.
-    fn move_tip(&mut self, pair: Pair, commit: Option<Sha>, job_file: Option<Option<Sha>>) {
+    pub(super) fn move_tip(&mut self, pair: Pair, commit: Option<Sha>, job_file: Option<Option<Sha>>) {
         self.state.tip_epoch += 1;
         let epoch = self.state.tip_epoch;
         let tip = self.state.tips.entry(pair.clone()).or_default();
@@ -162,17 +162,6 @@ impl Queue {
             .filter(|id| self.state.items.get(id).is_some_and(|item| item.node.is_none()))
             .collect();
         self.index.dirty_items.extend(checks);
-    }
-
-    /// What was read of a branch that nothing else is known of counts as its tip.
-    pub(super) fn learn_tip(&mut self, node: NodeId, read: &Read) {
-        let Unit::Branch(pair) = &read.unit else { return };
-        let overlaid = self.state.nodes.get(&node).is_some_and(|node| {
-            node.overlaid(pair).is_some() || node.onto.iter().any(|(written, _)| written == pair)
-        });
-        if !overlaid && !self.state.tips.contains_key(pair) {
-            self.move_tip(pair.clone(), read.value, None);
-        }
     }
 
     /// Takes in a last look.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::event::Scope;
 use crate::model::report::Report;
-use crate::model::tree::{Foreign, Prepared, Read, Resolved, Written};
+use crate::model::tree::{Foreign, Prepared, Read, Resolved, Unit, Written};
 use crate::model::view::{DepartedView, PauseView};
 use crate::model::{
     Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Effect, EffectId, ItemChange, ItemId, JobName,
@@ -304,6 +304,13 @@ impl Node {
             Source::Commit(_) => None,
         });
         onto.chain(self.overlay.iter().map(|(_, node)| *node)).collect()
+    }
+
+    /// Whether the item is known to leave the job file of `pair`, which it writes, as it was.
+    pub fn keeps_job_file(&self, pair: &Pair) -> bool {
+        let Some(Resolved::Jobs { reads, alters_job_files, .. }) = &self.resolved else { return false };
+        let is_consulted = |read: &Read| matches!(&read.unit, Unit::JobFile(other) if other == pair);
+        reads.iter().any(is_consulted) && !alters_job_files.contains(pair)
     }
 
     /// What was read to judge the item here; empty until then.

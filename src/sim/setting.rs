@@ -207,9 +207,14 @@ fn draw_jobs(rng: &mut Rng, repositories: i64, job_files: bool) -> Vec<JobPolicy
 
 fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
     let all = rng.chance(600);
-    let names: Vec<String> =
-        if all { vec!["*".into()] } else { (0..repositories).map(|n| format!("r{n}")).collect() };
-    let queues = names.iter().map(|name| draw_queue(rng, name)).collect();
+    let names: Vec<String> = (0..repositories).map(|n| format!("r{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let queues = match (all, job_files) {
+        // Repositories that a queue names one by one have each other's job files consulted.
+        (true, true) => vec![draw_queue(rng, "qall", &names)],
+        (true, false) => vec![draw_queue(rng, "qall", &["*"])],
+        (false, _) => names.iter().map(|name| draw_queue(rng, &format!("q{name}"), &[name])).collect(),
+    };
     Policy {
         account: BOT.into(),
         queues,
@@ -235,11 +240,11 @@ fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
     }
 }
 
-fn draw_queue(rng: &mut Rng, name: &str) -> QueuePolicy {
+fn draw_queue(rng: &mut Rng, name: &str, repositories: &[&str]) -> QueuePolicy {
     let window = u32::try_from(rng.between(1, 12)).unwrap_or(1);
     QueuePolicy {
-        name: format!("q{}", name.replace('*', "all")).into(),
-        repositories: Patterns::new(&[name]),
+        name: name.into(),
+        repositories: Patterns::new(repositories),
         branches: Patterns::new(&["*"]),
         strategy: if rng.chance(250) { StrategyPolicy::Serial } else { StrategyPolicy::Dependent { window } },
         max_items_per_push: u32::try_from(rng.between(1, 6)).unwrap_or(1),

@@ -52,9 +52,14 @@ impl Audit {
     /// Nothing that is known to fail is built upon.
     pub(super) fn check_base(&self, node: NodeId) -> Checked {
         let Some(book) = self.nodes.get(&node) else { return Ok(()) };
-        // What it does not read there cannot have misled it.
-        let read = |pair: &Pair| book.reads().iter().any(|read| read.unit.pair() == pair);
-        let beside = book.beside.iter().filter(|(pair, _)| read(pair)).map(|(_, node)| *node);
+        // What it does not read there cannot have misled it, nor a job file that was left as it was.
+        let misled = |pair: &Pair, by: NodeId| {
+            book.reads().iter().any(|read| match &read.unit {
+                Unit::Branch(branch) => branch == pair,
+                Unit::JobFile(branch) => branch == pair && self.alters_job_file(by, pair),
+            })
+        };
+        let beside = book.beside.iter().filter(|(pair, node)| misled(pair, *node)).map(|(_, node)| *node);
         let mut todo: Vec<NodeId> = book.onto.iter().copied().chain(beside).collect();
         let mut seen = BTreeSet::new();
         while let Some(at) = todo.pop() {
@@ -68,6 +73,14 @@ impl Audit {
             todo.extend(&book.onto);
         }
         Ok(())
+    }
+
+    /// Whether a node's item alters a job file, as far as is known.
+    fn alters_job_file(&self, node: NodeId, pair: &Pair) -> bool {
+        match self.nodes.get(&node).map(|node| &node.resolved) {
+            Some(Some(Resolved::Jobs { alters_job_files, .. })) => alters_job_files.contains(pair),
+            _ => true,
+        }
     }
 
     /// Whether an item is known to fail at its node.

@@ -75,7 +75,8 @@ pub fn job_file_blob(gerrit: &Gerrit, commit: Sha) -> Option<Sha> {
     gerrit.git.tree_of(commit).get(JOB_FILE).map(|token| id_of([token.as_bytes()]))
 }
 
-/// The job file at a commit, read. Its token is `jobs NAME… ROUND`; any other is broken.
+/// The job file at a commit, read. Its token is `jobs NAME… ROUND`, where `NAME+REPOSITORY` is a job that
+/// reads that repository too; any other is broken.
 pub fn job_file(gerrit: &Gerrit, commit: Sha) -> Option<FoundJobFile> {
     let tree = gerrit.git.tree_of(commit);
     let token = tree.get(JOB_FILE)?;
@@ -90,8 +91,11 @@ pub fn job_file(gerrit: &Gerrit, commit: Sha) -> Option<FoundJobFile> {
     Some((blob, Ok(JobFile { jobs, noop: false })))
 }
 
-fn own_job(name: &str, round: &str) -> JobPolicy {
-    let mut own = job(name, &[], &[], round);
+fn own_job(declared: &str, round: &str) -> JobPolicy {
+    let mut words = declared.split('+');
+    let name = words.next().unwrap_or(declared);
+    let inputs: Vec<&str> = words.collect();
+    let mut own = job(name, &[], &inputs, round);
     own.repositories = Patterns(vec![Pattern::new("*")]);
     own.runs_for = RunsFor::Inputs;
     own

@@ -91,6 +91,10 @@ impl Run {
             tree.insert(path, format!("c{change}.{round}").into());
         }
         match job_file {
+            // Every other one asks for a job that reads the first repository, too.
+            Some(JobFileEdit::Add) if change % 2 == 0 => {
+                drop(tree.insert(JOB_FILE.into(), "jobs own extra+r0 1".into()))
+            }
             Some(JobFileEdit::Add) => drop(tree.insert(JOB_FILE.into(), "jobs own extra 1".into())),
             Some(JobFileEdit::Alter) => {
                 drop(tree.insert(JOB_FILE.into(), format!("jobs own {change}").into()))

@@ -1,0 +1,47 @@
+//! What a node's preparation tells of the tips themselves. Without it items of different lanes would wait
+//! for one another: a job file ahead is harmless only where it is known to be the one at the tip.
+
+use crate::model::tree::Unit;
+use crate::model::{NodeId, Pair, Sha};
+
+use super::Queue;
+use super::state::Source;
+
+impl Queue {
+    /// Learns from a node what it found at the tips: a branch that nothing else is known of, and job files
+    /// that have stayed as they are since the node was asked for.
+    pub(super) fn learn_tips(&mut self, node: NodeId) {
+        let Some(node) = self.state.nodes.get(&node) else { return };
+        let mut branches = Vec::new();
+        let mut files: Vec<(Pair, Option<Sha>)> = Vec::new();
+        for read in node.reads() {
+            let pair = read.unit.pair();
+            let written = node.onto.iter().any(|(written, _)| written == pair);
+            match (&read.unit, self.state.tips.get(pair)) {
+                _ if written || node.overlaid(pair).is_some() => {}
+                (Unit::Branch(_), None) => branches.push((pair.clone(), read.value)),
+                (Unit::JobFile(_), Some(tip)) if tip.epoch <= node.asked_epoch => {
+                    files.push((pair.clone(), read.value));
+                }
+                _ => {}
+            }
+        }
+        // Where the item leaves the job file alone, its branch had the same before.
+        for (pair, onto) in &node.onto {
+            let tip = self.state.tips.get(pair).map(|tip| tip.commit);
+            if tip.is_some_and(|commit| Source::Commit(commit) == *onto) && node.keeps_job_file(pair) {
+                files.extend(node.written(pair).map(|written| (pair.clone(), written.job_file)));
+            }
+        }
+        for (pair, commit) in branches {
+            self.move_tip(pair, commit, None);
+        }
+        for (pair, job_file) in files {
+            let Some(tip) = self.state.tips.get_mut(&pair) else { continue };
+            if tip.job_file.is_none() {
+                tip.job_file = Some(job_file);
+                self.index.dirty_queues.extend(self.state.queues.keys().cloned());
+            }
+        }
+    }
+}
