@@ -136,7 +136,7 @@ fn check(store: &Store, push: &Push) -> Result<(), Outcome> {
     }
     let judged: BTreeSet<Sha> =
         push.changes.iter().map(|(_, _, revision)| *revision).chain(push.judged.iter().copied()).collect();
-    match closure::strangers(store, push.old, push.new, &judged) {
+    match closure::strangers(store, push.old, push.new, &judged, &[]) {
         Ok(strangers) if strangers.is_empty() => Ok(()),
         Ok(strangers) => {
             let why = format!(
@@ -188,6 +188,8 @@ fn refusal(why: &str, said: &str) -> Outcome {
     }
     let remedy = if has(&["not permitted", "prohibited"]) {
         "; grant the daemon's account Push on refs/heads/* and Push Merge Commit on refs/for/refs/heads/*"
+    } else if has(&["invalid author"]) {
+        "; grant the daemon's account Forge Author on refs/heads/*: the authors of rebased and cherry-picked commits are kept"
     } else if has(&["committer"]) {
         "; set the daemon's committer to an address that its Gerrit account has registered, or grant it Forge Committer"
     } else if has(&["signed-off-by"]) {

@@ -6,6 +6,7 @@
 mod closure;
 mod content;
 mod fetch;
+mod join;
 mod land;
 mod layout;
 mod merge;
@@ -38,19 +39,6 @@ use prepare::Preparation;
 use shared::Shared;
 use work::{Prefetches, Task, Work};
 
-/// How a project's changes come into its branches; follows its submit type.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LandingForm {
-    /// Always by a merge commit.
-    MergeAlways,
-    /// By a merge commit unless the branch can move forward to the patch set itself.
-    MergeIfNecessary,
-    /// In a form that is not landed by push; with the words for the author.
-    Other(String),
-    /// Not known for now: tried again.
-    Unknown,
-}
-
 /// A closure that the daemon gives.
 pub type Ask<A, B> = Arc<dyn Fn(&A) -> B + Send + Sync>;
 /// Parses a job file; an error is in words for the author.
@@ -74,10 +62,13 @@ pub struct Settings {
     pub committer_name: String,
     /// The address in merge commits; Gerrit must know it as the daemon's.
     pub committer_email: String,
-    /// How a project's changes land.
-    pub form: Ask<Repository, LandingForm>,
-    /// Whether a project wants merges signed off.
+    /// Whether a project wants commits signed off.
     pub sign_off: Ask<Repository, bool>,
+    /// Whether two changes of one file may be merged where they do not touch; else such a file is
+    /// in conflict.
+    pub content_merge: Ask<Repository, bool>,
+    /// Whether a project takes nothing now.
+    pub read_only: Ask<Repository, bool>,
     /// A project's default branch.
     pub default_branch: Ask<Repository, Option<Branch>>,
     /// The projects.

@@ -16,7 +16,7 @@ use super::merge::Mergers;
 use super::store::{Store, sha};
 use super::trees::Parsed;
 use super::{GitError, Settings, Stats};
-use crate::model::{Branch, Pair, Policy, Repository, Sha};
+use crate::model::{Branch, ChangeNumber, Pair, Policy, Repository, Sha};
 use crate::port::Inbox;
 
 /// For how long a tip that nobody observes is taken as it was read.
@@ -129,6 +129,12 @@ impl Shared {
             return format!("{}{repository}", self.base);
         }
         format!("{}{}", self.base, utf8_percent_encode(repository.as_str(), IN_ADDRESS))
+    }
+
+    /// The page of a change.
+    pub fn change_address(&self, repository: &Repository, number: ChangeNumber) -> String {
+        let base = self.base.strip_suffix("a/").unwrap_or(&self.base);
+        format!("{base}c/{}/+/{number}", utf8_percent_encode(repository.as_str(), IN_ADDRESS))
     }
 
     /// The header that names the daemon to Gerrit without a first refused try.

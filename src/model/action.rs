@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::report::Report;
 use super::{
     Branch, BuildId, BuildSpec, ChangeId, ChangeNumber, Departure, EffectId, ItemChange, ItemId, JobName,
-    NodeId, Pair, PatchSet, Pipeline, QueueName, Repository, ResolvedInput, Sha, Timestamp, VerdictKey,
+    LandingForm, NodeId, Pair, PatchSet, Pipeline, QueueName, Repository, ResolvedInput, Sha, Timestamp,
+    VerdictKey,
 };
 
 /// One action, as journaled.
@@ -104,6 +105,9 @@ pub struct Merge {
     pub allowed: Vec<Sha>,
     /// Branches whose commits may come in with a merge commit.
     pub merge_from: Vec<Branch>,
+    /// How it is put there; `None` where that is not known, and then nothing is.
+    #[serde(default)]
+    pub form: Option<LandingForm>,
 }
 
 /// One branch to move.

@@ -13,6 +13,7 @@ mod conclude;
 mod explain;
 mod footprint;
 mod foreign;
+mod held;
 mod index;
 mod jobs;
 mod land;

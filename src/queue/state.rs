@@ -12,7 +12,7 @@ use crate::model::tree::{Foreign, Prepared, Read, Resolved, Written};
 use crate::model::view::{DepartedView, PauseView};
 use crate::model::{
     Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Effect, EffectId, ItemChange, ItemId, JobName,
-    NodeId, Pair, Pipeline, Policy, QueueName, Sha, Timestamp, Verdict, VerdictKey,
+    NodeId, Pair, Pipeline, Policy, QueueName, Reason, Sha, Timestamp, Verdict, VerdictKey,
 };
 
 /// Everything that a snapshot holds.
@@ -69,12 +69,28 @@ pub(crate) struct Change {
     pub forced: Option<Sha>,
     /// The revision whose author was told what it waits for.
     pub told: Option<Sha>,
+    /// The revision whose author was told what keeps it from landing in its project's form.
+    #[serde(default)]
+    pub told_held: Option<Sha>,
+    /// Why it was sent back to wait when its node was made.
+    #[serde(default)]
+    pub held: Option<Held>,
     /// The daemon's own vote that was to be taken back though the change was in no queue.
     pub unvoted: Option<Timestamp>,
     /// Under policy B: the revision that failed, and the tip on which it did.
     pub failed: Option<(Sha, Option<Sha>)>,
     /// No job was configured for this revision, at this policy and these job files.
     pub jobless: Option<(Sha, u64, u64)>,
+}
+
+/// What keeps a change from landing as things are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Held {
+    pub revision: Sha,
+    pub policy_epoch: u64,
+    pub reason: Reason,
+    /// When it is tried again, where nothing tells that the reason is gone.
+    pub until: Option<Timestamp>,
 }
 
 /// A branch's tip.
@@ -294,6 +310,24 @@ pub(crate) struct Outgoing {
     pub effect: Option<EffectId>,
     /// The last attempt, whose answer did not come in time: it may still come.
     pub given_up: Option<EffectId>,
+}
+
+impl Change {
+    /// A change that nothing was made of yet.
+    pub fn new(snapshot: ChangeSnapshot) -> Self {
+        Self {
+            snapshot,
+            used: Vec::new(),
+            checked: None,
+            forced: None,
+            told: None,
+            told_held: None,
+            held: None,
+            unvoted: None,
+            failed: None,
+            jobless: None,
+        }
+    }
 }
 
 impl Node {

@@ -83,6 +83,8 @@ fn snapshot(number: u64, review: i32) -> ChangeSnapshot {
         patchset: PatchSet(1),
         revision: sha(2, number),
         parents: vec![sha(1, 0)],
+        form: Some(crate::model::LandingForm::MergeAlways),
+        carries_id: true,
         subject: "a change".into(),
         owner: "alice".into(),
         work_in_progress: false,

@@ -243,6 +243,8 @@ fn snapshot(number: u64, pair: &Pair, status: ChangeStatus) -> ChangeSnapshot {
         patchset: PatchSet(1),
         revision: sha(2, number),
         parents: vec![sha(1, number % REPOSITORIES)],
+        form: Some(seakeeper::model::LandingForm::MergeAlways),
+        carries_id: true,
         subject: "a change".into(),
         owner: "alice".into(),
         work_in_progress: false,

@@ -55,7 +55,7 @@ impl Server {
     fn world(&self, who: &str) -> World {
         let (user, token) = (self.text(&format!("{who}/user")), self.text(&format!("{who}/token")));
         let url = self.text("/url");
-        world(LandingForm::MergeAlways, move |settings| {
+        world(move |settings| {
             (settings.url, settings.user, settings.token) = (url, user, token);
             settings.file_urls = false;
         })
@@ -226,7 +226,7 @@ fn a_push_without_the_right_is_refused_with_its_remedy_on_a_real_gerrit() {
 
 fn world_with_token(server: &Server, token: &str) -> World {
     let (url, token) = (server.text("/url"), token.to_owned());
-    world(LandingForm::MergeAlways, move |settings| {
+    world(move |settings| {
         (settings.url, settings.token, settings.file_urls) = (url, token, false);
     })
 }

@@ -2,7 +2,7 @@
 
 use super::oracle::{Judged, judge};
 use super::{Audit, Checked, fault};
-use crate::model::{Departure, EffectId, ItemId, JobName, Timestamp};
+use crate::model::{Departure, EffectId, ItemId, JobName, Reason, Timestamp};
 use crate::sim::setting::Setting;
 use crate::sim::world::Gerrit;
 
@@ -38,6 +38,7 @@ impl Audit {
                 | Departure::Conflict { .. }
                 | Departure::BrokenJobFile { .. }
                 | Departure::Closure { .. }
+                | Departure::Held { .. }
         );
         if !judged {
             return Ok(());
@@ -84,7 +85,8 @@ impl Audit {
             let judged = judge(gerrit, setting, &policy, change, &tips);
             let agrees = match (departure, &judged) {
                 (Departure::Conflict { .. }, Judged::Conflict)
-                | (Departure::BrokenJobFile { .. }, Judged::Broken) => true,
+                | (Departure::BrokenJobFile { .. }, Judged::Broken)
+                | (Departure::Held { reason: Reason::Rebase { .. } }, Judged::Rebase) => true,
                 (Departure::Failed { jobs }, Judged::Failed(failing)) => {
                     jobs.iter().any(|job| failing.contains(job)) || self.by_chance(id, jobs)
                 }

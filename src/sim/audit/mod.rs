@@ -416,12 +416,23 @@ impl Audit {
     }
 
     /// Whether this push belongs to an item of the books: used when it reaches the world.
-    pub fn mark_landed(&mut self, effect: EffectId, push: &Push, closed: &[(ChangeNumber, Sha)]) -> Checked {
+    /// `closed` is what it has closed, each with the commit as which it counts as landed, and `open`
+    /// a change of it that it has not.
+    pub fn mark_landed(
+        &mut self,
+        effect: EffectId,
+        push: &Push,
+        closed: &[(ChangeNumber, Sha)],
+        open: Option<ChangeNumber>,
+    ) -> Checked {
         if !self.landed.insert(effect) {
             return fault("effects once", format!("the push of effect {effect} has landed twice"));
         }
         for (number, commit) in closed {
-            if !push.changes.iter().any(|(change, _, revision)| change == number && revision == commit) {
+            let stands_for = |revision: &Sha| {
+                revision == commit || self.copy_of(*number, *revision, &push.pair) == Some(*commit)
+            };
+            if !push.changes.iter().any(|(change, _, revision)| change == number && stands_for(revision)) {
                 return fault(
                     "nothing unapproved lands",
                     format!(
@@ -431,7 +442,23 @@ impl Audit {
                 );
             }
         }
+        if let Some(number) = open {
+            return fault(
+                "what lands is closed",
+                format!("the push of effect {effect} has landed change {number}, which is still open"),
+            );
+        }
         self.landings_seen += u32::try_from(closed.len()).unwrap_or(0);
         self.check_landed(effect, push)
+    }
+
+    /// What the node of a change's item writes for it.
+    fn copy_of(&self, number: ChangeNumber, revision: Sha, pair: &Pair) -> Option<Sha> {
+        let holds = |book: &&Book| {
+            book.queue.is_some()
+                && book.changes.iter().any(|change| change.number == number && change.revision == revision)
+        };
+        let book = self.items.values().rfind(holds)?;
+        self.nodes.get(&book.node?)?.written(pair)
     }
 }

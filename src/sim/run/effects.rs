@@ -12,6 +12,7 @@ use crate::model::{
 use crate::sim::audit::{Checked, fault};
 use crate::sim::fakes::executor::Stand;
 use crate::sim::fakes::site::passes;
+use crate::sim::fakes::trees::Asked;
 use crate::sim::setting::BOT;
 use crate::sim::workload::What;
 use crate::sim::world::PushError;
@@ -36,13 +37,14 @@ impl Run {
         let id = effect.id;
         match effect.kind {
             EffectKind::PrepareNode { .. } | EffectKind::Look { .. } if !alive => {}
-            EffectKind::PrepareNode { node, date, merges, overlay, .. } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay } => {
                 let failed = self.chance(self.faults.prepare_failed);
                 let policy = self.audit.policy.clone().unwrap_or_else(|| self.policy.clone().shared());
                 let (outcome, resolved) = if failed {
                     (Prepared::Failed { why: "the line is down".into() }, None)
                 } else {
-                    self.trees.prepare(&mut self.gerrit, &policy, node, date, &merges, &overlay)
+                    let asked = Asked { node, date, pipeline, merges: &merges, overlay: &overlay };
+                    self.trees.prepare(&mut self.gerrit, &policy, &asked)
                 };
                 let mut events = vec![Event::NodePrepared { effect: id, node, outcome }];
                 events.extend(resolved.map(|outcome| Event::JobsResolved { effect: id, node, outcome }));
@@ -243,7 +245,11 @@ impl Run {
         };
         self.say(|| format!("  {} is now {} (effect {effect})", push.pair, push.new.short()));
         self.audit.tip_moved(&push.pair, push.new);
-        self.audit.mark_landed(effect, push, &closed)?;
+        let still_open = |number: &ChangeNumber| {
+            self.gerrit.change(*number).is_some_and(|change| change.status == ChangeStatus::Open)
+        };
+        let open = push.changes.iter().map(|(number, ..)| *number).find(still_open);
+        self.audit.mark_landed(effect, push, &closed, open)?;
         self.moved(&push.pair.clone());
         for (number, _) in closed {
             self.tell_soon(number);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::git::{Store, Tree, id_of};
 use crate::model::{
-    Account, Branch, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, Pair, PatchSet, Repository,
-    Requirement, Sha, Timestamp, Vote,
+    Account, Branch, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, LandingForm, Pair,
+    PatchSet, Repository, Requirement, Sha, Timestamp, Vote,
 };
 
 /// A message on a change.
@@ -65,8 +65,10 @@ pub struct Change {
 pub struct Upload {
     /// Where it is to land.
     pub pair: Pair,
-    /// The Change-Id footer; an open change with it gets a new patch set.
+    /// The Change-Id; an open change with it gets a new patch set.
     pub change_id: ChangeId,
+    /// Whether the commit message carries it; Gerrit gives a change without one an id of its own.
+    pub footer: bool,
     /// The commit's parents.
     pub parents: Vec<Sha>,
     /// The commit's tree.
@@ -99,6 +101,8 @@ pub struct Gerrit {
     changes: BTreeMap<ChangeNumber, Change>,
     by_commit: BTreeMap<Sha, BTreeSet<ChangeNumber>>,
     by_change_id: BTreeMap<ChangeId, BTreeSet<ChangeNumber>>,
+    /// How repositories land changes; those not named by merge commits.
+    pub forms: BTreeMap<Repository, LandingForm>,
     /// Accounts that may not push to branches.
     pub push_forbidden: BTreeSet<Account>,
     tags: BTreeSet<Arc<str>>,
@@ -116,6 +120,11 @@ impl Gerrit {
         let tip = self.git.add_commit(&[], tree, None, &format!("start of {pair}"));
         self.branches.insert(pair.clone(), tip);
         tip
+    }
+
+    /// How a repository lands changes.
+    pub fn form_of(&self, repository: &Repository) -> LandingForm {
+        self.forms.get(repository).copied().unwrap_or(LandingForm::MergeAlways)
     }
 
     /// The tip of a branch.
@@ -148,7 +157,8 @@ impl Gerrit {
     /// is closed takes no more.
     pub fn upload(&mut self, at: Timestamp, upload: Upload) -> Option<ChangeNumber> {
         let tree = self.git.add_tree(upload.tree);
-        let commit = self.git.add_commit(&upload.parents, tree, Some(&upload.change_id), &upload.subject);
+        let footer = upload.footer.then_some(&upload.change_id);
+        let commit = self.git.add_commit(&upload.parents, tree, footer, &upload.subject);
         let known = self.by_change_id.get(&upload.change_id).into_iter().flatten();
         let known = known
             .copied()
@@ -377,6 +387,8 @@ impl Gerrit {
             patchset: PatchSet(change.patchsets.len() as u64),
             revision,
             parents: commit.map(|commit| commit.parents.clone()).unwrap_or_default(),
+            form: Some(self.form_of(&change.pair.repository)),
+            carries_id: commit.is_some_and(|commit| commit.change_id.is_some()),
             subject: commit.map(|commit| commit.message.clone()).unwrap_or_else(|| "".into()),
             owner: change.owner.clone(),
             work_in_progress: change.work_in_progress,
