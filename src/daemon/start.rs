@@ -19,7 +19,7 @@ use crate::config::{Config, parse_job_file};
 use crate::engine::Engine;
 use crate::executor::local::{Confinement, Local, Settings as LocalSettings};
 use crate::gerrit::{Gerrit, Identity, Settings as GerritSettings};
-use crate::git::{Early, Git, Settings as GitSettings};
+use crate::git::{Early, Git, Settings as GitSettings, Submission};
 use crate::model::{Event, Pair, Policy, Repository, Timestamp};
 use crate::port::{Clock as _, Inbox};
 use crate::queue::resolve::JobFile;
@@ -241,7 +241,7 @@ fn start_git(
     inbox: Inbox,
 ) -> anyhow::Result<Git> {
     let (sign_off, content_merge, read_only) = (gerrit.clone(), gerrit.clone(), gerrit.clone());
-    let (default_branch, known) = (gerrit.clone(), gerrit.clone());
+    let (default_branch, known, submit) = (gerrit.clone(), gerrit.clone(), gerrit.clone());
     let parser = config.clone();
     // Gerrit drops connections that were idle for half a minute.
     let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(20)).tcp_nodelay(true);
@@ -263,6 +263,7 @@ fn start_git(
         read_only: Arc::new(move |repository: &Repository| {
             read_only.project(repository).is_some_and(|project| project.read_only)
         }),
+        submit: Arc::new(move |one: &Submission| submit.submit(one.change, &one.repository, one.revision)),
         default_branch: Arc::new(move |repository: &Repository| {
             default_branch.project(repository)?.default_branch
         }),

@@ -72,7 +72,9 @@ async fn read(rest: &Rest, repository: &Repository) -> Result<Project, RestError
     let state = settings.get("state").and_then(Value::as_str).unwrap_or("ACTIVE");
     let head = head.ok().and_then(|head| Some(head.as_str()?.trim_start_matches("refs/heads/").to_owned()));
     Ok(Project {
-        sign_off: flag("use_signed_off_by").unwrap_or(false),
+        // Gerrit leaves this out for accounts that may not read refs/meta/config. A footer too many
+        // harms nobody; one that is missing keeps the project from taking anything.
+        sign_off: flag("use_signed_off_by").unwrap_or(true),
         content_merge: flag("use_content_merge").unwrap_or(true),
         read_only: state != "ACTIVE",
         default_branch: head.map(Branch::from),

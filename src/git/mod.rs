@@ -15,6 +15,7 @@ mod process;
 mod receive;
 mod shared;
 mod store;
+mod submit;
 mod trees;
 mod work;
 
@@ -46,6 +47,17 @@ pub type ParseJobFile = Arc<dyn Fn(&Pair, &str) -> Result<JobFile, String> + Sen
 /// Gives the repositories that Gerrit has.
 pub type Known = Arc<dyn Fn() -> Vec<Repository> + Send + Sync>;
 
+/// A change that the review host is to submit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Submission {
+    /// Its repository.
+    pub repository: Repository,
+    /// The change.
+    pub change: ChangeNumber,
+    /// Its patch set's commit.
+    pub revision: Sha,
+}
+
 /// What the adapter needs.
 pub struct Settings {
     /// The state folder; stores lie below it.
@@ -69,6 +81,8 @@ pub struct Settings {
     pub content_merge: Ask<Repository, bool>,
     /// Whether a project takes nothing now.
     pub read_only: Ask<Repository, bool>,
+    /// Lets the review host submit a change; blocks until it has answered.
+    pub submit: Ask<Submission, Outcome>,
     /// A project's default branch.
     pub default_branch: Ask<Repository, Option<Branch>>,
     /// The projects.
@@ -237,7 +251,9 @@ impl TreeStore for Git {
                 }));
             }
             EffectKind::ReleaseNode { node } => self.work.add(Task::Release(node)),
-            EffectKind::ObservePush { pair, new } => self.work.add(Task::Observe { effect: id, pair, new }),
+            EffectKind::ObservePush { pair, new, submit } => {
+                self.work.add(Task::Observe { effect: id, pair, new, submit });
+            }
             EffectKind::Land { valid_until, pushes } if !again => {
                 land::begin(&self.shared, id, valid_until, pushes);
             }

@@ -106,6 +106,7 @@ pub(super) fn world(change: impl FnOnce(&mut Settings)) -> World {
         sign_off: Arc::new(|_| true),
         content_merge: Arc::new(|_| true),
         read_only: Arc::new(|_| false),
+        submit: Arc::new(|_| Outcome::Refused("there is no review host here".into())),
         default_branch: Arc::new(|_| Some("main".into())),
         known: Arc::new(Vec::new),
         parse_job_file: Arc::new(|_, _| Ok(JobFile { jobs: Vec::new(), noop: true })),
@@ -268,15 +269,22 @@ fn a_chain_is_merged_in_order_with_one_fetch_and_lands_in_one_push() {
         assert!(matches!(resolved, Some(Resolved::Jobs { jobs, .. }) if jobs.len() == 1));
     }
     let changes = revisions.iter().map(|revision| (ChangeNumber(1), PatchSet(1), *revision)).collect();
-    let push =
-        Push { pair: pair.clone(), old: tip, new: last, changes, merge_from: Vec::new(), judged: Vec::new() };
+    let push = Push {
+        pair: pair.clone(),
+        old: tip,
+        new: last,
+        changes,
+        merge_from: Vec::new(),
+        judged: Vec::new(),
+        submit: None,
+    };
     world.begin(100, EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![push.clone()] });
     let applied =
         |outcome| vec![Event::PushEnded { effect: EffectId(100), pushes: vec![(pair.clone(), outcome)] }];
     assert_eq!(world.next(), applied(Outcome::Applied));
     assert_eq!(remote.refname_to_id("refs/heads/main").ok().map(sha), Some(last));
     remote.find_commit(oid(last)).and_then(|commit| commit.tree()).expect("the tree came along");
-    world.begin(101, EffectKind::ObservePush { pair: pair.clone(), new: last });
+    world.begin(101, EffectKind::ObservePush { pair: pair.clone(), new: last, submit: None });
     assert_eq!(
         world.next(),
         [Event::PushSeen { effect: EffectId(101), pair: pair.clone(), tip: Some(last), contains: true }]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::action::Decision;
+use crate::model::policy::LandingMode;
 use crate::model::report::{Report, Says};
 use crate::model::{
     Action, ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, ItemChange, ItemId, NodeId, Pipeline,
@@ -182,7 +183,10 @@ impl Queue {
         let Some(form) = snapshot.form else {
             return Some(Reason::Form { repository: snapshot.repository.clone() });
         };
-        if form.rewrites(snapshot.parents.len()) && !snapshot.carries_id {
+        // Gerrit knows what it submits itself.
+        let pushes =
+            policy.queue_of(&snapshot.pair()).is_some_and(|queue| queue.landing == LandingMode::Push);
+        if pushes && form.rewrites(snapshot.parents.len()) && !snapshot.carries_id {
             return Some(Reason::NoChangeId);
         }
         if let Some(change) = self.open_parent(snapshot) {

@@ -260,6 +260,8 @@ impl Queue {
                 items,
                 landed: false,
                 unknown: None,
+                submit: push.submit.clone(),
+                differs: false,
             };
             self.state.landings.insert(effect, landing);
         }

@@ -25,6 +25,7 @@ mod seen;
 mod speak;
 mod speculate;
 mod state;
+mod submit;
 #[cfg(test)]
 mod tests;
 mod timer;

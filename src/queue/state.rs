@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::action::Submit;
 use crate::model::event::Scope;
 use crate::model::report::Report;
 use crate::model::tree::{Foreign, Prepared, Read, Resolved, Written};
@@ -261,6 +262,12 @@ pub(crate) struct Landing {
     pub landed: bool,
     /// It may yet land: until then it is only watched.
     pub unknown: Option<Unknown>,
+    /// The review host lands it.
+    #[serde(default)]
+    pub submit: Option<Submit>,
+    /// The review host has landed another tree than the one that was tested.
+    #[serde(default)]
+    pub differs: bool,
 }
 
 /// The state of a push of unknown outcome.

@@ -11,7 +11,7 @@ use super::rng::Rng;
 use super::world::Tree;
 use crate::model::job::RunsFor;
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, Limits, Need, QueuePolicy, StrategyPolicy,
+    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
 };
 use crate::model::{BuildSpec, InputPolicy, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository};
 
@@ -123,7 +123,7 @@ impl Setting {
         Self {
             seed,
             branches,
-            policy: draw_policy(&mut rng, repositories, job_files),
+            policy: draw_landing(seed, draw_policy(&mut rng, repositories, job_files)),
             faults: draw_faults(&mut rng),
             poison: draw_poison(&mut rng, changes),
             forms: draw_forms(seed, repositories, rng.chance(700)),
@@ -153,6 +153,15 @@ fn draw_forms(seed: u64, repositories: i64, merge_always: bool) -> BTreeMap<Repo
     ];
     let mut draw = || if rng.chance(500) { merge } else { *rng.pick(&others).unwrap_or(&merge) };
     (0..repositories).map(|number| (Repository::from(format!("r{number}")), draw())).collect()
+}
+
+/// In some sites the review host lands what was tested.
+fn draw_landing(seed: u64, mut policy: Policy) -> Policy {
+    let mut rng = Rng::keyed(seed, 6, 0);
+    for queue in &mut policy.queues {
+        queue.landing = if rng.chance(200) { LandingMode::Submit } else { LandingMode::Push };
+    }
+    policy
 }
 
 fn draw_footerless(seed: u64, changes: u64) -> BTreeSet<u64> {
@@ -269,6 +278,7 @@ fn draw_queue(rng: &mut Rng, name: &str) -> QueuePolicy {
         max_items_per_push: u32::try_from(rng.between(1, 6)).unwrap_or(1),
         merge_from: if rng.chance(300) { vec!["dev".into()] } else { Vec::new() },
         after_failure: if rng.chance(250) { AfterFailure::Keep } else { AfterFailure::Forget },
+        landing: LandingMode::Push,
     }
 }
 

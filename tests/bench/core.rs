@@ -57,6 +57,7 @@ fn policy(slots: u32, window: u32) -> Policy {
             max_items_per_push: 50,
             merge_from: Vec::new(),
             after_failure: AfterFailure::Forget,
+            landing: seakeeper::model::policy::LandingMode::Push,
         }],
         jobs: Vec::new(),
         job_files: false,

@@ -89,7 +89,7 @@ fn a_remote_that_is_gone_is_a_failure_for_the_operator() {
     let one = merge(&pair, 1, Sha([1; 20]), Sha([2; 20]), Onto::Commit(Sha([2; 20])), &[]);
     let (prepared, _) = world.prepare(1, vec![one]);
     assert!(matches!(&prepared, Prepared::Failed { why } if why.starts_with("fetch gone: ")), "{prepared:?}");
-    world.begin(2, EffectKind::ObservePush { pair, new: Sha([1; 20]) });
+    world.begin(2, EffectKind::ObservePush { pair, new: Sha([1; 20]), submit: None });
     let seen = world.next();
     assert!(matches!(&seen[0], Event::EffectEnded { outcome: Outcome::Failed(_), .. }), "{seen:?}");
 }
@@ -105,6 +105,7 @@ fn a_push_begun_before_a_restart_is_never_repeated() {
         changes: Vec::new(),
         merge_from: Vec::new(),
         judged: Vec::new(),
+        submit: None,
     };
     let kind = EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![push] };
     world.git.begin(Effect { id: EffectId(1), kind }, true);
@@ -133,6 +134,7 @@ fn branches_of_one_repository_are_judged_one_by_one_in_one_push() {
             changes: vec![(ChangeNumber(number), PatchSet(1), revision)],
             merge_from: Vec::new(),
             judged: Vec::new(),
+            submit: None,
         });
     }
     let moved = commit(&remote, &[tip], "Outside", &[(b"z", Some("z"))]);

@@ -44,7 +44,7 @@ impl Line {
             .map(|number| (ChangeNumber(*number), PatchSet(1), self.revisions[*number as usize - 1]))
             .collect();
         let (pair, old) = (self.pair.clone(), self.tip);
-        let push = Push { pair, old, new, changes, merge_from: Vec::new(), judged: Vec::new() };
+        let push = Push { pair, old, new, changes, merge_from: Vec::new(), judged: Vec::new(), submit: None };
         self.world.begin(900, EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![push] });
         match self.world.next().pop() {
             Some(Event::PushEnded { mut pushes, .. }) => pushes.pop().expect("one push").1,

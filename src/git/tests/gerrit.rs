@@ -154,7 +154,15 @@ fn chain(world: &mut World, pair: &Pair, tip: Sha, changes: &[(u64, Sha, String)
 fn land(world: &mut World, pair: &Pair, old: Sha, new: Sha, changes: &[(u64, Sha, String)]) -> Outcome {
     let changes =
         changes.iter().map(|(number, revision, _)| (ChangeNumber(*number), PatchSet(1), *revision)).collect();
-    let push = Push { pair: pair.clone(), old, new, changes, merge_from: Vec::new(), judged: Vec::new() };
+    let push = Push {
+        pair: pair.clone(),
+        old,
+        new,
+        changes,
+        merge_from: Vec::new(),
+        judged: Vec::new(),
+        submit: None,
+    };
     let began = Instant::now();
     world.begin(1_000, EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![push] });
     let mut events = world.next();

@@ -62,7 +62,9 @@ impl Audit {
     /// What may still land cannot leave.
     fn check_push(&self, at: Timestamp, id: ItemId, effect: Option<EffectId>) -> Checked {
         let Some(landing) = effect.and_then(|effect| self.landings.get(&effect)) else { return Ok(()) };
-        let moved = !self.beliefs(&landing.push.pair).contains(&landing.push.old);
+        // A submit may land on any tip.
+        let fenced = landing.push.submit.is_none();
+        let moved = fenced && !self.beliefs(&landing.push.pair).contains(&landing.push.old);
         let limits = self.policy.as_ref().map(|policy| policy.limits.clone()).unwrap_or_default();
         let over = landing.settles_at(&limits) <= at || moved;
         if over && !landing.applied {

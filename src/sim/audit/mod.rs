@@ -19,7 +19,7 @@ pub use rest::Remaining;
 
 use crate::model::action::{Decision, Push};
 use crate::model::event::{BuildPhase, Command, Scope};
-use crate::model::report::Report;
+use crate::model::report::{Report, Says};
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{
     Action, BuildId, ChangeNumber, ChangeSnapshot, Departure, Effect, EffectId, EffectKind, Event, ItemId,
@@ -85,6 +85,8 @@ pub struct Audit {
     told: BTreeMap<Pair, (usize, usize)>,
     /// Pushes of the daemon that have landed, with what they closed.
     landed: BTreeSet<EffectId>,
+    /// Changes of which a person must be told that another tree has landed.
+    alarms: BTreeSet<ChangeNumber>,
     said: BTreeMap<ItemId, Vec<Report>>,
     /// Decisions so far, for the report.
     pub decided: u32,
@@ -161,6 +163,9 @@ impl Audit {
                 }
             }
             Event::PushEnded { effect, pushes } => self.push_ended(at, *effect, pushes),
+            Event::Submitted { effect, pair, tip, commit, same_tree } => {
+                self.submitted(*effect, pair, *tip, *commit, *same_tree);
+            }
             Event::PushSeen { pair, tip, contains, .. } => self.push_seen(at, pair, *tip, *contains),
             Event::Operator { command, .. } => self.command(command),
             _ => {}
@@ -341,6 +346,10 @@ impl Audit {
                 }
                 Ok(())
             }
+            EffectKind::Report(report) if matches!(report.says, Some(Says::Alarm { .. })) => {
+                self.alarms.remove(&report.change);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -373,7 +382,8 @@ impl Audit {
         let over = |landing: &LandingBook| {
             landing.push.pair == *pair
                 && !contains
-                && (tip != Some(landing.push.old) || landing.settles_at(&limits) <= at)
+                && (landing.push.submit.is_none() && tip != Some(landing.push.old)
+                    || landing.settles_at(&limits) <= at)
         };
         self.landings.retain(|_, landing| !over(landing));
     }
@@ -430,7 +440,9 @@ impl Audit {
         }
         for (number, commit) in closed {
             let stands_for = |revision: &Sha| {
-                revision == commit || self.copy_of(*number, *revision, &push.pair) == Some(*commit)
+                revision == commit
+                    || push.submit.as_ref().is_some_and(|submit| submit.change == *number)
+                    || self.copy_of(*number, *revision, &push.pair) == Some(*commit)
             };
             if !push.changes.iter().any(|(change, _, revision)| change == number && stands_for(revision)) {
                 return fault(
@@ -450,6 +462,20 @@ impl Audit {
         }
         self.landings_seen += u32::try_from(closed.len()).unwrap_or(0);
         self.check_landed(effect, push)
+    }
+
+    /// The review host has landed a change; another tree than the tested one must be told of.
+    fn submitted(&mut self, effect: EffectId, pair: &Pair, tip: Sha, commit: Sha, same_tree: bool) {
+        self.tell(pair, commit);
+        self.tell(pair, tip);
+        let found = self.landings.iter_mut().find(|(id, landing)| {
+            landing.push.pair == *pair && (**id == effect || landing.push.submit.is_some())
+        });
+        let Some((_, landing)) = found else { return };
+        landing.applied = true;
+        if !same_tree {
+            self.alarms.extend(landing.push.submit.as_ref().map(|submit| submit.change));
+        }
     }
 
     /// What the node of a change's item writes for it.

@@ -57,7 +57,7 @@ pub fn has_form(gerrit: &Gerrit, change: &ItemChange, onto: Sha, commit: Sha) ->
     };
     let merged = made.parents == [onto, revision];
     let itself = commit == revision && gerrit.git.reaches(revision, onto);
-    let copied = made.parents == [onto] && made.change_id.as_ref() == Some(&change.change_id);
+    let copied = made.parents == [onto] && made.change_id == original.change_id;
     let several = original.parents.len() > 1;
     match gerrit.form_of(&change.pair.repository) {
         LandingForm::MergeAlways => merged,

@@ -93,6 +93,12 @@ impl Audit {
 
     /// What the daemon holds for the tips is so.
     fn check_beliefs(&self, rest: &Remaining<'_>) -> Checked {
+        if let Some(number) = self.alarms.first() {
+            return fault(
+                "a landed difference is told",
+                format!("change {number} has landed with another tree than was tested, and nobody was told"),
+            );
+        }
         for (pair, tip) in rest.gerrit.branches() {
             let beliefs = self.beliefs(pair);
             if !beliefs.is_empty() && !beliefs.contains(tip) {

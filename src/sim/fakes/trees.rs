@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::site::{NodeTrees, job_file_blob};
-use crate::model::action::{Merge, Onto, Push};
+use crate::model::action::{Merge, Onto, Push, Submit};
 use crate::model::tree::{Foreign, Prepared, Resolved, Written};
 use crate::model::{Branch, LandingForm, NodeId, Pair, Pipeline, Policy, Reason, Sha, Timestamp};
 use crate::queue::resolve::resolve;
@@ -215,6 +215,21 @@ impl TreeStore {
             None => Ok(()),
         }
     }
+}
+
+/// The first step of a branch since the old tip that holds a submitted change.
+pub fn landed_as(gerrit: &Gerrit, tip: Sha, submit: &Submit) -> Option<Sha> {
+    let mut steps = Vec::new();
+    let mut at = tip;
+    while at != submit.old {
+        steps.push(at);
+        at = gerrit.git.commit(at)?.parents.first().copied()?;
+    }
+    let holds = |commit: &Sha| {
+        let id = gerrit.git.commit(*commit).and_then(|commit| commit.change_id.as_ref());
+        *commit == submit.revision || id == Some(&submit.change_id)
+    };
+    steps.into_iter().rev().find(|step| gerrit.git.between(submit.old, *step).iter().any(holds))
 }
 
 /// Whether a change alters the job file of its branch: against what it is merged onto, or by its

@@ -307,6 +307,53 @@ impl Gerrit {
         Ok(closed)
     }
 
+    /// Lands a change as Gerrit's own submit does, onto whatever the tip is, in a commit of its own.
+    ///
+    /// # Errors
+    /// Nothing has moved: the change is not ready, or does not fit.
+    pub fn submit(
+        &mut self,
+        at: Timestamp,
+        number: ChangeNumber,
+        revision: Sha,
+    ) -> Result<Vec<(ChangeNumber, Sha)>, PushError> {
+        let change = self.changes.get(&number).cloned().ok_or(PushError::NotPermitted)?;
+        if change.patchsets.last() != Some(&revision) || !self.snapshot(&change).submittable {
+            return Err(PushError::NotPermitted);
+        }
+        let tip = self.tip(&change.pair).ok_or(PushError::Stale)?;
+        let way = self.git.between(tip, revision);
+        let brings_others = self.form_of(&change.pair.repository) != LandingForm::CherryPick
+            && way
+                .iter()
+                .any(|commit| *commit != revision && !self.closable(&change.pair, *commit, None).is_empty());
+        if way.is_empty() || brings_others {
+            return Err(PushError::NotPermitted);
+        }
+        let new = self.submitted_as(at, &change, tip, revision).ok_or(PushError::NotPermitted)?;
+        self.push(at, &change.pair, tip, new, &"gerrit".into())
+    }
+
+    fn submitted_as(&mut self, at: Timestamp, change: &Change, tip: Sha, revision: Sha) -> Option<Sha> {
+        let form = self.form_of(&change.pair.repository);
+        let parents = self.git.commit(revision)?.parents.clone();
+        let forward = self.git.reaches(revision, tip);
+        let copies = form.rewrites(parents.len()) && !(form == LandingForm::RebaseIfNecessary && forward);
+        if copies {
+            let tree = self.git.merge_trees_from(parents.first().copied(), tip, revision).ok()?;
+            let message = format!("Gerrit's copy at {at}");
+            return Some(self.git.add_commit(&[tip], tree, Some(&change.change_id), &message));
+        }
+        if forward && form != LandingForm::MergeAlways {
+            return Some(revision);
+        }
+        if form == LandingForm::FastForwardOnly {
+            return None;
+        }
+        let tree = self.git.merge_trees(tip, revision).ok()?;
+        Some(self.git.add_commit(&[tip, revision], tree, None, &format!("Gerrit's merge at {at}")))
+    }
+
     fn close_by_commit(&mut self, at: Timestamp, pair: &Pair, commit: Sha) -> Vec<(ChangeNumber, Sha)> {
         let numbers: Vec<ChangeNumber> = self.by_commit.get(&commit).into_iter().flatten().copied().collect();
         let open = |number: &ChangeNumber| {

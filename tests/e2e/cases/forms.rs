@@ -20,6 +20,7 @@ cases![
     forms_fast_forward_only_lands_a_stack_and_its_followers_wait_for_a_rebase,
     forms_a_commit_without_change_id_is_refused_until_it_has_one,
     forms_copies_are_signed_off_where_the_project_asks_for_it,
+    forms_submit_mode_lands_by_gerrits_own_submit,
     forms_a_read_only_project_and_a_deleted_branch_are_waited_for,
 ];
 
@@ -221,7 +222,10 @@ fn forms_a_read_only_project_and_a_deleted_branch_are_waited_for(server: &Server
     let daemon = Setup::judged(&story).start();
     let change = project.change_for("gone", "For a branch that goes", &[("a", Some("good"))]);
     let path = format!("/projects/{}/branches/gone", encode(&project.name));
+    // Gerrit deletes no branch that an open change is for.
+    story.alice().tell(&change, "abandon");
     server.admin.ask(reqwest::Method::DELETE, &path, None).expect("an administrator may delete a branch");
+    story.alice().tell(&change, "restore");
     story.alice().approve(&change);
     story.wait_message(&change, "does not exist");
     server.admin.put(&path, &json!({ "revision": "master" }));
@@ -231,5 +235,45 @@ fn forms_a_read_only_project_and_a_deleted_branch_are_waited_for(server: &Server
     });
     let endings = [Ending::of(&project).elsewhere([&change]), Ending::of(&closed).untouched([&kept_out])];
     story.end(daemon, &endings);
+    Ok(())
+}
+
+/// Gerrit follows no renames, so the edit under the old name leaves with its words.
+fn forms_submit_mode_lands_by_gerrits_own_submit(server: &Server) -> Run {
+    let story = Story::begin(server, "submit");
+    let five: Vec<_> = ["MERGE_ALWAYS", "MERGE_IF_NECESSARY", "REBASE_ALWAYS", "CHERRY_PICK"]
+        .iter()
+        .map(|form| seeded(&story, &form.to_lowercase(), &json!({ "submit_type": form })))
+        .map(|(project, seed)| (five_on(&project, seed), project))
+        .collect();
+    let (forward, seed) = seeded(&story, "forward", &json!({ "submit_type": "FAST_FORWARD_ONLY" }));
+    let first = forward.change_on(&[seed], "First", &[("a", Some("good"))]);
+    let stacked = forward.change_on(&[first.commit], "Stacked", &[("b", Some("good"))]);
+    let mut daemon = Setup::judged(&story).queue("landing = \"submit\"").start();
+    let all = five.iter().flat_map(|(changes, _)| changes).chain([&first, &stacked]);
+    all.for_each(|change| story.alice().approve(change));
+    for (changes, project) in &five {
+        for at in [0, 1, 4] {
+            story.wait_merged(&changes[at]);
+        }
+        story.wait_message(&changes[2], "judge");
+        let words = story.wait_message(&changes[3], "Gerrit refused it");
+        assert!(words.contains("conflict"), "{}: {words}", project.name);
+    }
+    [&first, &stacked].into_iter().for_each(|change| story.wait_merged(change));
+    daemon.wait_idle();
+    assert!(daemon.stop().success());
+    for (changes, project) in &five {
+        let tip =
+            project.check_out(project.tip("master"), story.folder.join(format!("{}-out", project.name)));
+        let there = ["renamed.txt", "f1", "f4"].iter().all(|name| tip.join(name).exists());
+        assert!(there && !tip.join("f2").exists(), "{}: what landed is there", project.name);
+        for change in [&changes[2], &changes[3]] {
+            assert_eq!(story.status_of(change), "NEW", "{}: {}", project.name, change.subject);
+        }
+        let alarms = changes.iter().flat_map(|change| story.messages_on(change));
+        assert!(alarms.into_iter().all(|text| !text.starts_with("Attention")), "{}: no alarm", project.name);
+    }
+    assert_eq!(forward.tip("master"), stacked.commit);
     Ok(())
 }
