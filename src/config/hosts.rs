@@ -185,16 +185,21 @@ fn read_url(section: &Section<'_>, key: &str, text: &At<&str>) -> Option<String>
     None
 }
 
-/// Reads `host:port`; the port is Gerrit's usual one when it is left out.
-fn read_host(gerrit: &Section<'_>, text: &At<&str>) -> Option<(String, u16)> {
-    let (host, port) = match text.value.rsplit_once(':') {
+/// `host:port`, `host`, `[address]:port` or an IPv6 address alone.
+fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().ok()),
-        _ => (text.value, Some(29_418)),
+        _ => (text, Some(29_418)),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let plain = !host.is_empty() && !host.contains(['/', '@', ' ']) && !host.starts_with('-');
-    match port.filter(|port| plain && *port > 0) {
-        Some(port) => Some((host.to_owned(), port)),
+    port.filter(|port| plain && *port > 0).map(|port| (host.to_owned(), port))
+}
+
+/// Reads `host:port`; the port is Gerrit's usual one when it is left out.
+fn read_host(gerrit: &Section<'_>, text: &At<&str>) -> Option<(String, u16)> {
+    match host_and_port(text.value) {
+        Some(found) => Some(found),
         None => {
             let what = format!("`{}` is no host and port", text.value);
             gerrit.problem(text.at, "ssh", what, "write for example `gerrit.example.org:29418`");
@@ -272,5 +277,27 @@ pub(super) fn read_local(local: &Section<'_>) -> LocalConfig {
         unconfined: local.flag("unconfined", false),
         network: local.flag("network", true),
         max_output: local.size("max-output", 64 << 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssh_servers_may_listen_on_any_port() {
+        for (text, expected) in [
+            ("g.example.org", Some(("g.example.org", 29_418))),
+            ("g.example.org:22", Some(("g.example.org", 22))),
+            ("[2001:db8::1]:65535", Some(("2001:db8::1", 65_535))),
+            ("2001:db8::1", Some(("2001:db8::1", 29_418))),
+            ("g.example.org:0", None),
+            ("g.example.org:65536", None),
+            ("ssh://g.example.org:22", None),
+            ("-oProxyCommand=x:22", None),
+        ] {
+            let found = host_and_port(text);
+            assert_eq!(found.as_ref().map(|(host, port)| (host.as_str(), *port)), expected, "{text}");
+        }
     }
 }

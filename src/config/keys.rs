@@ -138,6 +138,7 @@ const KEYS: &[KeyDoc] = &[
     value("queue", "window", "40", "How many changes are built at once."),
     value("queue", "max-items-per-push", "50", "How many changes that passed may land in one push."),
     value("queue", "merge-from", "[]", "Branches whose commits a merge commit may bring in unreviewed."),
+    value("queue", "landing", r#""push""#, "`push`: the daemon pushes the tested commit; `submit`: Gerrit submits one change after another, and what it makes is compared with what was tested."),
     value("queue", "after-failure", r#""forget""#, "`forget`: after a failure a new vote is needed; `keep`: the change comes back when the cause is gone."),
     required("job", "name", r#""unit""#, "Its name."),
     words("job", "repositories", "those of all queues", r#"["mediawiki/*"]"#, "The repositories that it is for."),

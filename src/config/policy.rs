@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::jobs::{read_job, read_name};
 use super::section::{At, Section};
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, Limits, Need, QueuePolicy, StrategyPolicy,
+    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
 };
 use crate::model::{Account, JobPolicy, Pattern, Patterns, Policy, QueueName};
 
@@ -125,6 +125,11 @@ fn read_queues(top: &Section<'_>) -> Vec<At<QueuePolicy>> {
                 "after-failure",
                 &[("forget", AfterFailure::Forget), ("keep", AfterFailure::Keep)],
                 AfterFailure::Forget,
+            ),
+            landing: section.choice(
+                "landing",
+                &[("push", LandingMode::Push), ("submit", LandingMode::Submit)],
+                LandingMode::Push,
             ),
         };
         refuse_references(&section, &queue);

@@ -6,7 +6,6 @@
 //! ```
 
 mod desk;
-mod form;
 mod run;
 mod start;
 

@@ -19,7 +19,7 @@ use crate::config::{Config, parse_job_file};
 use crate::engine::Engine;
 use crate::executor::local::{Confinement, Local, Settings as LocalSettings};
 use crate::gerrit::{Gerrit, Identity, Settings as GerritSettings};
-use crate::git::{Early, Git, Settings as GitSettings};
+use crate::git::{Early, Git, Settings as GitSettings, Submission};
 use crate::model::{Event, Pair, Policy, Repository, Timestamp};
 use crate::port::{Clock as _, Inbox};
 use crate::queue::resolve::JobFile;
@@ -240,8 +240,8 @@ fn start_git(
     state: &Path,
     inbox: Inbox,
 ) -> anyhow::Result<Git> {
-    let (form, sign_off, default_branch, known) =
-        (gerrit.clone(), gerrit.clone(), gerrit.clone(), gerrit.clone());
+    let (sign_off, content_merge, read_only) = (gerrit.clone(), gerrit.clone(), gerrit.clone());
+    let (default_branch, known, submit) = (gerrit.clone(), gerrit.clone(), gerrit.clone());
     let parser = config.clone();
     // Gerrit drops connections that were idle for half a minute.
     let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(20)).tcp_nodelay(true);
@@ -254,10 +254,16 @@ fn start_git(
         token: config.gerrit.token.expose().to_owned(),
         committer_name: identity.name.clone(),
         committer_email: identity.email.clone(),
-        form: Arc::new(move |repository: &Repository| super::form::landing_form(&form.project(repository))),
         sign_off: Arc::new(move |repository: &Repository| {
             sign_off.project(repository).is_some_and(|project| project.sign_off)
         }),
+        content_merge: Arc::new(move |repository: &Repository| {
+            content_merge.project(repository).is_none_or(|project| project.content_merge)
+        }),
+        read_only: Arc::new(move |repository: &Repository| {
+            read_only.project(repository).is_some_and(|project| project.read_only)
+        }),
+        submit: Arc::new(move |one: &Submission| submit.submit(one.change, &one.repository, one.revision)),
         default_branch: Arc::new(move |repository: &Repository| {
             default_branch.project(repository)?.default_branch
         }),

@@ -10,7 +10,7 @@ use super::Shared;
 use super::reader::{BATCH, from_index, read_one};
 use super::rest::{Rest, RestError, encode};
 use super::stats::now_ms;
-use super::wire::{options, read_change, sha};
+use super::wire::{list, options, read_change, sha};
 use crate::model::{
     ChangeId, ChangeNumber, ChangeSnapshot, EffectId, EffectKind, Event, Outcome, Pair, Repository, Sha,
     Timestamp,
@@ -180,6 +180,38 @@ async fn close(shared: &Shared, number: ChangeNumber, repository: &Repository, r
     };
     shared.hints.push(number, repository.clone(), None);
     outcome
+}
+
+/// Lets Gerrit submit one change, and nothing else with it.
+pub(super) async fn submit(
+    rest: &Rest,
+    number: ChangeNumber,
+    repository: &Repository,
+    revision: Sha,
+) -> Outcome {
+    let change = format!("changes/{}~{number}", encode(repository.as_str()));
+    let together = match rest.get(&format!("{change}/submitted_together?o=NON_VISIBLE_CHANGES")).await {
+        Ok(together) => together,
+        Err(error) => return failed(&error),
+    };
+    let others = list(&together, "changes").len() > 1
+        || together.get("non_visible_changes").and_then(serde_json::Value::as_u64).unwrap_or(0) > 0;
+    if others {
+        let why = "Gerrit would submit other changes with it, which were not tested here: land what it rests on first, or take it out of its topic";
+        return Outcome::Refused(why.into());
+    }
+    match rest.post(&format!("{change}/revisions/{revision}/submit"), &serde_json::json!({})).await {
+        Ok(_) => Outcome::Applied,
+        Err(RestError::Conflict(words)) if words.contains("is merged") => Outcome::Applied,
+        Err(error @ (RestError::Unavailable(_) | RestError::Malformed(_))) => {
+            Outcome::Unknown(format!("failed to {error}").into())
+        }
+        Err(error @ RestError::Forbidden(_)) => Outcome::Refused(
+            format!("failed to {error}; grant the daemon's account Submit on refs/heads/* of {repository}")
+                .into(),
+        ),
+        Err(error) => failed(&error),
+    }
 }
 
 #[cfg(test)]

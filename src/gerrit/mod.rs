@@ -37,7 +37,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::model::report::Report;
-use crate::model::{ChangeNumber, Effect, EffectKind, Pair, PatchSet, Repository, Sha, Timestamp};
+use crate::model::{ChangeNumber, Effect, EffectKind, Outcome, Pair, PatchSet, Repository, Sha, Timestamp};
 use crate::port::{Inbox, Reporter, ReviewHost};
 
 pub use probe::Problem;
@@ -221,6 +221,11 @@ impl Gerrit {
     /// async task. `None` when it cannot be read.
     pub fn project(&self, repository: &Repository) -> Option<Project> {
         self.shared.projects.get(&self.shared.rest, &self.shared.runtime, repository)
+    }
+
+    /// Lets Gerrit submit a change. Blocks: not for an async task.
+    pub fn submit(&self, number: ChangeNumber, repository: &Repository, revision: Sha) -> Outcome {
+        self.shared.runtime.block_on(host::submit(&self.shared.rest, number, repository, revision))
     }
 
     /// The repositories with gated branches that were seen, sorted.

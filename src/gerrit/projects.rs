@@ -25,10 +25,12 @@ pub struct Identity {
 /// How a project wants changes to land.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Project {
-    /// The submit type, as in `MERGE_IF_NECESSARY`, with `INHERIT` resolved.
-    pub submit_type: String,
     /// Whether commits must be signed off.
     pub sign_off: bool,
+    /// Whether two changes of one file may be merged where they do not touch.
+    pub content_merge: bool,
+    /// Whether it takes nothing now.
+    pub read_only: bool,
     /// What HEAD points to.
     pub default_branch: Option<Branch>,
 }
@@ -66,11 +68,15 @@ async fn read(rest: &Rest, repository: &Repository) -> Result<Project, RestError
     let (settings, head) = (format!("projects/{name}/config"), format!("projects/{name}/HEAD"));
     let (settings, head) = tokio::join!(rest.get(&settings), rest.get(&head));
     let settings = settings?;
-    let kind = settings.pointer("/default_submit_type/value").or_else(|| settings.get("submit_type"));
+    let flag = |name: &str| settings.pointer(&format!("/{name}/value")).and_then(Value::as_bool);
+    let state = settings.get("state").and_then(Value::as_str).unwrap_or("ACTIVE");
     let head = head.ok().and_then(|head| Some(head.as_str()?.trim_start_matches("refs/heads/").to_owned()));
     Ok(Project {
-        submit_type: kind.and_then(Value::as_str).unwrap_or("MERGE_IF_NECESSARY").to_owned(),
-        sign_off: settings.pointer("/use_signed_off_by/value").and_then(Value::as_bool).unwrap_or(false),
+        // Gerrit leaves this out for accounts that may not read refs/meta/config. A footer too many
+        // harms nobody; one that is missing keeps the project from taking anything.
+        sign_off: flag("use_signed_off_by").unwrap_or(true),
+        content_merge: flag("use_content_merge").unwrap_or(true),
+        read_only: state != "ACTIVE",
         default_branch: head.map(Branch::from),
     })
 }

@@ -69,6 +69,13 @@ pub(super) fn encode(text: &str) -> String {
     utf8_percent_encode(text, PLAIN).to_string()
 }
 
+/// Where authenticated requests go, for a server whose address may have a path, a slash at its end, or
+/// the `/a` of those requests.
+fn base_of(url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    format!("{}/a/", url.strip_suffix("/a").unwrap_or(url))
+}
+
 /// The client. Cheap to clone.
 #[derive(Clone)]
 pub struct Rest {
@@ -106,7 +113,7 @@ impl Rest {
         let client = builder.build().map_err(|error| format!("the HTTP client cannot be set up: {error}"))?;
         Ok(Self {
             client,
-            base: format!("{}/a/", url.trim_end_matches('/')).into(),
+            base: base_of(url).into(),
             user: user.into(),
             token: token.into(),
             running: Arc::new(Semaphore::new(CONCURRENCY)),
@@ -229,6 +236,20 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_form_of_the_servers_address_leads_to_its_requests() {
+        for (url, expected) in [
+            ("https://g.example.org", "https://g.example.org/a/"),
+            ("https://g.example.org/", "https://g.example.org/a/"),
+            ("https://g.example.org:8443/r/", "https://g.example.org:8443/r/a/"),
+            ("https://g.example.org/r", "https://g.example.org/r/a/"),
+            ("https://g.example.org/r/a/", "https://g.example.org/r/a/"),
+            ("http://[::1]:8080/gerrit//", "http://[::1]:8080/gerrit/a/"),
+        ] {
+            assert_eq!(base_of(url), expected, "{url}");
+        }
+    }
 
     #[test]
     fn the_guard_before_an_answer_is_taken_off() {

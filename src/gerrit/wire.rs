@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::model::{
-    Account, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, PatchSet, Requirement, Sha, Timestamp, Vote,
+    Account, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, LandingForm, PatchSet, Requirement,
+    Sha, Timestamp, Vote,
 };
 
 /// What is asked for with each change; a review's reply is asked for the same.
@@ -40,6 +41,7 @@ pub(super) fn read_change(value: &Value) -> Option<ChangeSnapshot> {
     let current = text(value, "current_revision")?;
     let patch_set = value.get("revisions")?.get(current)?;
     let commit = patch_set.get("commit").unwrap_or(&Value::Null);
+    let message = text(commit, "message").unwrap_or_default();
     let mut hashtags: Vec<Arc<str>> =
         list(value, "hashtags").iter().filter_map(Value::as_str).map(short).collect();
     hashtags.sort();
@@ -52,6 +54,9 @@ pub(super) fn read_change(value: &Value) -> Option<ChangeSnapshot> {
         patchset: PatchSet(patch_set.get("_number")?.as_u64()?),
         revision: Sha::parse(current)?,
         parents: list(commit, "parents").iter().filter_map(|parent| sha(parent, "commit")).collect(),
+        form: text(value, "submit_type").and_then(form),
+        carries_id: ChangeId::in_message(message)
+            .is_some_and(|id| Some(id.as_str()) == text(value, "change_id")),
         subject: short(text(value, "subject").unwrap_or_default()),
         owner: value.get("owner").and_then(account).unwrap_or_else(|| Account::from("id:0")),
         work_in_progress: flag(value, "work_in_progress"),
@@ -61,9 +66,22 @@ pub(super) fn read_change(value: &Value) -> Option<ChangeSnapshot> {
         votes: votes(value),
         topic: text(value, "topic").filter(|topic| !topic.is_empty()).map(short),
         hashtags,
-        depends_on: footers(text(commit, "message").unwrap_or_default()),
+        depends_on: footers(message),
         meta: sha(value, "meta_rev_id"),
         updated_at: text(value, "updated").and_then(time).unwrap_or_default(),
+    })
+}
+
+/// The form that a submit type stands for; Gerrit has resolved `INHERIT`.
+fn form(submit_type: &str) -> Option<LandingForm> {
+    Some(match submit_type {
+        "MERGE_ALWAYS" => LandingForm::MergeAlways,
+        "MERGE_IF_NECESSARY" => LandingForm::MergeIfNecessary,
+        "FAST_FORWARD_ONLY" => LandingForm::FastForwardOnly,
+        "REBASE_IF_NECESSARY" => LandingForm::RebaseIfNecessary,
+        "REBASE_ALWAYS" => LandingForm::RebaseAlways,
+        "CHERRY_PICK" => LandingForm::CherryPick,
+        _ => return None,
     })
 }
 
@@ -191,6 +209,7 @@ mod tests {
         );
         assert_eq!(change.requirements.len(), 2, "what does not apply is left out");
         assert_eq!(change.requirements[0].labels, [Label::from("Verified")]);
+        assert_eq!((change.form, change.carries_id), (Some(LandingForm::MergeIfNecessary), true));
         assert_eq!(&*change.depends_on[0], "I1234567890123456789012345678901234567890");
         assert!(change.meta.is_some() && change.updated_at.0 > 1_700_000_000_000);
     }

@@ -3,9 +3,9 @@
 //! Gerrit closes whatever lies between the old tip and the new one, over all parents: also an
 //! unapproved change that a stack rests on. So each commit on the way is accounted for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::store::{Store, oid, sha};
+use super::store::{Own, Store, oid, sha};
 use crate::model::{ChangeId, Sha};
 
 /// Gerrit refuses pushes of more commits; the walk ends there too.
@@ -42,16 +42,31 @@ pub(super) fn between(store: &Store, old: Sha, new: Sha) -> Result<Vec<Sha>, Wal
     Ok(found)
 }
 
-/// Those of the commits between two tips that are neither the daemon's own nor `expected`.
+/// Those of the commits between two tips that are neither the daemon's own nor `expected`. `making`
+/// are commits that it makes just now.
+///
+/// A copy of a patch set counts as the daemon's own only where that patch set is expected; and then
+/// the patch set itself is not, since the change would come in twice.
 pub(super) fn strangers(
     store: &Store,
     old: Sha,
     new: Sha,
     expected: &BTreeSet<Sha>,
+    making: &[Own],
 ) -> Result<Vec<Stranger>, WalkError> {
+    let walk = between(store, old, new)?;
+    let made = |commit: Sha| making.iter().find(|made| made.commit == commit).copied();
+    let own: BTreeMap<Sha, Option<Sha>> = walk
+        .iter()
+        .filter_map(|commit| made(*commit).or_else(|| store.own(*commit)))
+        .filter(|own| own.stands_for.is_none_or(|revision| expected.contains(&revision)))
+        .map(|own| (own.commit, own.stands_for))
+        .collect();
+    let copied: BTreeSet<Sha> = own.values().flatten().copied().collect();
     let mut strangers = Vec::new();
-    for commit in between(store, old, new)? {
-        if !expected.contains(&commit) && !store.is_own(commit) {
+    for commit in walk {
+        let expected = expected.contains(&commit) && !copied.contains(&commit);
+        if !expected && !own.contains_key(&commit) {
             strangers.push(Stranger {
                 commit,
                 change_id: change_id_of(store, commit).map_err(WalkError::Unreadable)?,
@@ -64,43 +79,5 @@ pub(super) fn strangers(
 fn change_id_of(store: &Store, commit: Sha) -> Result<Option<ChangeId>, String> {
     let handle = store.handle()?;
     let commit = handle.find_commit(oid(commit)).map_err(|error| store.failed("read a commit", &error))?;
-    Ok(change_id(&String::from_utf8_lossy(commit.message_bytes())))
-}
-
-/// The last `Change-Id` footer in the last paragraph of a commit message, as Gerrit reads it.
-pub(super) fn change_id(message: &str) -> Option<ChangeId> {
-    let lines = message.trim_end().lines().rev().take_while(|line| !line.trim().is_empty());
-    lines.filter_map(footer).next()
-}
-
-fn footer(line: &str) -> Option<ChangeId> {
-    let (key, value) = line.split_once(':')?;
-    let value = value.trim();
-    let digits = value.strip_prefix('I')?;
-    let fits = key.eq_ignore_ascii_case("Change-Id")
-        && digits.len() == 40
-        && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    fits.then(|| ChangeId::new(value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn change_ids_are_read_from_the_last_paragraph() {
-        let one = format!("I{}", "1".repeat(40));
-        let two = format!("I{}", "2".repeat(40));
-        for (message, expected) in [
-            (format!("Subject\n\nChange-Id: {one}\n"), Some(&one)),
-            (format!("Subject\n\nchange-id:{one}\nSigned-off-by: A <a@b>\n\n"), Some(&one)),
-            (format!("Subject\n\nChange-Id: {one}\nChange-Id: {two}\n"), Some(&two)),
-            (format!("Subject\n\nChange-Id: {one}\n\nMore.\n"), None),
-            ("Subject\n\nChange-Id: I12\n".to_owned(), None),
-            (String::new(), None),
-        ] {
-            let found = change_id(&message);
-            assert_eq!(found.as_ref().map(ChangeId::as_str), expected.map(String::as_str), "{message:?}");
-        }
-    }
+    Ok(ChangeId::in_message(&String::from_utf8_lossy(commit.message_bytes())))
 }

@@ -11,6 +11,7 @@ use super::prepare::merge_base;
 use super::receive::{self, Answer, Move};
 use super::shared::{Counters, Shared};
 use super::store::Store;
+use super::submit;
 use crate::model::action::Push;
 use crate::model::{EffectId, Event, Outcome, Pair, Repository, Sha, Timestamp};
 
@@ -19,7 +20,12 @@ pub(super) fn begin(shared: &Arc<Shared>, effect: EffectId, valid_until: Timesta
     let landing = shared.clone();
     let asked = pushes.clone();
     let run = move || {
-        let landed = catch_unwind(AssertUnwindSafe(|| land(&landing, effect, valid_until, &asked)));
+        let landed = catch_unwind(AssertUnwindSafe(|| match asked.as_slice() {
+            [Push { submit: Some(submit), .. }] => {
+                submit::land(&landing, effect, valid_until, &asked[0], submit)
+            }
+            pushes => land(&landing, effect, valid_until, pushes),
+        }));
         let broken = |_| ended(effect, &asked, &Outcome::Unknown("the push broke off; see the log".into()));
         landing.inbox.deliver(vec![landed.unwrap_or_else(broken)]);
     };
@@ -115,7 +121,7 @@ fn all(group: &[&Push], outcome: &Outcome) -> Vec<(Pair, Outcome)> {
 }
 
 /// Nothing goes out that the core has not judged, and no branch is ever moved back.
-fn check(store: &Store, push: &Push) -> Result<(), Outcome> {
+pub(super) fn check(store: &Store, push: &Push) -> Result<(), Outcome> {
     let failed = |why: String| Outcome::Failed(why.into());
     if !git2::Reference::is_valid_name(&layout::head_ref(&push.pair.branch))
         || push.old.is_zero()
@@ -136,7 +142,7 @@ fn check(store: &Store, push: &Push) -> Result<(), Outcome> {
     }
     let judged: BTreeSet<Sha> =
         push.changes.iter().map(|(_, _, revision)| *revision).chain(push.judged.iter().copied()).collect();
-    match closure::strangers(store, push.old, push.new, &judged) {
+    match closure::strangers(store, push.old, push.new, &judged, &[]) {
         Ok(strangers) if strangers.is_empty() => Ok(()),
         Ok(strangers) => {
             let why = format!(
@@ -188,10 +194,12 @@ fn refusal(why: &str, said: &str) -> Outcome {
     }
     let remedy = if has(&["not permitted", "prohibited"]) {
         "; grant the daemon's account Push on refs/heads/* and Push Merge Commit on refs/for/refs/heads/*"
+    } else if has(&["invalid author"]) {
+        "; grant the daemon's account Forge Author on refs/heads/*: the authors of rebased and cherry-picked commits are kept"
+    } else if has(&["signed-off-by"]) {
+        "; let the daemon's account read refs/meta/config, so that it sees that the project wants commits signed off"
     } else if has(&["committer"]) {
         "; set the daemon's committer to an address that its Gerrit account has registered, or grant it Forge Committer"
-    } else if has(&["signed-off-by"]) {
-        "; let the daemon sign off in this project"
     } else {
         ""
     };

@@ -65,9 +65,18 @@ pub(super) fn node_ref(node: NodeId, branch: &Branch) -> String {
     format!("refs/seakeeper/nodes/{node}/{}", encode(branch.as_str()))
 }
 
-/// Where the store keeps that a merge commit is the daemon's own.
-pub(super) fn own_ref(node: NodeId, commit: Sha) -> String {
-    format!("refs/seakeeper/own/{node}/{commit}")
+/// Where the store keeps that a commit is the daemon's own, and which patch set it stands for if it
+/// is a copy of one.
+pub(super) fn own_ref(node: NodeId, commit: Sha, stands_for: Option<Sha>) -> String {
+    match stands_for {
+        None => format!("refs/seakeeper/own/{node}/{commit}"),
+        Some(revision) => format!("refs/seakeeper/own/{node}/{commit}/{revision}"),
+    }
+}
+
+/// The patch set that the commit kept under such a name stands for.
+pub(super) fn stands_for(own_ref: &str) -> Option<Sha> {
+    own_ref.split('/').nth(5).and_then(Sha::parse)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod closure;
 mod content;
 mod fetch;
+mod join;
 mod land;
 mod layout;
 mod merge;
@@ -14,6 +15,7 @@ mod process;
 mod receive;
 mod shared;
 mod store;
+mod submit;
 mod trees;
 mod work;
 
@@ -38,25 +40,23 @@ use prepare::Preparation;
 use shared::Shared;
 use work::{Prefetches, Task, Work};
 
-/// How a project's changes come into its branches; follows its submit type.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LandingForm {
-    /// Always by a merge commit.
-    MergeAlways,
-    /// By a merge commit unless the branch can move forward to the patch set itself.
-    MergeIfNecessary,
-    /// In a form that is not landed by push; with the words for the author.
-    Other(String),
-    /// Not known for now: tried again.
-    Unknown,
-}
-
 /// A closure that the daemon gives.
 pub type Ask<A, B> = Arc<dyn Fn(&A) -> B + Send + Sync>;
 /// Parses a job file; an error is in words for the author.
 pub type ParseJobFile = Arc<dyn Fn(&Pair, &str) -> Result<JobFile, String> + Send + Sync>;
 /// Gives the repositories that Gerrit has.
 pub type Known = Arc<dyn Fn() -> Vec<Repository> + Send + Sync>;
+
+/// A change that the review host is to submit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Submission {
+    /// Its repository.
+    pub repository: Repository,
+    /// The change.
+    pub change: ChangeNumber,
+    /// Its patch set's commit.
+    pub revision: Sha,
+}
 
 /// What the adapter needs.
 pub struct Settings {
@@ -74,10 +74,15 @@ pub struct Settings {
     pub committer_name: String,
     /// The address in merge commits; Gerrit must know it as the daemon's.
     pub committer_email: String,
-    /// How a project's changes land.
-    pub form: Ask<Repository, LandingForm>,
-    /// Whether a project wants merges signed off.
+    /// Whether a project wants commits signed off.
     pub sign_off: Ask<Repository, bool>,
+    /// Whether two changes of one file may be merged where they do not touch; else such a file is
+    /// in conflict.
+    pub content_merge: Ask<Repository, bool>,
+    /// Whether a project takes nothing now.
+    pub read_only: Ask<Repository, bool>,
+    /// Lets the review host submit a change; blocks until it has answered.
+    pub submit: Ask<Submission, Outcome>,
     /// A project's default branch.
     pub default_branch: Ask<Repository, Option<Branch>>,
     /// The projects.
@@ -246,7 +251,9 @@ impl TreeStore for Git {
                 }));
             }
             EffectKind::ReleaseNode { node } => self.work.add(Task::Release(node)),
-            EffectKind::ObservePush { pair, new } => self.work.add(Task::Observe { effect: id, pair, new }),
+            EffectKind::ObservePush { pair, new, submit } => {
+                self.work.add(Task::Observe { effect: id, pair, new, submit });
+            }
             EffectKind::Land { valid_until, pushes } if !again => {
                 land::begin(&self.shared, id, valid_until, pushes);
             }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::LandingForm;
 use super::closure::{self, WalkError};
 use super::fetch::Want;
-use super::merge::Merged;
+use super::join::Joining;
 use super::shared::{Counters, Shared};
-use super::store::{Store, is_damage, oid, sha};
+use super::store::{Own, Store, is_damage, oid, sha};
 use super::trees::{Change, NodeTrees, job_file_blob};
 use crate::model::action::{Merge, Onto};
 use crate::model::tree::{Foreign, Prepared, Written};
@@ -33,13 +32,13 @@ struct Branching {
     store: Arc<Store>,
     change: Change,
     tip: Sha,
-    own: Vec<Sha>,
+    own: Vec<Own>,
     allowed: BTreeSet<Sha>,
     merge_from: BTreeSet<crate::model::Branch>,
 }
 
 /// Why there is nothing: it is told as it is.
-fn failed(why: String) -> Prepared {
+pub(super) fn failed(why: String) -> Prepared {
     Prepared::Failed { why: why.into() }
 }
 
@@ -183,7 +182,7 @@ impl Preparation {
 
     /// Puts one patch set on top of a branch.
     fn merge(&self, shared: &Shared, merge: &Merge, branching: &mut Branching) -> Result<(), Prepared> {
-        let (store, pair) = (branching.store.clone(), &merge.change.pair);
+        let store = branching.store.clone();
         let (onto, revision) = (branching.change.commit, merge.change.revision);
         if !store.has(revision) {
             let (number, patchset) = (merge.change.number, merge.change.patchset);
@@ -192,86 +191,16 @@ impl Preparation {
             )));
         }
         branching.change.revisions.push(revision);
-        let base = merge_base(&store, onto, revision).map_err(failed)?;
-        if base == Some(revision) {
-            let why = format!(
-                "nothing to land: {} is already in the branch {}; abandon the change, or upload what is still missing",
-                revision.short(),
-                pair.branch
-            );
-            return Err(Prepared::Unfit { why: why.into() });
-        }
-        let form = (shared.settings.form)(&pair.repository);
-        match &form {
-            LandingForm::Other(why) => return Err(Prepared::Unfit { why: why.as_str().into() }),
-            LandingForm::Unknown => {
-                return Err(failed(format!("read how {} wants changes to land", pair.repository)));
+        let (date, pipeline) = (self.date, self.pipeline);
+        match (Joining { shared, store: &store, merge, onto, date, pipeline }).join()? {
+            None => branching.change.commit = revision,
+            Some(made) => {
+                branching.own.push(made);
+                branching.change.commit = made.commit;
             }
-            LandingForm::MergeAlways | LandingForm::MergeIfNecessary => {}
         }
-        if form == LandingForm::MergeIfNecessary && base == Some(onto) {
-            branching.change.commit = revision;
-            return Ok(());
-        }
-        Counters::add(&shared.counters.merges, 1);
-        let merged = shared.mergers.merge(&store.repository, &store.path, onto, revision).map_err(failed)?;
-        let tree = match merged {
-            Merged::Tree(tree) => tree,
-            Merged::Conflict(paths) => return Err(Prepared::Conflict { pair: pair.clone(), paths }),
-            Merged::Unrelated => {
-                let why = "it has no history in common with its branch: rebase it onto the branch";
-                return Err(Prepared::Unfit { why: why.into() });
-            }
-        };
-        let commit = self.commit(shared, merge, &store, tree, onto).map_err(failed)?;
-        branching.own.push(commit);
-        branching.change.commit = commit;
         Ok(())
     }
-
-    /// Makes the merge commit: the same for the same node.
-    fn commit(
-        &self,
-        shared: &Shared,
-        merge: &Merge,
-        store: &Store,
-        tree: Sha,
-        onto: Sha,
-    ) -> Result<Sha, String> {
-        let failed = |error: git2::Error| store.failed("make a merge commit", &error);
-        let handle = store.handle()?;
-        let settings = &shared.settings;
-        let when = git2::Time::new(self.date.0.div_euclid(1000), 0);
-        let who = git2::Signature::new(&settings.committer_name, &settings.committer_email, &when);
-        let who = who.map_err(failed)?;
-        let tree = handle.find_tree(oid(tree)).map_err(failed)?;
-        let first = handle.find_commit(oid(onto)).map_err(failed)?;
-        let second = handle.find_commit(oid(merge.change.revision)).map_err(failed)?;
-        let sign_off = (settings.sign_off)(&merge.change.pair.repository);
-        let signed =
-            sign_off.then_some((settings.committer_name.as_str(), settings.committer_email.as_str()));
-        let message = message(merge, signed);
-        handle.commit(None, &who, &who, &message, &tree, &[&first, &second]).map(sha).map_err(failed)
-    }
-}
-
-/// The merge commit's message. It holds no Change-Id: Gerrit would make it a patch set.
-fn message(merge: &Merge, signed: Option<(&str, &str)>) -> String {
-    let change = &merge.change;
-    let subject: String = change.subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let branch = &change.pair.branch;
-    let into =
-        if matches!(branch.as_str(), "master" | "main") { String::new() } else { format!(" into {branch}") };
-    let mut text = format!(
-        "Merge \"{}\"{into}\n\nChange {}, patch set {}, merged by Seakeeper.\n",
-        subject.trim(),
-        change.number,
-        change.patchset
-    );
-    if let Some((name, email)) = signed {
-        text.push_str(&format!("\nSigned-off-by: {name} <{email}>\n"));
-    }
-    text
 }
 
 pub(super) fn merge_base(store: &Store, one: Sha, two: Sha) -> Result<Option<Sha>, String> {
@@ -294,9 +223,8 @@ fn written(pair: &Pair, branching: &Branching) -> Result<Written, String> {
 
 fn strangers(shared: &Shared, pair: &Pair, branching: &Branching) -> Result<Vec<Foreign>, Prepared> {
     let store = &branching.store;
-    let mut expected = branching.allowed.clone();
-    expected.extend(&branching.own);
-    let found = match closure::strangers(store, branching.tip, branching.change.commit, &expected) {
+    let commit = branching.change.commit;
+    let found = match closure::strangers(store, branching.tip, commit, &branching.allowed, &branching.own) {
         Ok(found) => found,
         Err(WalkError::Unreadable(why)) => return Err(failed(why)),
         Err(WalkError::TooLong) => {

@@ -16,7 +16,7 @@ use super::merge::Mergers;
 use super::store::{Store, sha};
 use super::trees::Parsed;
 use super::{GitError, Settings, Stats};
-use crate::model::{Branch, Pair, Policy, Repository, Sha};
+use crate::model::{Branch, ChangeNumber, Pair, Policy, Repository, Sha};
 use crate::port::Inbox;
 
 /// For how long a tip that nobody observes is taken as it was read.
@@ -83,7 +83,7 @@ impl Counters {
 
 impl Shared {
     pub fn new(settings: Settings, inbox: Inbox, policy: Arc<Policy>) -> Result<Self, GitError> {
-        let base = base_of(&settings)?;
+        let base = base_of(&settings.url, settings.file_urls)?;
         Ok(Self {
             settings,
             inbox,
@@ -131,10 +131,15 @@ impl Shared {
         format!("{}{}", self.base, utf8_percent_encode(repository.as_str(), IN_ADDRESS))
     }
 
+    /// The page of a change.
+    pub fn change_address(&self, repository: &Repository, number: ChangeNumber) -> String {
+        let base = self.base.strip_suffix("a/").unwrap_or(&self.base);
+        format!("{base}c/{}/+/{number}", utf8_percent_encode(repository.as_str(), IN_ADDRESS))
+    }
+
     /// The header that names the daemon to Gerrit without a first refused try.
     pub fn authorization(&self) -> String {
-        let pair = format!("{}:{}", self.settings.user, self.settings.token);
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+        authorization(&self.settings.user, &self.settings.token)
     }
 
     /// Where to fetch a repository from.
@@ -209,14 +214,20 @@ impl Shared {
     }
 }
 
+/// A user and a token as a header: any byte may stand in the token, a slash or a colon too.
+fn authorization(user: &str, token: &str) -> String {
+    let pair = format!("{user}:{token}");
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+}
+
 /// The address to which a project's name is added: Gerrit's authenticated one.
-fn base_of(settings: &Settings) -> Result<String, GitError> {
-    let base = format!("{}/", settings.url.trim_end_matches('/'));
-    if settings.file_urls && base.starts_with("file://") {
+fn base_of(url: &str, file_urls: bool) -> Result<String, GitError> {
+    let base = format!("{}/", url.trim_end_matches('/'));
+    if file_urls && base.starts_with("file://") {
         return Ok(base);
     }
     if !base.starts_with("http://") && !base.starts_with("https://") {
-        return Err(GitError::Address(settings.url.clone()));
+        return Err(GitError::Address(url.to_owned()));
     }
     Ok(if base.ends_with("/a/") { base } else { format!("{base}a/") })
 }
@@ -225,4 +236,33 @@ fn base_of(settings: &Settings) -> Result<String, GitError> {
 pub fn is_loopback(url: &str) -> bool {
     let host = url.split("://").nth(1).unwrap_or_default();
     ["127.", "localhost:", "localhost/", "[::1]"].iter().any(|start| host.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_the_servers_address_leads_to_its_projects() {
+        for (url, expected) in [
+            ("https://g.example.org", Some("https://g.example.org/a/")),
+            ("https://g.example.org/r/", Some("https://g.example.org/r/a/")),
+            ("https://g.example.org:8443/r", Some("https://g.example.org:8443/r/a/")),
+            ("https://g.example.org/r/a/", Some("https://g.example.org/r/a/")),
+            ("file:///tmp/remotes", None),
+            ("ssh://g.example.org:29418/", None),
+        ] {
+            assert_eq!(base_of(url, false).ok().as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn any_token_survives_the_header() {
+        for token in ["secret", "a/b+c/d==", "with:colon/and/slash", "ü"] {
+            let header = authorization("bot", token);
+            let encoded = header.strip_prefix("Basic ").expect("basic authorization");
+            let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).expect("base64");
+            assert_eq!(String::from_utf8(bytes).as_deref(), Ok(&*format!("bot:{token}")));
+        }
+    }
 }

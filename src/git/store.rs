@@ -1,7 +1,7 @@
 //! One bare repository per Gerrit project: its handles, what its branches and nodes are, and which
 //! commits are the daemon's own.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, DirBuilder, Permissions};
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -34,7 +34,15 @@ pub(super) struct Store {
     nodes: Mutex<HashMap<(NodeId, Branch), Sha>>,
     /// Nodes that have refs here, of this run or an earlier one.
     held: Mutex<BTreeSet<NodeId>>,
-    own: Mutex<HashSet<Sha>>,
+    own: Mutex<HashMap<Sha, Option<Sha>>>,
+}
+
+/// A commit that the daemon made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Own {
+    pub commit: Sha,
+    /// The patch set that it is a copy of; `None` for a merge commit.
+    pub stands_for: Option<Sha>,
 }
 
 impl Store {
@@ -69,11 +77,13 @@ impl Store {
         Ok(store)
     }
 
-    /// The nodes and the daemon's own merges that an earlier run has kept.
+    /// The nodes and the daemon's own commits that an earlier run has kept.
     fn load(&self, handle: &git2::Repository) -> Result<(), git2::Error> {
         let mut own = lock(&self.own);
         for reference in handle.references_glob("refs/seakeeper/own/*")? {
-            own.extend(reference?.target().map(sha));
+            let reference = reference?;
+            let stands_for = reference.name().ok().and_then(layout::stands_for);
+            own.extend(reference.target().map(|commit| (sha(commit), stands_for)));
         }
         for reference in handle.references_glob("refs/seakeeper/nodes/*")? {
             let name = reference?.name().map(str::to_owned)?;
@@ -111,17 +121,17 @@ impl Store {
         }
     }
 
-    /// Keeps what a node writes in a branch, and that `own` merges are the daemon's.
-    pub fn keep_node(&self, node: NodeId, branch: &Branch, commit: Sha, own: &[Sha]) -> Result<(), String> {
+    /// Keeps what a node writes in a branch, and that the commits `own` are the daemon's.
+    pub fn keep_node(&self, node: NodeId, branch: &Branch, commit: Sha, own: &[Own]) -> Result<(), String> {
         let handle = self.handle()?;
         let set = |name: &str, target: Sha| {
             let kept = handle.reference(name, oid(target), true, "prepared");
             kept.map(drop).map_err(|error| self.failed("keep a node", &error))
         };
         lock(&self.held).insert(node);
-        for merge in own {
-            set(&layout::own_ref(node, *merge), *merge)?;
-            lock(&self.own).insert(*merge);
+        for made in own {
+            set(&layout::own_ref(node, made.commit, made.stands_for), made.commit)?;
+            lock(&self.own).insert(made.commit, made.stands_for);
         }
         set(&layout::node_ref(node, branch), commit)?;
         lock(&self.nodes).insert((node, branch.clone()), commit);
@@ -144,9 +154,9 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a commit is a merge that the daemon made.
-    pub fn is_own(&self, commit: Sha) -> bool {
-        lock(&self.own).contains(&commit)
+    /// A commit as one that the daemon made, if it is.
+    pub fn own(&self, commit: Sha) -> Option<Own> {
+        lock(&self.own).get(&commit).map(|stands_for| Own { commit, stands_for: *stands_for })
     }
 
     /// Whether the store has the object.

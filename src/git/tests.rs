@@ -10,11 +10,12 @@ use crate::model::job::RunsFor;
 use crate::model::policy::{CheckPolicy, GatePolicy, Limits};
 use crate::model::tree::{Resolved, Written};
 use crate::model::{
-    BuildSpec, ChangeId, EffectId, ItemChange, JobPolicy, NodeId, Patterns, Pipeline, Timestamp,
+    BuildSpec, ChangeId, EffectId, ItemChange, JobPolicy, LandingForm, NodeId, Patterns, Pipeline, Timestamp,
 };
 use store::{oid, sha};
 
 mod faults;
+mod forms;
 mod gerrit;
 
 /// A folder that goes with the test.
@@ -89,7 +90,7 @@ pub(super) struct World {
     _runtime: tokio::runtime::Runtime,
 }
 
-pub(super) fn world(form: LandingForm, change: impl FnOnce(&mut Settings)) -> World {
+pub(super) fn world(change: impl FnOnce(&mut Settings)) -> World {
     rustls::crypto::ring::default_provider().install_default().ok();
     let folder = Folder::new();
     let runtime =
@@ -102,8 +103,10 @@ pub(super) fn world(form: LandingForm, change: impl FnOnce(&mut Settings)) -> Wo
         token: "secret".into(),
         committer_name: "Bot".into(),
         committer_email: "bot@example.com".into(),
-        form: Arc::new(move |_| form.clone()),
         sign_off: Arc::new(|_| true),
+        content_merge: Arc::new(|_| true),
+        read_only: Arc::new(|_| false),
+        submit: Arc::new(|_| Outcome::Refused("there is no review host here".into())),
         default_branch: Arc::new(|_| Some("main".into())),
         known: Arc::new(Vec::new),
         parse_job_file: Arc::new(|_, _| Ok(JobFile { jobs: Vec::new(), noop: true })),
@@ -223,7 +226,14 @@ pub(super) fn merge(pair: &Pair, number: u64, revision: Sha, tip: Sha, onto: Ont
         subject: format!("Change\n{number}").into(),
         owner: "alice".into(),
     };
-    Merge { change, onto, tip, allowed: allowed.to_vec(), merge_from: Vec::new() }
+    Merge {
+        change,
+        onto,
+        tip,
+        allowed: allowed.to_vec(),
+        merge_from: Vec::new(),
+        form: Some(LandingForm::MergeAlways),
+    }
 }
 
 /// Makes a patch set on the remote.
@@ -236,7 +246,7 @@ fn change(remote: &git2::Repository, number: u64, parent: Sha, files: &[(&[u8], 
 
 #[test]
 fn a_chain_is_merged_in_order_with_one_fetch_and_lands_in_one_push() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let pair = Pair::new("p", "main");
     let tip = base(&remote);
@@ -259,15 +269,22 @@ fn a_chain_is_merged_in_order_with_one_fetch_and_lands_in_one_push() {
         assert!(matches!(resolved, Some(Resolved::Jobs { jobs, .. }) if jobs.len() == 1));
     }
     let changes = revisions.iter().map(|revision| (ChangeNumber(1), PatchSet(1), *revision)).collect();
-    let push =
-        Push { pair: pair.clone(), old: tip, new: last, changes, merge_from: Vec::new(), judged: Vec::new() };
+    let push = Push {
+        pair: pair.clone(),
+        old: tip,
+        new: last,
+        changes,
+        merge_from: Vec::new(),
+        judged: Vec::new(),
+        submit: None,
+    };
     world.begin(100, EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![push.clone()] });
     let applied =
         |outcome| vec![Event::PushEnded { effect: EffectId(100), pushes: vec![(pair.clone(), outcome)] }];
     assert_eq!(world.next(), applied(Outcome::Applied));
     assert_eq!(remote.refname_to_id("refs/heads/main").ok().map(sha), Some(last));
     remote.find_commit(oid(last)).and_then(|commit| commit.tree()).expect("the tree came along");
-    world.begin(101, EffectKind::ObservePush { pair: pair.clone(), new: last });
+    world.begin(101, EffectKind::ObservePush { pair: pair.clone(), new: last, submit: None });
     assert_eq!(
         world.next(),
         [Event::PushSeen { effect: EffectId(101), pair: pair.clone(), tip: Some(last), contains: true }]
@@ -284,7 +301,7 @@ fn a_chain_is_merged_in_order_with_one_fetch_and_lands_in_one_push() {
 
 #[test]
 fn the_same_node_gives_the_same_commit_and_releasing_it_lets_it_go() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let revision = change(&remote, 1, tip, &[(b"f", Some("x"))]);
@@ -310,7 +327,7 @@ fn the_same_node_gives_the_same_commit_and_releasing_it_lets_it_go() {
 
 #[test]
 fn conflicts_name_their_files_whatever_these_are_called() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let pair = Pair::new("p", "main");
     let name: &[u8] = b"a \"b\"\n\xff";
@@ -332,7 +349,7 @@ fn conflicts_name_their_files_whatever_these_are_called() {
 
 #[test]
 fn renames_of_files_and_folders_are_followed_or_reported() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let pair = Pair::new("p", "main");
     let start = base(&remote);
@@ -353,7 +370,7 @@ fn renames_of_files_and_folders_are_followed_or_reported() {
 
 #[test]
 fn what_cannot_land_is_told_with_its_remedy() {
-    let mut world = world(LandingForm::MergeIfNecessary, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let mut unfit = |node: u64, one: Merge, expected: &str| match world.prepare(node, vec![one]).0 {
@@ -368,13 +385,15 @@ fn what_cannot_land_is_told_with_its_remedy() {
     let gone = merge(&pair, 3, Sha([7; 20]), tip, Onto::Commit(tip), &[]);
     assert!(matches!(world.prepare(3, vec![gone]).0, Prepared::Failed { .. }));
     let forward = change(&remote, 4, tip, &[(b"f", Some("x"))]);
-    let (prepared, _) = world.prepare(4, vec![merge(&pair, 4, forward, tip, Onto::Commit(tip), &[])]);
+    let mut forward_only = merge(&pair, 4, forward, tip, Onto::Commit(tip), &[]);
+    forward_only.form = Some(LandingForm::MergeIfNecessary);
+    let (prepared, _) = world.prepare(4, vec![forward_only]);
     assert_eq!(written(&prepared).commit, forward);
 }
 
 #[test]
 fn a_commit_that_nobody_judged_is_foreign_and_cannot_be_pushed() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let below = change(&remote, 1, tip, &[(b"f", Some("x"))]);
@@ -405,7 +424,7 @@ fn a_commit_that_nobody_judged_is_foreign_and_cannot_be_pushed() {
 
 #[test]
 fn an_item_of_two_repositories_sees_itself_and_its_job_files() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let (p, q) = (world.remote("p"), world.remote("q"));
     let (in_p, in_q) = (Pair::new("p", "main"), Pair::new("q", "main"));
     let (tip_p, tip_q) = (base(&p), base(&q));
@@ -438,7 +457,7 @@ fn damaged_stores_are_made_anew() {
 
 #[test]
 fn early_fetches_bring_what_is_merged_later() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let revision = change(&remote, 1, tip, &[(b"f", Some("x"))]);

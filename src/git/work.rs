@@ -11,6 +11,7 @@ use super::fetch::Want;
 use super::lock;
 use super::prepare::Preparation;
 use super::shared::Shared;
+use crate::model::action::Submit;
 use crate::model::tree::Prepared;
 use crate::model::{EffectId, Event, NodeId, Outcome, Pair, Repository, Sha};
 
@@ -25,6 +26,7 @@ pub(super) enum Task {
         effect: EffectId,
         pair: Pair,
         new: Sha,
+        submit: Option<Submit>,
     },
     /// Fetch what was gathered for the repository.
     Prefetch(Repository),
@@ -175,7 +177,10 @@ fn perform(shared: &Shared, prefetches: &Prefetches, task: &Task, ahead: &[(Pair
             }
             Vec::new()
         }
-        Task::Observe { effect, pair, new } => vec![super::land::observe(shared, *effect, pair, *new)],
+        Task::Observe { effect, pair, submit: Some(submit), .. } => {
+            vec![super::submit::observe(shared, *effect, pair, submit)]
+        }
+        Task::Observe { effect, pair, new, .. } => vec![super::land::observe(shared, *effect, pair, *new)],
         Task::Prefetch(repository) => {
             let wants = prefetches.take(repository);
             let fetched = shared.store(repository).and_then(|store| shared.fetch(&store, &wants));

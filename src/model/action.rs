@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::report::Report;
 use super::{
     Branch, BuildId, BuildSpec, ChangeId, ChangeNumber, Departure, EffectId, ItemChange, ItemId, JobName,
-    NodeId, Pair, PatchSet, Pipeline, QueueName, Repository, ResolvedInput, Sha, Timestamp, VerdictKey,
+    LandingForm, NodeId, Pair, PatchSet, Pipeline, QueueName, Repository, ResolvedInput, Sha, Timestamp,
+    VerdictKey,
 };
 
 /// One action, as journaled.
@@ -104,6 +105,9 @@ pub struct Merge {
     pub allowed: Vec<Sha>,
     /// Branches whose commits may come in with a merge commit.
     pub merge_from: Vec<Branch>,
+    /// How it is put there; `None` where that is not known, and then nothing is.
+    #[serde(default)]
+    pub form: Option<LandingForm>,
 }
 
 /// One branch to move.
@@ -121,6 +125,24 @@ pub struct Push {
     pub merge_from: Vec<Branch>,
     /// Commits that the core has judged harmless when the nodes were prepared.
     pub judged: Vec<Sha>,
+    /// The review host is to land the only change instead, in a commit of its own.
+    #[serde(default)]
+    pub submit: Option<Submit>,
+}
+
+/// A change that the review host lands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Submit {
+    /// The change.
+    pub change: ChangeNumber,
+    /// Its Change-Id, by which the commit is found that it has landed as.
+    pub change_id: ChangeId,
+    /// Its patch set's commit.
+    pub revision: Sha,
+    /// The branch's tip before.
+    pub old: Sha,
+    /// The tree that was tested.
+    pub tree: Sha,
 }
 
 /// What there is to do outside.
@@ -167,7 +189,7 @@ pub enum EffectKind {
         /// The changes.
         changes: Vec<(ChangeNumber, Repository)>,
     },
-    /// Push. Answer: `PushEnded`. Never asked again: after a restart its outcome is unknown.
+    /// Push, or let the review host submit. Answer: `PushEnded`, or `Submitted`. Never asked again: after a restart its outcome is unknown.
     Land {
         /// After this moment it must be refused: the look is too old.
         valid_until: Timestamp,
@@ -180,6 +202,9 @@ pub enum EffectKind {
         pair: Pair,
         /// The commit that was pushed.
         new: Sha,
+        /// What the review host was to land instead; answered by `Submitted` where it has.
+        #[serde(default)]
+        submit: Option<Submit>,
     },
     /// Read a change. Answer: `ChangeSeen` or `ChangeGone`, then `EffectEnded`.
     ObserveChange {

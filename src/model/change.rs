@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Branch, ChangeId, ChangeNumber, Label, Pair, PatchSet, Repository, Sha, Timestamp};
+use super::{
+    Account, Branch, ChangeId, ChangeNumber, Label, LandingForm, Pair, PatchSet, Repository, Sha, Timestamp,
+};
 
 /// Where a change stands on the review host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -60,6 +62,13 @@ pub struct ChangeSnapshot {
     pub revision: Sha,
     /// That commit's parents, in order.
     pub parents: Vec<Sha>,
+    /// The form in which it would land; `None` where the review host does not say, or in a form that
+    /// this version does not know.
+    #[serde(default)]
+    pub form: Option<LandingForm>,
+    /// Whether its commit message carries the Change-Id: only then does a rewritten commit close it.
+    #[serde(default)]
+    pub carries_id: bool,
     /// The first line of its commit message.
     pub subject: Arc<str>,
     /// Who owns the change.

@@ -103,6 +103,20 @@ pub enum Event {
         /// One entry per push asked for.
         pushes: Vec<(Pair, Outcome)>,
     },
+    /// The review host has landed the change that it was told to submit; an answer to `Land` or
+    /// `ObservePush`.
+    Submitted {
+        /// The effect.
+        effect: EffectId,
+        /// The branch.
+        pair: Pair,
+        /// Its tip now.
+        tip: Sha,
+        /// The commit as which the change has landed.
+        commit: Sha,
+        /// Whether its tree is the one that was tested.
+        same_tree: bool,
+    },
     /// The answer to `ObservePush`.
     PushSeen {
         /// The effect.

@@ -201,9 +201,44 @@ impl<'de> Deserialize<'de> for Sha {
     }
 }
 
+impl ChangeId {
+    /// The last `Change-Id` footer in the last paragraph of a commit message, as Gerrit reads it.
+    pub fn in_message(message: &str) -> Option<Self> {
+        let lines = message.trim_end().lines().rev().take_while(|line| !line.trim().is_empty());
+        lines.filter_map(Self::footer).next()
+    }
+
+    fn footer(line: &str) -> Option<Self> {
+        let (key, value) = line.split_once(':')?;
+        let value = value.trim();
+        let digits = value.strip_prefix('I')?;
+        let fits = key.eq_ignore_ascii_case("Change-Id")
+            && digits.len() == 40
+            && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        fits.then(|| Self::new(value))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn change_ids_are_read_from_the_last_paragraph() {
+        let one = format!("I{}", "1".repeat(40));
+        let two = format!("I{}", "2".repeat(40));
+        for (message, expected) in [
+            (format!("Subject\n\nChange-Id: {one}\n"), Some(&one)),
+            (format!("Subject\n\nchange-id:{one}\nSigned-off-by: A <a@b>\n\n"), Some(&one)),
+            (format!("Subject\n\nChange-Id: {one}\nChange-Id: {two}\n"), Some(&two)),
+            (format!("Subject\n\nChange-Id: {one}\n\nMore.\n"), None),
+            ("Subject\n\nChange-Id: I12\n".to_owned(), None),
+            (String::new(), None),
+        ] {
+            let found = ChangeId::in_message(&message);
+            assert_eq!(found.as_ref().map(ChangeId::as_str), expected.map(String::as_str), "{message:?}");
+        }
+    }
 
     #[test]
     fn an_object_id_survives_being_written_and_read() {

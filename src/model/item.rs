@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, ChangeId, ChangeNumber, JobName, Pair, PatchSet, Sha};
+use super::{Account, ChangeId, ChangeNumber, JobName, Pair, PatchSet, Reason, Sha};
 
 /// What makes items and what is done with the outcome.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -149,6 +149,11 @@ pub enum Departure {
         /// That change.
         change: ChangeNumber,
     },
+    /// It cannot land as things are, through no fault of its own.
+    Held {
+        /// Why, and what ends the wait.
+        reason: Reason,
+    },
     /// A submit requirement is not met at the last look.
     Requirement {
         /// Its name.
@@ -180,7 +185,7 @@ pub enum Departure {
 impl Departure {
     /// Whether the change keeps its approval and waits outside its queue: it was never judged.
     pub fn goes_back_to_waiting(&self) -> bool {
-        matches!(self, Self::Dependency { .. })
+        matches!(self, Self::Dependency { .. } | Self::Held { .. })
     }
 
     /// Whether the item itself was found wanting, rather than overtaken by events.

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod change;
 pub mod event;
+pub mod form;
 pub mod id;
 pub mod item;
 pub mod job;
@@ -18,6 +19,7 @@ pub mod view;
 pub use action::{Action, Effect, EffectKind};
 pub use change::{ChangeSnapshot, ChangeStatus, Requirement, Vote};
 pub use event::{Event, Outcome};
+pub use form::LandingForm;
 pub use id::{
     Account, Branch, BuildId, ChangeId, ChangeNumber, EffectId, ItemId, JobName, Label, NodeId, Pair,
     PatchSet, QueueName, Repository, Sha,

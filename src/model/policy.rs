@@ -44,6 +44,19 @@ pub struct QueuePolicy {
     pub merge_from: Vec<Branch>,
     /// What happens when a change fails after approval.
     pub after_failure: AfterFailure,
+    /// How what was tested comes into its branch.
+    #[serde(default)]
+    pub landing: LandingMode,
+}
+
+/// Who lands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum LandingMode {
+    /// The daemon, by pushing the tested commit.
+    #[default]
+    Push,
+    /// The review host, told to submit one change after another.
+    Submit,
 }
 
 /// The strategies of this version.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::time::in_words;
-use super::{Account, ChangeNumber, JobName, Label, Pair, Timestamp};
+use super::{Account, ChangeNumber, JobName, Label, Pair, Repository, Timestamp};
 
 /// Why an item, or an approved change that is not yet an item, is not further on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -41,6 +41,23 @@ pub enum Reason {
     Parent {
         /// That change.
         change: ChangeNumber,
+    },
+    /// Its branch takes fast-forwards only, and has moved on.
+    Rebase {
+        /// The branch.
+        pair: Pair,
+    },
+    /// It would land as another commit, and has no Change-Id by which that could close it.
+    NoChangeId,
+    /// The review host does not say how the repository lands changes, or in an unknown form.
+    Form {
+        /// The repository.
+        repository: Repository,
+    },
+    /// The repository takes nothing now.
+    ReadOnly {
+        /// The repository.
+        repository: Repository,
     },
     /// Something must be asked of the review host first.
     Observing,
@@ -140,6 +157,20 @@ pub enum Reason {
     Finishing,
 }
 
+impl Reason {
+    /// Whether it is about how the repository takes changes, rather than about what the change is.
+    pub fn concerns_form(&self) -> bool {
+        matches!(
+            self,
+            Self::Rebase { .. }
+                | Self::NoChangeId
+                | Self::Form { .. }
+                | Self::ReadOnly { .. }
+                | Self::NoBranch { .. }
+        )
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -160,6 +191,23 @@ impl fmt::Display for Reason {
             }
             Self::Parent { change } => {
                 write!(f, "waits for change {change}, on which it rests, to be approved")
+            }
+            Self::Rebase { pair } => write!(
+                f,
+                "rebase needed: {pair} is moved by fast-forward only and has moved on since the change was made"
+            ),
+            Self::NoChangeId => write!(
+                f,
+                "has no Change-Id in the last paragraph of its commit message: it would land as another commit, which then closes no change"
+            ),
+            Self::Form { repository } => {
+                write!(
+                    f,
+                    "waits until the review host names a submit type of {repository} that can be landed"
+                )
+            }
+            Self::ReadOnly { repository } => {
+                write!(f, "waits until {repository} is no longer read-only")
             }
             Self::Observing => write!(f, "waits for an answer from the review host"),
             Self::Paused { scope, reason, by } => write!(f, "{scope} is stopped by {by}: {reason}"),

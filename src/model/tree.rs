@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChangeId, Pair, ResolvedJob, Sha};
+use super::{ChangeId, Pair, Reason, ResolvedJob, Sha};
 
 /// What a node writes in one branch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -53,7 +53,12 @@ pub enum Prepared {
     },
     /// The node that this one rests on has no commits: the core plans anew.
     NoParent,
-    /// The item needs what no rebase or wait here gives, for example a fast-forward that is none.
+    /// It cannot land as things are, which is not a fault of it: it waits outside the queue.
+    Held {
+        /// Why, and what ends the wait.
+        reason: Reason,
+    },
+    /// The item needs what no rebase or wait here gives, for example what is in the branch already.
     Unfit {
         /// In words for the author, with the remedy.
         why: Arc<str>,

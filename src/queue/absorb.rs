@@ -39,6 +39,9 @@ impl Queue {
                     self.push_ended(effect, &pair, outcome);
                 }
             }
+            Event::Submitted { effect, pair, tip, commit, same_tree } => {
+                self.submitted(effect, &pair, tip, commit, same_tree);
+            }
             Event::PushSeen { effect, pair, tip, contains } => self.push_seen(effect, &pair, tip, contains),
             Event::EffectEnded { effect, outcome } => self.effect_ended(effect, outcome),
             Event::Operator { request, by, command } => self.operator(request, by, command),
@@ -377,11 +380,12 @@ impl Queue {
                 && landing.unknown.as_ref().is_some_and(|unknown| unknown.asked == Some(effect))
         });
         let Some((id, landing)) = found else { return };
-        let (id, old) = (*id, landing.old);
+        // A push expects the old tip; a submit may land on any.
+        let (id, old, fenced) = (*id, landing.old, landing.submit.is_none());
         self.index.dirty_landings.insert(id);
         if contains {
             self.push_landed(id);
-        } else if tip != Some(old) {
+        } else if fenced && tip != Some(old) {
             self.push_undone(id, &"the branch moved elsewhere".into());
         } else {
             self.watch_on(id);

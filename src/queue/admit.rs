@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::action::Decision;
+use crate::model::policy::LandingMode;
 use crate::model::report::{Report, Says};
 use crate::model::{
     Action, ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, ItemChange, ItemId, NodeId, Pipeline,
@@ -121,8 +122,12 @@ impl Queue {
         self.open_parent(now).map(|change| Departure::Dependency { change })
     }
 
-    /// A change that this one rests on, still open and in no queue.
+    /// A change that this one rests on, still open and in no queue; of no concern where it lands
+    /// without what it rests on.
     pub(super) fn open_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
+        if snapshot.form.is_some_and(|form| form.ignores_parents(snapshot.parents.len())) {
+            return None;
+        }
         let parents = snapshot.parents.iter().filter_map(|parent| self.index.by_revision.get(parent));
         let mut open = parents.copied().filter(|parent| {
             *parent != snapshot.number
@@ -172,7 +177,22 @@ impl Queue {
                 return Some(Reason::Unchanged { pair: snapshot.pair() });
             }
         }
-        self.open_parent(snapshot).map(|change| Reason::Parent { change })
+        if self.is_no_branch(&snapshot.pair()) {
+            return Some(Reason::NoBranch { pair: snapshot.pair() });
+        }
+        let Some(form) = snapshot.form else {
+            return Some(Reason::Form { repository: snapshot.repository.clone() });
+        };
+        // Gerrit knows what it submits itself.
+        let pushes =
+            policy.queue_of(&snapshot.pair()).is_some_and(|queue| queue.landing == LandingMode::Push);
+        if pushes && form.rewrites(snapshot.parents.len()) && !snapshot.carries_id {
+            return Some(Reason::NoChangeId);
+        }
+        if let Some(change) = self.open_parent(snapshot) {
+            return Some(Reason::Parent { change });
+        }
+        change.held.as_ref().filter(|held| self.still_holds(held, snapshot)).map(|held| held.reason.clone())
     }
 
     fn admit(&mut self, number: ChangeNumber, policy: &Policy) {
@@ -188,6 +208,7 @@ impl Queue {
         let Some(change) = self.state.changes.get(&number) else { return };
         let snapshot = &change.snapshot;
         let judged = change.checked == Some(snapshot.revision)
+            || snapshot.form.is_none()
             || snapshot.vote_of(&policy.gate.label, &policy.account) != 0
             || self.index.gate_of.contains_key(&number)
             || self.index.check_of.contains_key(&number);
@@ -206,7 +227,9 @@ impl Queue {
 
     /// Tells the author, once for each patch set, of a wait that does not end by itself.
     fn tell_waiting(&mut self, number: ChangeNumber, reason: Reason) {
-        if !matches!(reason, Reason::Parent { .. } | Reason::NoJob | Reason::Requirements { .. }) {
+        let about_form = reason.concerns_form();
+        let told = matches!(reason, Reason::Parent { .. } | Reason::NoJob | Reason::Requirements { .. });
+        if !told && !about_form {
             return;
         }
         let Some(change) = self.state.changes.get(&number) else { return };
@@ -214,7 +237,8 @@ impl Queue {
         let queued = self.state.outgoing.iter().any(|outgoing| {
             outgoing.report.change == number && matches!(outgoing.report.says, Some(Says::Waiting { .. }))
         });
-        if change.told == Some(snapshot.revision) || queued {
+        let before = if about_form { change.told_held } else { change.told };
+        if before == Some(snapshot.revision) || queued {
             return;
         }
         let report = Report {

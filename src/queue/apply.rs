@@ -260,6 +260,8 @@ impl Queue {
                 items,
                 landed: false,
                 unknown: None,
+                submit: push.submit.clone(),
+                differs: false,
             };
             self.state.landings.insert(effect, landing);
         }
@@ -287,10 +289,11 @@ impl Queue {
         if matches!(report.says, Some(Says::Alarm { .. })) {
             self.state.confirms.remove(&report.change);
         }
-        if let (Some(Says::Waiting { .. }), Some(change)) =
+        if let (Some(Says::Waiting { reason }), Some(change)) =
             (&report.says, self.state.changes.get_mut(&report.change))
         {
-            change.told = Some(report.revision);
+            let told = if reason.concerns_form() { &mut change.told_held } else { &mut change.told };
+            *told = Some(report.revision);
         }
         if let (0, Some((label, 0))) = (report.item.0, &report.vote) {
             self.note_unvoted(report.change, label);
@@ -428,6 +431,9 @@ impl Queue {
                 };
                 self.state.confirms.insert(change.number, confirm);
                 self.index.timers.insert((due, Timer::Confirm(change.number)));
+            } else if let Departure::Held { reason } = departure {
+                let held = self.held(change.revision, reason);
+                self.hold_back(change.number, held);
             } else if let (true, Some(policy)) = (forget, &policy) {
                 let counted = known.snapshot.votes.iter().filter(|vote| {
                     policy.gate.approval.iter().any(|need| need.label == vote.label && vote.value >= need.min)

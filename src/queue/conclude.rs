@@ -44,6 +44,7 @@ impl Queue {
                 return Some(Departure::Conflict { pair: pair.clone(), paths: paths.clone() });
             }
             Some(Prepared::Unfit { why }) => return Some(Departure::Unfit { why: why.clone() }),
+            Some(Prepared::Held { reason }) => return Some(Departure::Held { reason: reason.clone() }),
             Some(_) => return None,
             None => {}
         }

@@ -8,9 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::action::Push;
+use crate::model::action::{Push, Submit};
 use crate::model::event::Scope;
-use crate::model::policy::QueuePolicy;
+use crate::model::policy::{LandingMode, QueuePolicy};
 use crate::model::report::Says;
 use crate::model::{
     ChangeNumber, ChangeSnapshot, Departure, EffectId, EffectKind, ItemId, Pair, Repository, Sha,
@@ -96,7 +96,13 @@ impl Queue {
             self.observe_tip(pair.clone());
             return;
         }
-        let limit = self.state.push_limits.get(pair).copied().unwrap_or(queue.max_items_per_push).max(1);
+        let limit = match queue.landing {
+            LandingMode::Push => {
+                self.state.push_limits.get(pair).copied().unwrap_or(queue.max_items_per_push)
+            }
+            LandingMode::Submit => 1,
+        };
+        let limit = limit.max(1);
         // A vote on its way may take back the one that stands: what is looked at then is not what
         // will be.
         let voted =
@@ -137,12 +143,22 @@ impl Queue {
         let Some(limits) = self.state.policy.as_ref().map(|policy| policy.limits.clone()) else { return };
         let members: Vec<&Item> = items.iter().filter_map(|id| self.state.items.get(id)).collect();
         let last = members.last().and_then(|item| self.node_of(item)?.written(pair));
-        let Some(new) = last.map(|written| written.commit) else { return };
+        let Some((new, tree)) = last.map(|written| (written.commit, written.tree)) else { return };
         let oldest = members.iter().filter_map(|item| match item.stage {
             Stage::Looked(at) => Some(at),
             _ => None,
         });
         let Some(oldest) = oldest.min() else { return };
+        let submit = match (queue.landing, members.first().and_then(|item| item.changes.first())) {
+            (LandingMode::Submit, Some(only)) => Some(Submit {
+                change: only.number,
+                change_id: only.change_id.clone(),
+                revision: only.revision,
+                old,
+                tree,
+            }),
+            _ => None,
+        };
         let changes = members.iter().flat_map(|item| item.changes.iter());
         let changes = changes.map(|change| (change.number, change.patchset, change.revision)).collect();
         let judged: Vec<Sha> = members
@@ -150,8 +166,8 @@ impl Queue {
             .filter_map(|item| self.node_of(item)?.merged.as_ref())
             .flat_map(|merged| merged.foreign.iter().map(|foreign| foreign.commit))
             .collect();
-        let push =
-            Push { pair: pair.clone(), old, new, changes, merge_from: queue.merge_from.clone(), judged };
+        let merge_from = queue.merge_from.clone();
+        let push = Push { pair: pair.clone(), old, new, changes, merge_from, judged, submit };
         self.ask(EffectKind::Land { valid_until: oldest.plus_ms(limits.look_age_ms), pushes: vec![push] });
     }
 
@@ -219,6 +235,10 @@ impl Queue {
         let Some(landing) = self.state.landings.get(&effect) else { return };
         if landing.landed {
             let commits = vec![(landing.pair.clone(), landing.new)];
+            if landing.differs {
+                self.tell_difference(effect);
+            }
+            let Some(landing) = self.state.landings.get(&effect) else { return };
             for item in landing.items.clone() {
                 self.end(item, Departure::Landed { commits: commits.clone() });
             }
@@ -229,8 +249,8 @@ impl Queue {
             return;
         }
         if unknown.next_look <= self.state.now {
-            let (pair, new) = (landing.pair.clone(), landing.new);
-            self.ask(EffectKind::ObservePush { pair, new });
+            let (pair, new, submit) = (landing.pair.clone(), landing.new, landing.submit.clone());
+            self.ask(EffectKind::ObservePush { pair, new, submit });
         } else {
             let at = unknown.next_look;
             self.wake_at(at, Timer::Landing(effect));

@@ -13,6 +13,7 @@ mod conclude;
 mod explain;
 mod footprint;
 mod foreign;
+mod held;
 mod index;
 mod jobs;
 mod land;
@@ -25,6 +26,7 @@ mod seen;
 mod speak;
 mod speculate;
 mod state;
+mod submit;
 #[cfg(test)]
 mod tests;
 mod timer;

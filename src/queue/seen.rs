@@ -47,7 +47,10 @@ impl Queue {
                 self.touch_resting_on(&before.snapshot.revision);
             }
         }
-        let mut change = before.unwrap_or_else(|| fresh_change(snapshot.clone()));
+        if before.as_ref().is_some_and(|before| before.snapshot.form != snapshot.form) {
+            self.drop_nodes_of(number);
+        }
+        let mut change = before.unwrap_or_else(|| Change::new(snapshot.clone()));
         change.snapshot = snapshot;
         change.forced = forced.or(change.forced);
         let votes = &change.snapshot.votes;
@@ -114,6 +117,7 @@ impl Queue {
         self.state.tip_epoch += 1;
         let epoch = self.state.tip_epoch;
         let tip = self.state.tips.entry(pair.clone()).or_default();
+        let appears = tip.commit.is_none();
         if let Some(old) = tip.commit {
             tip.before.push_back(old);
             if tip.before.len() > TIPS_REMEMBERED {
@@ -129,7 +133,8 @@ impl Queue {
         self.touch_queues_at(&pair);
         self.index.dirty_queues.extend(self.state.queues.keys().cloned());
         let waiting = self.state.changes.values().filter(|change| {
-            (change.jobless.is_some() || change.failed.is_some()) && change.snapshot.pair() == pair
+            let waits = change.jobless.is_some() || change.failed.is_some() || change.held.is_some();
+            (waits || appears) && change.snapshot.pair() == pair
         });
         let waiting: Vec<ChangeNumber> = waiting.map(|change| change.snapshot.number).collect();
         self.touch_all(&waiting);
@@ -453,19 +458,6 @@ impl Queue {
             let vote = Vote { label: label.clone(), value: *value, by: policy.account.clone(), at: now };
             change.snapshot.votes.push(vote);
         }
-    }
-}
-
-fn fresh_change(snapshot: ChangeSnapshot) -> Change {
-    Change {
-        snapshot,
-        used: Vec::new(),
-        checked: None,
-        forced: None,
-        told: None,
-        unvoted: None,
-        failed: None,
-        jobless: None,
     }
 }
 

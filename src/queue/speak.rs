@@ -143,6 +143,8 @@ impl Queue {
                 });
                 (withdrawn(), told, false)
             }
+            // What it waits for is told apart, once for each patch set.
+            Departure::Held { .. } => (withdrawn(), false, false),
             Departure::NewPatchSet { .. } => (None, true, false),
             Departure::Requirement { .. }
             | Departure::Refused { .. }

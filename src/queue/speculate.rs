@@ -12,7 +12,10 @@ use std::collections::BTreeSet;
 
 use crate::model::action::{Decision, Merge, Onto};
 use crate::model::policy::{QueuePolicy, StrategyPolicy};
-use crate::model::{Action, EffectKind, ItemId, NodeId, Pair, Pipeline, QueueName, Sha};
+use crate::model::{
+    Action, ChangeNumber, ChangeSnapshot, Departure, EffectKind, ItemId, LandingForm, NodeId, Pair, Pipeline,
+    QueueName, Reason, Sha,
+};
 
 use super::Queue;
 use super::footprint::{Footprints, Predicted};
@@ -84,6 +87,10 @@ impl Queue {
             ahead.undecided.add(item, None, None);
             return false;
         }
+        if let Some(pair) = self.without_branch(item) {
+            self.end(id, Departure::Held { reason: Reason::NoBranch { pair } });
+            return true;
+        }
         self.ensure_node(id, queue, ahead);
         let Some(item) = self.state.items.get(&id) else { return false };
         let meets = ahead.undecided.met_by(item, self.node_of(item), None);
@@ -96,10 +103,7 @@ impl Queue {
             return left;
         }
         if standing == Standing::NoJob {
-            self.end(
-                id,
-                crate::model::Departure::Unfit { why: crate::model::Reason::NoJob.to_string().into() },
-            );
+            self.end(id, Departure::Unfit { why: Reason::NoJob.to_string().into() });
             return true;
         }
         if standing.is_failing() && self.conclude_failure(id, standing, ahead) {
@@ -131,7 +135,10 @@ impl Queue {
     /// Whether it rests on an item ahead that is expected to leave.
     fn failing_parent(&self, item: &Item, ahead: &Ahead) -> bool {
         let changes = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
-        let mut parents = changes.flat_map(|change| change.snapshot.parents.iter());
+        let alone =
+            |seen: &ChangeSnapshot| seen.form.is_some_and(|form| form.ignores_parents(seen.parents.len()));
+        let resting = changes.map(|change| &change.snapshot).filter(|seen| !alone(seen));
+        let mut parents = resting.flat_map(|seen| seen.parents.iter());
         parents.any(|parent| {
             let number = self.index.by_revision.get(parent);
             let ahead_of_it = number.and_then(|number| self.index.gate_of.get(number));
@@ -213,7 +220,12 @@ impl Queue {
             tip,
             allowed: self.allowed(change, predicted),
             merge_from: queue.merge_from.clone(),
+            form: self.form_of(change.number),
         })
+    }
+
+    fn form_of(&self, number: ChangeNumber) -> Option<LandingForm> {
+        self.state.changes.get(&number)?.snapshot.form
     }
 
     /// The patch sets that may come in with `change`: its own and those ahead on its branch.
@@ -267,8 +279,8 @@ impl Queue {
             match self.state.tips.get(&change.pair).map(|tip| tip.commit) {
                 Some(Some(tip)) if due => {
                     let allowed = vec![change.revision];
-                    let merge =
-                        Merge { change, onto: Onto::Commit(tip), tip, allowed, merge_from: Vec::new() };
+                    let (onto, form) = (Onto::Commit(tip), self.form_of(change.number));
+                    let merge = Merge { change, onto, tip, allowed, merge_from: Vec::new(), form };
                     self.make_node(id, Pipeline::Check, vec![merge], Vec::new());
                 }
                 Some(_) => {}

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::action::Submit;
 use crate::model::event::Scope;
 use crate::model::report::Report;
 use crate::model::tree::{Foreign, Prepared, Read, Resolved, Unit, Written};
 use crate::model::view::{DepartedView, PauseView};
 use crate::model::{
     Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Effect, EffectId, ItemChange, ItemId, JobName,
-    NodeId, Pair, Pipeline, Policy, QueueName, Sha, Timestamp, Verdict, VerdictKey,
+    NodeId, Pair, Pipeline, Policy, QueueName, Reason, Sha, Timestamp, Verdict, VerdictKey,
 };
 
 /// Everything that a snapshot holds.
@@ -69,12 +70,28 @@ pub(crate) struct Change {
     pub forced: Option<Sha>,
     /// The revision whose author was told what it waits for.
     pub told: Option<Sha>,
+    /// The revision whose author was told what keeps it from landing in its project's form.
+    #[serde(default)]
+    pub told_held: Option<Sha>,
+    /// Why it was sent back to wait when its node was made.
+    #[serde(default)]
+    pub held: Option<Held>,
     /// The daemon's own vote that was to be taken back though the change was in no queue.
     pub unvoted: Option<Timestamp>,
     /// Under policy B: the revision that failed, and the tip on which it did.
     pub failed: Option<(Sha, Option<Sha>)>,
     /// No job was configured for this revision, at this policy and these job files.
     pub jobless: Option<(Sha, u64, u64)>,
+}
+
+/// What keeps a change from landing as things are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Held {
+    pub revision: Sha,
+    pub policy_epoch: u64,
+    pub reason: Reason,
+    /// When it is tried again, where nothing tells that the reason is gone.
+    pub until: Option<Timestamp>,
 }
 
 /// A branch's tip.
@@ -245,6 +262,12 @@ pub(crate) struct Landing {
     pub landed: bool,
     /// It may yet land: until then it is only watched.
     pub unknown: Option<Unknown>,
+    /// The review host lands it.
+    #[serde(default)]
+    pub submit: Option<Submit>,
+    /// The review host has landed another tree than the one that was tested.
+    #[serde(default)]
+    pub differs: bool,
 }
 
 /// The state of a push of unknown outcome.
@@ -294,6 +317,24 @@ pub(crate) struct Outgoing {
     pub effect: Option<EffectId>,
     /// The last attempt, whose answer did not come in time: it may still come.
     pub given_up: Option<EffectId>,
+}
+
+impl Change {
+    /// A change that nothing was made of yet.
+    pub fn new(snapshot: ChangeSnapshot) -> Self {
+        Self {
+            snapshot,
+            used: Vec::new(),
+            checked: None,
+            forced: None,
+            told: None,
+            told_held: None,
+            held: None,
+            unvoted: None,
+            failed: None,
+            jobless: None,
+        }
+    }
 }
 
 impl Node {

@@ -7,12 +7,13 @@ use super::*;
 use crate::model::action::{Decision, Onto};
 use crate::model::event::{BuildPhase, Command, Scope};
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, Limits, Need, Policy, QueuePolicy, StrategyPolicy,
+    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, Policy, QueuePolicy, StrategyPolicy,
 };
+use crate::model::report::Says;
 use crate::model::tree::{Prepared, Resolved, Written};
 use crate::model::{
-    BuildId, BuildSpec, ChangeSnapshot, ChangeStatus, Departure, Outcome, PatchSet, Patterns, ResolvedInput,
-    ResolvedJob, Sha, Verdict, VerdictKey, Vote,
+    BuildId, BuildSpec, ChangeSnapshot, ChangeStatus, Departure, LandingForm, Outcome, PatchSet, Patterns,
+    Reason, ResolvedInput, ResolvedJob, Sha, Verdict, VerdictKey, Vote,
 };
 
 /// The core, and what it has asked for.
@@ -28,6 +29,10 @@ struct World {
     pushes: Vec<Effect>,
     ended: Vec<(u64, Departure)>,
     items: BTreeMap<u64, u64>,
+    /// Changes of which an alarm was raised.
+    alarms: Vec<u64>,
+    /// Waits that authors were told of.
+    told: Vec<(u64, Reason)>,
 }
 
 fn sha(kind: u8, number: u64) -> Sha {
@@ -51,6 +56,7 @@ fn policy(slots: u32) -> Policy {
             max_items_per_push: 50,
             merge_from: Vec::new(),
             after_failure: AfterFailure::Forget,
+            landing: LandingMode::Push,
         }],
         jobs: Vec::new(),
         job_files: false,
@@ -83,6 +89,8 @@ fn snapshot(number: u64, review: i32) -> ChangeSnapshot {
         patchset: PatchSet(1),
         revision: sha(2, number),
         parents: vec![sha(1, 0)],
+        form: Some(LandingForm::MergeAlways),
+        carries_id: true,
         subject: "a change".into(),
         owner: "alice".into(),
         work_in_progress: false,
@@ -111,6 +119,8 @@ impl World {
             pushes: Vec::new(),
             ended: Vec::new(),
             items: BTreeMap::new(),
+            alarms: Vec::new(),
+            told: Vec::new(),
         };
         world.tell(Event::PolicyChanged { policy: Arc::new(policy(slots)) });
         world.tell(Event::TipSeen { pair: home(), commit: Some(sha(1, 0)) });
@@ -144,6 +154,10 @@ impl World {
                     Onto::Commit(commit) => commit,
                     Onto::Node(node) => self.written[&node.0],
                 };
+                if merges[0].form == Some(LandingForm::FastForwardOnly) && onto != sha(1, 0) {
+                    let outcome = Prepared::Held { reason: Reason::Rebase { pair: home() } };
+                    return self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
+                }
                 let commit = sha(3, node.0);
                 self.written.insert(node.0, commit);
                 self.made_for.insert(commit, merges[0].change.number.0);
@@ -164,7 +178,12 @@ impl World {
             }
             EffectKind::Look { .. } => self.looks.push(effect),
             EffectKind::Land { .. } => self.pushes.push(effect),
-            EffectKind::Report(_) => {
+            EffectKind::Report(report) => {
+                match report.says {
+                    Some(Says::Waiting { reason }) => self.told.push((report.change.0, reason)),
+                    Some(Says::Alarm { .. }) => self.alarms.push(report.change.0),
+                    _ => {}
+                }
                 self.tell(Event::EffectEnded { effect: effect.id, outcome: Outcome::Applied });
             }
             _ => {}
@@ -305,6 +324,81 @@ fn push_of_unknown_outcome_holds_its_item_until_it_is_seen_to_have_landed() {
     world.tell(Event::TipSeen { pair: home(), commit: Some(pushes[0].new) });
     assert!(matches!(&world.ended[..], [(1, Departure::Landed { .. })]), "{:?}", world.ended);
     assert!(world.pushes.is_empty(), "it is not pushed twice");
+}
+
+/// A change for a branch that takes fast-forwards only.
+fn forward(number: u64, patchset: u64) -> ChangeSnapshot {
+    let mut change = snapshot(number, 2);
+    change.form = Some(LandingForm::FastForwardOnly);
+    change.patchset = PatchSet(patchset);
+    change.updated_at = Timestamp(i64::try_from(patchset).unwrap());
+    if patchset > 1 {
+        change.revision = sha(4, number);
+    }
+    change
+}
+
+#[test]
+fn a_follower_that_needs_a_rebase_waits_with_its_approval_and_is_told_once() {
+    let mut world = World::with(&[], 8);
+    for number in [1, 2] {
+        world.tell(Event::ChangeSeen { snapshot: forward(number, 1) });
+    }
+    assert_eq!(world.building(), [1], "nothing is built for the second while the first may land");
+    assert!(world.told.is_empty() && world.ended.is_empty());
+    world.judge(1, true);
+    let effect = world.looks.pop().unwrap();
+    world.tell(Event::Looked {
+        effect: effect.id,
+        at: world.now,
+        changes: vec![forward(1, 1)],
+        gone: vec![],
+    });
+    let (push, _) = world.pushed();
+    world.end_push(&push, Outcome::Applied);
+    let rebase = Reason::Rebase { pair: home() };
+    assert!(world.ended.contains(&(2, Departure::Held { reason: rebase.clone() })), "{:?}", world.ended);
+    assert_eq!(world.told, [(2, rebase)]);
+    world.tell(Event::ChangeSeen { snapshot: forward(2, 1) });
+    let waiting = world.queue.view(world.now).waiting;
+    assert!(waiting.len() == 1 && waiting[0].words.contains("rebase needed"), "{waiting:?}");
+    assert_eq!(world.told.len(), 1, "once for each patch set");
+    world.tell(Event::TipSeen { pair: home(), commit: Some(sha(1, 0)) });
+    world.tell(Event::ChangeSeen { snapshot: forward(2, 2) });
+    assert_eq!(world.items.len(), 3, "the rebased patch set enters by itself, with the copied vote");
+}
+
+#[test]
+fn a_change_whose_branch_is_gone_leaves_and_comes_back_with_it() {
+    let mut world = World::with(&[1], 8);
+    world.tell(Event::TipSeen { pair: home(), commit: None });
+    let gone = Reason::NoBranch { pair: home() };
+    assert_eq!(world.ended, [(1, Departure::Held { reason: gone.clone() })]);
+    assert_eq!(world.told, [(1, gone)]);
+    world.tell(Event::TipSeen { pair: home(), commit: Some(sha(1, 7)) });
+    assert_eq!(world.items.len(), 2);
+}
+
+#[test]
+fn what_gerrit_submits_is_landed_alone_and_a_difference_is_told() {
+    let mut world = World::with(&[], 8);
+    let mut policy = policy(8);
+    policy.queues[0].landing = LandingMode::Submit;
+    world.tell(Event::PolicyChanged { policy: Arc::new(policy) });
+    for number in [1, 2] {
+        world.tell(Event::ChangeSeen { snapshot: snapshot(number, 2) });
+    }
+    world.judge(2, true);
+    world.judge(1, true);
+    world.look(2);
+    let (push, numbers) = world.pushed();
+    assert_eq!(numbers, [1], "one at a time");
+    let commit = sha(9, 1);
+    world.tell(Event::Submitted { effect: push.id, pair: home(), tip: commit, commit, same_tree: false });
+    let landed = Departure::Landed { commits: vec![(home(), commit)] };
+    assert_eq!(world.ended, [(1, landed)]);
+    assert_eq!(world.alarms, [1]);
+    assert_eq!(world.building(), [2], "it is judged anew on what has landed");
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Build(BuildId),
     /// A push of unknown outcome.
     Landing(EffectId),
+    /// A change that waits for something that nobody tells.
+    Change(ChangeNumber),
     /// A landed change that should be merged.
     Confirm(ChangeNumber),
     /// Something to say.
@@ -47,6 +49,11 @@ impl Timer {
         let unknown =
             state.landings.iter().filter_map(|(id, landing)| Some((*id, landing.unknown.as_ref()?)));
         timers.extend(unknown.map(|(id, unknown)| (unknown.next_look, Self::Landing(id))));
+        let held = state
+            .changes
+            .iter()
+            .filter_map(|(number, change)| Some((change.held.as_ref()?.until?, Self::Change(*number))));
+        timers.extend(held);
         timers.extend(state.confirms.iter().map(|(number, confirm)| (confirm.due, Self::Confirm(*number))));
         timers.extend(state.outgoing.iter().map(|outgoing| (outgoing.due, Self::Reports)));
         timers
@@ -99,6 +106,7 @@ impl Queue {
                 Timer::Landing(effect) => {
                     self.index.dirty_landings.insert(effect);
                 }
+                Timer::Change(change) => self.index.touch_change(change),
                 Timer::Confirm(change) => {
                     self.index.dirty_confirms.insert(change);
                 }

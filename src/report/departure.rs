@@ -74,6 +74,7 @@ fn withdrawn(departure: &Departure) -> String {
         Departure::Dependency { change } => format!(
             "Change {change}, on which it rests, left the queue. Bring that one back first, or rebase this one off it; then approve it again."
         ),
+        Departure::Held { reason } => format!("It {reason}."),
         Departure::Requirement { name } => format!(
             "The submit requirement {name} is not met any more. Meet it; {}.",
             "the change enters again with the next approving vote"

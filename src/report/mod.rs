@@ -165,6 +165,18 @@ fn next_step(reason: &Reason) -> &'static str {
             "Next: meet these requirements; the change enters the queue by itself then."
         }
         Reason::Parent { .. } => "Next: have that change approved, or rebase this one off it.",
+        Reason::Rebase { .. } => {
+            "Next: rebase it onto the branch (the button Rebase does) and have the result approved; it enters the queue by itself then."
+        }
+        Reason::NoChangeId => {
+            "Next: add the footer Change-Id that this change has in Gerrit (git commit --amend, with Gerrit's commit-msg hook installed) and upload the result."
+        }
+        Reason::Form { .. } => {
+            "Next: an administrator sets one of Gerrit's own submit types; the change goes on by itself then."
+        }
+        Reason::ReadOnly { .. } => {
+            "Next: an administrator makes the project active; the change goes on by itself then."
+        }
         Reason::Paused { .. } => "Next: nothing for the author; it goes on when landing is resumed.",
         Reason::NoBranch { .. } => "Next: once the branch exists, the change goes on by itself.",
         Reason::NoJob => {

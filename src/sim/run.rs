@@ -153,6 +153,7 @@ impl Run {
         for (pair, tree) in &setting.branches {
             gerrit.create_branch(pair, tree.clone());
         }
+        gerrit.forms.clone_from(&setting.forms);
         let audit = Audit::new(setting, &gerrit);
         let mut run = Self {
             steps: draw(setting),
@@ -162,7 +163,7 @@ impl Run {
             calendar: BTreeMap::new(),
             happenings: 0,
             gerrit,
-            trees: TreeStore::new(setting.merge_always),
+            trees: TreeStore::default(),
             executor: Executor::default(),
             disk: Rc::new(RefCell::new(Disk::default())),
             engine: None,

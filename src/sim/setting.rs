@@ -4,16 +4,16 @@
 //! Chances of faults are drawn per seed and many of them are zero (swarm testing): a fault that
 //! always strikes hides what happens without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::rng::Rng;
 use super::world::Tree;
 use crate::model::job::RunsFor;
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, Limits, Need, QueuePolicy, StrategyPolicy,
+    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
 };
-use crate::model::{BuildSpec, InputPolicy, JobPolicy, Pair, Patterns, Policy};
+use crate::model::{BuildSpec, InputPolicy, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository};
 
 /// The daemon's account.
 pub const BOT: &str = "bot";
@@ -93,8 +93,10 @@ pub struct Setting {
     pub faults: Faults,
     /// What is bad.
     pub poison: Vec<Poison>,
-    /// Whether merges of what could be fast-forwarded are still made.
-    pub merge_always: bool,
+    /// How each repository lands changes.
+    pub forms: BTreeMap<Repository, LandingForm>,
+    /// Changes whose first patch set has no Change-Id in its message.
+    pub footerless: BTreeSet<u64>,
     /// Longest build, in milliseconds.
     pub build_max_ms: i64,
     /// How many changes people make.
@@ -121,10 +123,11 @@ impl Setting {
         Self {
             seed,
             branches,
-            policy: draw_policy(&mut rng, repositories, job_files),
+            policy: draw_landing(seed, draw_policy(&mut rng, repositories, job_files)),
             faults: draw_faults(&mut rng),
             poison: draw_poison(&mut rng, changes),
-            merge_always: rng.chance(700),
+            forms: draw_forms(seed, repositories, rng.chance(700)),
+            footerless: draw_footerless(seed, changes),
             build_max_ms: *rng.pick(&[2_000, 30_000, 120_000]).unwrap_or(&30_000),
             changes,
             people_until_ms: *rng.pick(&[60_000, 600_000, 2_400_000]).unwrap_or(&600_000),
@@ -135,6 +138,36 @@ impl Setting {
     pub fn deterministic(&self) -> bool {
         self.faults.flaky == 0
     }
+}
+
+/// Half of the repositories merge; what the others do is drawn apart, so that the rest of a seed's
+/// draws stays what it was.
+fn draw_forms(seed: u64, repositories: i64, merge_always: bool) -> BTreeMap<Repository, LandingForm> {
+    let mut rng = Rng::keyed(seed, 4, 0);
+    let merge = if merge_always { LandingForm::MergeAlways } else { LandingForm::MergeIfNecessary };
+    let others = [
+        LandingForm::FastForwardOnly,
+        LandingForm::RebaseIfNecessary,
+        LandingForm::RebaseAlways,
+        LandingForm::CherryPick,
+    ];
+    let mut draw = || if rng.chance(500) { merge } else { *rng.pick(&others).unwrap_or(&merge) };
+    (0..repositories).map(|number| (Repository::from(format!("r{number}")), draw())).collect()
+}
+
+/// In some sites the review host lands what was tested.
+fn draw_landing(seed: u64, mut policy: Policy) -> Policy {
+    let mut rng = Rng::keyed(seed, 6, 0);
+    for queue in &mut policy.queues {
+        queue.landing = if rng.chance(200) { LandingMode::Submit } else { LandingMode::Push };
+    }
+    policy
+}
+
+fn draw_footerless(seed: u64, changes: u64) -> BTreeSet<u64> {
+    let mut rng = Rng::keyed(seed, 5, 0);
+    let often = if rng.chance(700) { 0 } else { 200 };
+    (0..changes).filter(|_| rng.chance(often)).collect()
 }
 
 fn first_tree(pair: &Pair, with_job_file: bool) -> Tree {
@@ -250,6 +283,7 @@ fn draw_queue(rng: &mut Rng, name: &str, repositories: &[&str]) -> QueuePolicy {
         max_items_per_push: u32::try_from(rng.between(1, 6)).unwrap_or(1),
         merge_from: if rng.chance(300) { vec!["dev".into()] } else { Vec::new() },
         after_failure: if rng.chance(250) { AfterFailure::Keep } else { AfterFailure::Forget },
+        landing: LandingMode::Push,
     }
 }
 

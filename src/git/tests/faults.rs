@@ -10,7 +10,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_merge_process_that_died_is_replaced() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     for number in 1..=3 {
@@ -24,7 +24,7 @@ fn a_merge_process_that_died_is_replaced() {
 
 #[test]
 fn a_tidied_store_serves_on() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let first = change(&remote, 1, tip, &[(b"f", Some("x"))]);
@@ -38,7 +38,7 @@ fn a_tidied_store_serves_on() {
 
 #[test]
 fn a_rotten_store_is_fetched_anew() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let revision = change(&remote, 1, tip, &[(b"f", Some("x"))]);
@@ -63,14 +63,14 @@ fn a_rotten_store_is_fetched_anew() {
 
 #[test]
 fn what_was_prepared_survives_a_restart() {
-    let mut before = world(LandingForm::MergeAlways, |_| {});
+    let mut before = world(|_| {});
     let remote = before.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let first = change(&remote, 1, tip, &[(b"f", Some("x"))]);
     before.prepare(1, vec![merge(&pair, 1, first, tip, Onto::Commit(tip), &[])]);
     let url = format!("file://{}/remotes", before.folder.0.display());
     let state = before.folder.0.join("state");
-    let mut after = world(LandingForm::MergeAlways, |settings| {
+    let mut after = world(|settings| {
         (settings.url, settings.folder) = (url, state);
     });
     let second = change(&remote, 2, tip, &[(b"g", Some("x"))]);
@@ -84,19 +84,19 @@ fn what_was_prepared_survives_a_restart() {
 
 #[test]
 fn a_remote_that_is_gone_is_a_failure_for_the_operator() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let pair = Pair::new("gone", "main");
     let one = merge(&pair, 1, Sha([1; 20]), Sha([2; 20]), Onto::Commit(Sha([2; 20])), &[]);
     let (prepared, _) = world.prepare(1, vec![one]);
     assert!(matches!(&prepared, Prepared::Failed { why } if why.starts_with("fetch gone: ")), "{prepared:?}");
-    world.begin(2, EffectKind::ObservePush { pair, new: Sha([1; 20]) });
+    world.begin(2, EffectKind::ObservePush { pair, new: Sha([1; 20]), submit: None });
     let seen = world.next();
     assert!(matches!(&seen[0], Event::EffectEnded { outcome: Outcome::Failed(_), .. }), "{seen:?}");
 }
 
 #[test]
 fn a_push_begun_before_a_restart_is_never_repeated() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let pair = Pair::new("p", "main");
     let push = Push {
         pair: pair.clone(),
@@ -105,6 +105,7 @@ fn a_push_begun_before_a_restart_is_never_repeated() {
         changes: Vec::new(),
         merge_from: Vec::new(),
         judged: Vec::new(),
+        submit: None,
     };
     let kind = EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![push] };
     world.git.begin(Effect { id: EffectId(1), kind }, true);
@@ -116,7 +117,7 @@ fn a_push_begun_before_a_restart_is_never_repeated() {
 
 #[test]
 fn branches_of_one_repository_are_judged_one_by_one_in_one_push() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let tip = base(&remote);
     set(&remote, "refs/heads/release/1.0", tip);
@@ -133,6 +134,7 @@ fn branches_of_one_repository_are_judged_one_by_one_in_one_push() {
             changes: vec![(ChangeNumber(number), PatchSet(1), revision)],
             merge_from: Vec::new(),
             judged: Vec::new(),
+            submit: None,
         });
     }
     let moved = commit(&remote, &[tip], "Outside", &[(b"z", Some("z"))]);

@@ -55,7 +55,7 @@ impl Server {
     fn world(&self, who: &str) -> World {
         let (user, token) = (self.text(&format!("{who}/user")), self.text(&format!("{who}/token")));
         let url = self.text("/url");
-        world(LandingForm::MergeAlways, move |settings| {
+        world(move |settings| {
             (settings.url, settings.user, settings.token) = (url, user, token);
             settings.file_urls = false;
         })
@@ -154,7 +154,15 @@ fn chain(world: &mut World, pair: &Pair, tip: Sha, changes: &[(u64, Sha, String)
 fn land(world: &mut World, pair: &Pair, old: Sha, new: Sha, changes: &[(u64, Sha, String)]) -> Outcome {
     let changes =
         changes.iter().map(|(number, revision, _)| (ChangeNumber(*number), PatchSet(1), *revision)).collect();
-    let push = Push { pair: pair.clone(), old, new, changes, merge_from: Vec::new(), judged: Vec::new() };
+    let push = Push {
+        pair: pair.clone(),
+        old,
+        new,
+        changes,
+        merge_from: Vec::new(),
+        judged: Vec::new(),
+        submit: None,
+    };
     let began = Instant::now();
     world.begin(1_000, EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![push] });
     let mut events = world.next();
@@ -226,7 +234,7 @@ fn a_push_without_the_right_is_refused_with_its_remedy_on_a_real_gerrit() {
 
 fn world_with_token(server: &Server, token: &str) -> World {
     let (url, token) = (server.text("/url"), token.to_owned());
-    world(LandingForm::MergeAlways, move |settings| {
+    world(move |settings| {
         (settings.url, settings.token, settings.file_urls) = (url, token, false);
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::books::LandingBook;
-use super::oracle::{jobs_at, merged_tree};
+use super::oracle::{has_form, jobs_at, landed_tree};
 use super::{Audit, Checked, Fault, fault};
 use crate::model::action::Push;
 use crate::model::event::Scope;
@@ -185,11 +185,17 @@ impl Audit {
             let Some(change) = self.items.get(id).and_then(|book| book.changes.first()).cloned() else {
                 continue;
             };
-            let expected = merged_tree(gerrit, onto, change.revision);
+            let expected = landed_tree(gerrit, &change, onto);
             if expected != Some(gerrit.git.tree_id(commit)) || !gerrit.git.reaches(commit, onto) {
                 return fault(
                     "tested tree",
                     format!("item {id} is pushed with a tree that is not its merge"),
+                );
+            }
+            if !has_form(gerrit, &change, onto, commit) {
+                return fault(
+                    "landing form",
+                    format!("item {id} is pushed as a commit of another form than its repository's"),
                 );
             }
             match jobs_at(gerrit, policy, &change, onto, commit, tips) {

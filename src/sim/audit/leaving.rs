@@ -2,7 +2,7 @@
 
 use super::oracle::{Judged, judge};
 use super::{Audit, Checked, fault};
-use crate::model::{Departure, EffectId, ItemId, JobName, Timestamp};
+use crate::model::{Departure, EffectId, ItemId, JobName, Reason, Timestamp};
 use crate::sim::setting::Setting;
 use crate::sim::world::Gerrit;
 
@@ -38,6 +38,7 @@ impl Audit {
                 | Departure::Conflict { .. }
                 | Departure::BrokenJobFile { .. }
                 | Departure::Closure { .. }
+                | Departure::Held { .. }
         );
         if !judged {
             return Ok(());
@@ -61,7 +62,9 @@ impl Audit {
     /// What may still land cannot leave.
     fn check_push(&self, at: Timestamp, id: ItemId, effect: Option<EffectId>) -> Checked {
         let Some(landing) = effect.and_then(|effect| self.landings.get(&effect)) else { return Ok(()) };
-        let moved = !self.beliefs(&landing.push.pair).contains(&landing.push.old);
+        // A submit may land on any tip.
+        let fenced = landing.push.submit.is_none();
+        let moved = fenced && !self.beliefs(&landing.push.pair).contains(&landing.push.old);
         let limits = self.policy.as_ref().map(|policy| policy.limits.clone()).unwrap_or_default();
         let over = landing.settles_at(&limits) <= at || moved;
         if over && !landing.applied {
@@ -84,7 +87,8 @@ impl Audit {
             let judged = judge(gerrit, setting, &policy, change, &tips);
             let agrees = match (departure, &judged) {
                 (Departure::Conflict { .. }, Judged::Conflict)
-                | (Departure::BrokenJobFile { .. }, Judged::Broken) => true,
+                | (Departure::BrokenJobFile { .. }, Judged::Broken)
+                | (Departure::Held { reason: Reason::Rebase { .. } }, Judged::Rebase) => true,
                 (Departure::Failed { jobs }, Judged::Failed(failing)) => {
                     jobs.iter().any(|job| failing.contains(job)) || self.by_chance(id, jobs)
                 }

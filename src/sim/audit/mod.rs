@@ -19,7 +19,7 @@ pub use rest::Remaining;
 
 use crate::model::action::{Decision, Push};
 use crate::model::event::{BuildPhase, Command, Scope};
-use crate::model::report::Report;
+use crate::model::report::{Report, Says};
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{
     Action, BuildId, ChangeNumber, ChangeSnapshot, Departure, Effect, EffectId, EffectKind, Event, ItemId,
@@ -85,6 +85,8 @@ pub struct Audit {
     told: BTreeMap<Pair, (usize, usize)>,
     /// Pushes of the daemon that have landed, with what they closed.
     landed: BTreeSet<EffectId>,
+    /// Changes of which a person must be told that another tree has landed.
+    alarms: BTreeSet<ChangeNumber>,
     said: BTreeMap<ItemId, Vec<Report>>,
     /// Decisions so far, for the report.
     pub decided: u32,
@@ -161,6 +163,9 @@ impl Audit {
                 }
             }
             Event::PushEnded { effect, pushes } => self.push_ended(at, *effect, pushes),
+            Event::Submitted { effect, pair, tip, commit, same_tree } => {
+                self.submitted(*effect, pair, *tip, *commit, *same_tree);
+            }
             Event::PushSeen { pair, tip, contains, .. } => self.push_seen(at, pair, *tip, *contains),
             Event::Operator { command, .. } => self.command(command),
             _ => {}
@@ -341,6 +346,10 @@ impl Audit {
                 }
                 Ok(())
             }
+            EffectKind::Report(report) if matches!(report.says, Some(Says::Alarm { .. })) => {
+                self.alarms.remove(&report.change);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -373,7 +382,8 @@ impl Audit {
         let over = |landing: &LandingBook| {
             landing.push.pair == *pair
                 && !contains
-                && (tip != Some(landing.push.old) || landing.settles_at(&limits) <= at)
+                && (landing.push.submit.is_none() && tip != Some(landing.push.old)
+                    || landing.settles_at(&limits) <= at)
         };
         self.landings.retain(|_, landing| !over(landing));
     }
@@ -416,12 +426,25 @@ impl Audit {
     }
 
     /// Whether this push belongs to an item of the books: used when it reaches the world.
-    pub fn mark_landed(&mut self, effect: EffectId, push: &Push, closed: &[(ChangeNumber, Sha)]) -> Checked {
+    /// `closed` is what it has closed, each with the commit as which it counts as landed, and `open`
+    /// a change of it that it has not.
+    pub fn mark_landed(
+        &mut self,
+        effect: EffectId,
+        push: &Push,
+        closed: &[(ChangeNumber, Sha)],
+        open: Option<ChangeNumber>,
+    ) -> Checked {
         if !self.landed.insert(effect) {
             return fault("effects once", format!("the push of effect {effect} has landed twice"));
         }
         for (number, commit) in closed {
-            if !push.changes.iter().any(|(change, _, revision)| change == number && revision == commit) {
+            let stands_for = |revision: &Sha| {
+                revision == commit
+                    || push.submit.as_ref().is_some_and(|submit| submit.change == *number)
+                    || self.copy_of(*number, *revision, &push.pair) == Some(*commit)
+            };
+            if !push.changes.iter().any(|(change, _, revision)| change == number && stands_for(revision)) {
                 return fault(
                     "nothing unapproved lands",
                     format!(
@@ -431,7 +454,37 @@ impl Audit {
                 );
             }
         }
+        if let Some(number) = open {
+            return fault(
+                "what lands is closed",
+                format!("the push of effect {effect} has landed change {number}, which is still open"),
+            );
+        }
         self.landings_seen += u32::try_from(closed.len()).unwrap_or(0);
         self.check_landed(effect, push)
+    }
+
+    /// The review host has landed a change; another tree than the tested one must be told of.
+    fn submitted(&mut self, effect: EffectId, pair: &Pair, tip: Sha, commit: Sha, same_tree: bool) {
+        self.tell(pair, commit);
+        self.tell(pair, tip);
+        let found = self.landings.iter_mut().find(|(id, landing)| {
+            landing.push.pair == *pair && (**id == effect || landing.push.submit.is_some())
+        });
+        let Some((_, landing)) = found else { return };
+        landing.applied = true;
+        if !same_tree {
+            self.alarms.extend(landing.push.submit.as_ref().map(|submit| submit.change));
+        }
+    }
+
+    /// What the node of a change's item writes for it.
+    fn copy_of(&self, number: ChangeNumber, revision: Sha, pair: &Pair) -> Option<Sha> {
+        let holds = |book: &&Book| {
+            book.queue.is_some()
+                && book.changes.iter().any(|change| change.number == number && change.revision == revision)
+        };
+        let book = self.items.values().rfind(holds)?;
+        self.nodes.get(&book.node?)?.written(pair)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Audit, Checked, fault};
 use crate::model::report::Says;
 use crate::model::view::{ItemView, View, WaitingView};
-use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemId, Pipeline, Policy, Reason};
+use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemId, LandingForm, Pipeline, Policy, Reason};
 use crate::sim::world::Gerrit;
 use crate::sim::world::gerrit::{Change, REVIEW, VERIFIED};
 
@@ -93,6 +93,12 @@ impl Audit {
 
     /// What the daemon holds for the tips is so.
     fn check_beliefs(&self, rest: &Remaining<'_>) -> Checked {
+        if let Some(number) = self.alarms.first() {
+            return fault(
+                "a landed difference is told",
+                format!("change {number} has landed with another tree than was tested, and nobody was told"),
+            );
+        }
         for (pair, tip) in rest.gerrit.branches() {
             let beliefs = self.beliefs(pair);
             if !beliefs.is_empty() && !beliefs.contains(tip) {
@@ -125,6 +131,15 @@ fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
         }
         Reason::Requirements { .. } => change.blocked || !approved(change),
         Reason::Parent { change } => open(*change),
+        Reason::Rebase { pair } => {
+            let (revision, tip) = (change.patchsets.last(), gerrit.tip(pair));
+            gerrit.form_of(&pair.repository) == LandingForm::FastForwardOnly
+                && revision.zip(tip).is_some_and(|(revision, tip)| !gerrit.git.reaches(*revision, tip))
+        }
+        Reason::NoChangeId => {
+            let commit = change.patchsets.last().and_then(|revision| gerrit.git.commit(*revision));
+            commit.is_some_and(|commit| commit.change_id.is_none())
+        }
         Reason::NewApproval | Reason::NoJob | Reason::Unchanged { .. } => true,
         _ => false,
     };

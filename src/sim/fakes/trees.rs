@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::site::{NodeTrees, job_file_blob};
-use crate::model::action::{Merge, Onto, Push};
+use crate::model::action::{Merge, Onto, Push, Submit};
 use crate::model::tree::{Foreign, Prepared, Resolved, Written};
-use crate::model::{Branch, NodeId, Pair, Pipeline, Policy, Sha, Timestamp};
+use crate::model::{Branch, LandingForm, NodeId, Pair, Pipeline, Policy, Reason, Sha, Timestamp};
 use crate::queue::resolve::resolve;
 use crate::sim::world::Gerrit;
 
@@ -23,17 +23,23 @@ pub struct Made {
 #[derive(Clone, Debug, Default)]
 pub struct TreeStore {
     nodes: BTreeMap<NodeId, Made>,
-    /// The daemon's own merge commits.
-    own: BTreeSet<Sha>,
-    /// Whether what could be fast-forwarded is merged all the same.
-    merge_always: bool,
+    /// The daemon's own commits: merges, and copies with the patch set that each stands for.
+    own: BTreeMap<Sha, Option<Sha>>,
 }
 
-impl TreeStore {
-    /// An empty store that merges always, or only where a fast-forward is not possible.
-    pub fn new(merge_always: bool) -> Self {
-        Self { merge_always, ..Self::default() }
-    }
+/// A node that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The node.
+    pub node: NodeId,
+    /// The date of its commits.
+    pub date: Timestamp,
+    /// For which pipeline it is.
+    pub pipeline: Pipeline,
+    /// The merges, in order.
+    pub merges: &'a [Merge],
+    /// What items ahead write.
+    pub overlay: &'a [(Pair, NodeId)],
 }
 
 /// What a merge has given, or why there is none.
@@ -45,11 +51,9 @@ impl TreeStore {
         &mut self,
         gerrit: &mut Gerrit,
         policy: &Policy,
-        node: NodeId,
-        date: Timestamp,
-        merges: &[Merge],
-        overlay: &[(Pair, NodeId)],
+        asked: &Asked<'_>,
     ) -> (Prepared, Option<Resolved>) {
+        let Asked { node, merges, overlay, .. } = *asked;
         let mut here = BTreeMap::new();
         for (pair, ahead) in overlay {
             match self.written(*ahead, pair) {
@@ -61,7 +65,7 @@ impl TreeStore {
         let mut foreign = Vec::new();
         let mut altered = BTreeSet::new();
         for merge in merges {
-            let written = match self.merge(gerrit, merge, date, &writes) {
+            let written = match self.merge(gerrit, merge, asked, &writes) {
                 Ok(written) => written,
                 Err(outcome) => return (outcome, None),
             };
@@ -85,7 +89,7 @@ impl TreeStore {
         &mut self,
         gerrit: &mut Gerrit,
         merge: &Merge,
-        date: Timestamp,
+        asked: &Asked<'_>,
         before: &[Written],
     ) -> Merging<Written> {
         let pair = &merge.change.pair;
@@ -98,29 +102,53 @@ impl TreeStore {
         if gerrit.git.commit(revision).is_none() || gerrit.git.commit(onto).is_none() {
             return Err(Prepared::Failed { why: "a commit is missing".into() });
         }
-        let commit = self.join(gerrit, onto, revision, date, pair)?;
+        let commit = self.join(gerrit, merge, onto, asked)?;
         let tree = gerrit.git.tree_id(commit);
         Ok(Written { pair: pair.clone(), commit, tree, onto, job_file: job_file_blob(gerrit, commit) })
     }
 
-    fn join(
-        &mut self,
-        gerrit: &mut Gerrit,
-        onto: Sha,
-        revision: Sha,
-        date: Timestamp,
-        pair: &Pair,
-    ) -> Merging<Sha> {
+    fn join(&mut self, gerrit: &mut Gerrit, merge: &Merge, onto: Sha, asked: &Asked<'_>) -> Merging<Sha> {
+        let (revision, pair) = (merge.change.revision, &merge.change.pair);
         if gerrit.git.reaches(onto, revision) {
             return Err(Prepared::Unfit { why: "the branch contains it already".into() });
         }
-        if !self.merge_always && gerrit.git.reaches(revision, onto) {
-            return Ok(revision);
+        let Some(form) = merge.form else {
+            return Err(Prepared::Failed { why: "it is not known how to land it".into() });
+        };
+        let parents = gerrit.git.commit(revision).map_or(0, |commit| commit.parents.len());
+        let forward = gerrit.git.reaches(revision, onto);
+        match form {
+            LandingForm::MergeAlways => self.merged(gerrit, merge, onto, asked.date),
+            LandingForm::MergeIfNecessary | LandingForm::RebaseIfNecessary if forward => Ok(revision),
+            LandingForm::FastForwardOnly if forward => Ok(revision),
+            LandingForm::FastForwardOnly if asked.pipeline == Pipeline::Gate => {
+                Err(Prepared::Held { reason: Reason::Rebase { pair: pair.clone() } })
+            }
+            _ if form.rewrites(parents) => self.copied(gerrit, merge, onto, asked.date),
+            LandingForm::RebaseAlways | LandingForm::CherryPick if forward => Ok(revision),
+            _ => self.merged(gerrit, merge, onto, asked.date),
         }
+    }
+
+    fn merged(&mut self, gerrit: &mut Gerrit, merge: &Merge, onto: Sha, date: Timestamp) -> Merging<Sha> {
+        let (revision, pair) = (merge.change.revision, &merge.change.pair);
         let conflict = |paths: Vec<Arc<str>>| Prepared::Conflict { pair: pair.clone(), paths };
         let tree = gerrit.git.merge_trees(onto, revision).map_err(conflict)?;
         let commit = gerrit.git.add_commit(&[onto, revision], tree, None, &format!("merge {date}"));
-        self.own.insert(commit);
+        self.own.insert(commit, None);
+        Ok(commit)
+    }
+
+    fn copied(&mut self, gerrit: &mut Gerrit, merge: &Merge, onto: Sha, date: Timestamp) -> Merging<Sha> {
+        let (revision, pair) = (merge.change.revision, &merge.change.pair);
+        let conflict = |paths: Vec<Arc<str>>| Prepared::Conflict { pair: pair.clone(), paths };
+        let original = gerrit.git.commit(revision).cloned();
+        let parent = original.as_ref().and_then(|original| original.parents.first().copied());
+        let change_id = original.and_then(|original| original.change_id);
+        let tree = gerrit.git.merge_trees_from(parent, onto, revision).map_err(conflict)?;
+        let message = format!("{} copied {date}", merge.change.subject);
+        let commit = gerrit.git.add_commit(&[onto], tree, change_id.as_ref(), &message);
+        self.own.insert(commit, Some(revision));
         Ok(commit)
     }
 
@@ -137,9 +165,18 @@ impl TreeStore {
         strangers.into_iter().map(describe).collect()
     }
 
+    /// What comes in and was not allowed. A copy counts as the daemon's own only for a patch set that
+    /// is allowed, and then stands in for it.
     fn strangers(&self, gerrit: &Gerrit, old: Sha, new: Sha, allowed: &BTreeSet<Sha>) -> Vec<Sha> {
         let walk = gerrit.git.between(old, new);
-        walk.into_iter().filter(|commit| !self.own.contains(commit) && !allowed.contains(commit)).collect()
+        let own = |commit: &Sha| {
+            let stands_for = self.own.get(commit)?;
+            stands_for.is_none_or(|revision| allowed.contains(&revision)).then_some(*stands_for)
+        };
+        let copied: BTreeSet<Sha> = walk.iter().filter_map(own).flatten().collect();
+        let known =
+            |commit: &Sha| own(commit).is_some() || allowed.contains(commit) && !copied.contains(commit);
+        walk.iter().copied().filter(|commit| !known(commit)).collect()
     }
 
     /// The commit that a node writes in a branch.
@@ -178,6 +215,21 @@ impl TreeStore {
             None => Ok(()),
         }
     }
+}
+
+/// The first step of a branch since the old tip that holds a submitted change.
+pub fn landed_as(gerrit: &Gerrit, tip: Sha, submit: &Submit) -> Option<Sha> {
+    let mut steps = Vec::new();
+    let mut at = tip;
+    while at != submit.old {
+        steps.push(at);
+        at = gerrit.git.commit(at)?.parents.first().copied()?;
+    }
+    let holds = |commit: &Sha| {
+        let id = gerrit.git.commit(*commit).and_then(|commit| commit.change_id.as_ref());
+        *commit == submit.revision || id == Some(&submit.change_id)
+    };
+    steps.into_iter().rev().find(|step| gerrit.git.between(submit.old, *step).iter().any(holds))
 }
 
 /// Whether a change alters the job file of its branch: against what it is merged onto, or by its

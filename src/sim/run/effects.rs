@@ -1,7 +1,7 @@
 //! Effects take hold in the world, and their answers go on their way.
 
 use super::{Happening, Run};
-use crate::model::action::Push;
+use crate::model::action::{Push, Submit};
 use crate::model::event::BuildPhase;
 use crate::model::report::Report;
 use crate::model::tree::Prepared;
@@ -12,6 +12,7 @@ use crate::model::{
 use crate::sim::audit::{Checked, fault};
 use crate::sim::fakes::executor::Stand;
 use crate::sim::fakes::site::passes;
+use crate::sim::fakes::trees::{Asked, landed_as};
 use crate::sim::setting::BOT;
 use crate::sim::workload::What;
 use crate::sim::world::PushError;
@@ -36,13 +37,14 @@ impl Run {
         let id = effect.id;
         match effect.kind {
             EffectKind::PrepareNode { .. } | EffectKind::Look { .. } if !alive => {}
-            EffectKind::PrepareNode { node, date, merges, overlay, .. } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay } => {
                 let failed = self.chance(self.faults.prepare_failed);
                 let policy = self.audit.policy.clone().unwrap_or_else(|| self.policy.clone().shared());
                 let (outcome, resolved) = if failed {
                     (Prepared::Failed { why: "the line is down".into() }, None)
                 } else {
-                    self.trees.prepare(&mut self.gerrit, &policy, node, date, &merges, &overlay)
+                    let asked = Asked { node, date, pipeline, merges: &merges, overlay: &overlay };
+                    self.trees.prepare(&mut self.gerrit, &policy, &asked)
                 };
                 let mut events = vec![Event::NodePrepared { effect: id, node, outcome }];
                 events.extend(resolved.map(|outcome| Event::JobsResolved { effect: id, node, outcome }));
@@ -112,7 +114,12 @@ impl Run {
                     numbers.iter().filter_map(|number| self.gerrit.read(*number, &BOT.into())).collect();
                 vec![Event::CommitSeen { effect, commit, change_id, changes }]
             }
-            EffectKind::ObservePush { pair, new } => {
+            EffectKind::ObservePush { pair, new: _, submit: Some(submit) } => {
+                let tip = self.gerrit.tip(&pair);
+                let landed = self.seen_submitted(effect, &pair, &submit);
+                vec![landed.unwrap_or(Event::PushSeen { effect, pair, tip, contains: false })]
+            }
+            EffectKind::ObservePush { pair, new, submit: None } => {
                 let tip = self.gerrit.tip(&pair);
                 let contains = tip.is_some_and(|tip| self.gerrit.git.reaches(tip, new));
                 vec![Event::PushSeen { effect, pair, tip, contains }]
@@ -205,8 +212,22 @@ impl Run {
             }
         };
         self.say(|| format!("  push of effect {effect}: {outcome:?}"));
-        self.answer(life, vec![Event::PushEnded { effect, pushes: vec![(push.pair.clone(), outcome)] }]);
+        let landed = self.submitted(effect, push).filter(|_| outcome == Outcome::Applied);
+        let ended = Event::PushEnded { effect, pushes: vec![(push.pair.clone(), outcome)] };
+        self.answer(life, vec![landed.unwrap_or(ended)]);
         Ok(())
+    }
+
+    /// What became of a change that Gerrit was to submit, if it has landed.
+    fn submitted(&self, effect: EffectId, push: &Push) -> Option<Event> {
+        self.seen_submitted(effect, &push.pair, push.submit.as_ref()?)
+    }
+
+    fn seen_submitted(&self, effect: EffectId, pair: &Pair, submit: &Submit) -> Option<Event> {
+        let tip = self.gerrit.tip(pair)?;
+        let commit = landed_as(&self.gerrit, tip, submit)?;
+        let same_tree = self.gerrit.git.tree_id(commit) == submit.tree;
+        Some(Event::Submitted { effect, pair: pair.clone(), tip, commit, same_tree })
     }
 
     /// What people do in the instant before a push.
@@ -236,14 +257,22 @@ impl Run {
         effect: EffectId,
         push: &Push,
     ) -> Result<Result<(), PushError>, crate::sim::audit::Fault> {
-        let pushed = self.gerrit.push(self.now, &push.pair, push.old, push.new, &BOT.into());
+        let pushed = match &push.submit {
+            None => self.gerrit.push(self.now, &push.pair, push.old, push.new, &BOT.into()),
+            Some(submit) => self.gerrit.submit(self.now, submit.change, submit.revision),
+        };
         let closed = match pushed {
             Ok(closed) => closed,
             Err(error) => return Ok(Err(error)),
         };
-        self.say(|| format!("  {} is now {} (effect {effect})", push.pair, push.new.short()));
-        self.audit.tip_moved(&push.pair, push.new);
-        self.audit.mark_landed(effect, push, &closed)?;
+        let tip = self.gerrit.tip(&push.pair).unwrap_or_default();
+        self.say(|| format!("  {} is now {} (effect {effect})", push.pair, tip.short()));
+        self.audit.tip_moved(&push.pair, tip);
+        let still_open = |number: &ChangeNumber| {
+            self.gerrit.change(*number).is_some_and(|change| change.status == ChangeStatus::Open)
+        };
+        let open = push.changes.iter().map(|(number, ..)| *number).find(still_open);
+        self.audit.mark_landed(effect, push, &closed, open)?;
         self.moved(&push.pair.clone());
         for (number, _) in closed {
             self.tell_soon(number);

@@ -119,6 +119,7 @@ impl Run {
         let upload = Upload {
             pair,
             change_id: format!("I{change:040x}").into(),
+            footer: !self.setting.footerless.contains(&change) || round > 1,
             parents,
             tree,
             subject: format!("change {change}, round {round}").into(),

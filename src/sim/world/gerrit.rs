@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::git::{Store, Tree, id_of};
 use crate::model::{
-    Account, Branch, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, Pair, PatchSet, Repository,
-    Requirement, Sha, Timestamp, Vote,
+    Account, Branch, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, LandingForm, Pair,
+    PatchSet, Repository, Requirement, Sha, Timestamp, Vote,
 };
 
 /// A message on a change.
@@ -65,8 +65,10 @@ pub struct Change {
 pub struct Upload {
     /// Where it is to land.
     pub pair: Pair,
-    /// The Change-Id footer; an open change with it gets a new patch set.
+    /// The Change-Id; an open change with it gets a new patch set.
     pub change_id: ChangeId,
+    /// Whether the commit message carries it; Gerrit gives a change without one an id of its own.
+    pub footer: bool,
     /// The commit's parents.
     pub parents: Vec<Sha>,
     /// The commit's tree.
@@ -99,6 +101,8 @@ pub struct Gerrit {
     changes: BTreeMap<ChangeNumber, Change>,
     by_commit: BTreeMap<Sha, BTreeSet<ChangeNumber>>,
     by_change_id: BTreeMap<ChangeId, BTreeSet<ChangeNumber>>,
+    /// How repositories land changes; those not named by merge commits.
+    pub forms: BTreeMap<Repository, LandingForm>,
     /// Accounts that may not push to branches.
     pub push_forbidden: BTreeSet<Account>,
     tags: BTreeSet<Arc<str>>,
@@ -116,6 +120,11 @@ impl Gerrit {
         let tip = self.git.add_commit(&[], tree, None, &format!("start of {pair}"));
         self.branches.insert(pair.clone(), tip);
         tip
+    }
+
+    /// How a repository lands changes.
+    pub fn form_of(&self, repository: &Repository) -> LandingForm {
+        self.forms.get(repository).copied().unwrap_or(LandingForm::MergeAlways)
     }
 
     /// The tip of a branch.
@@ -148,7 +157,8 @@ impl Gerrit {
     /// is closed takes no more.
     pub fn upload(&mut self, at: Timestamp, upload: Upload) -> Option<ChangeNumber> {
         let tree = self.git.add_tree(upload.tree);
-        let commit = self.git.add_commit(&upload.parents, tree, Some(&upload.change_id), &upload.subject);
+        let footer = upload.footer.then_some(&upload.change_id);
+        let commit = self.git.add_commit(&upload.parents, tree, footer, &upload.subject);
         let known = self.by_change_id.get(&upload.change_id).into_iter().flatten();
         let known = known
             .copied()
@@ -297,6 +307,53 @@ impl Gerrit {
         Ok(closed)
     }
 
+    /// Lands a change as Gerrit's own submit does, onto whatever the tip is, in a commit of its own.
+    ///
+    /// # Errors
+    /// Nothing has moved: the change is not ready, or does not fit.
+    pub fn submit(
+        &mut self,
+        at: Timestamp,
+        number: ChangeNumber,
+        revision: Sha,
+    ) -> Result<Vec<(ChangeNumber, Sha)>, PushError> {
+        let change = self.changes.get(&number).cloned().ok_or(PushError::NotPermitted)?;
+        if change.patchsets.last() != Some(&revision) || !self.snapshot(&change).submittable {
+            return Err(PushError::NotPermitted);
+        }
+        let tip = self.tip(&change.pair).ok_or(PushError::Stale)?;
+        let way = self.git.between(tip, revision);
+        let brings_others = self.form_of(&change.pair.repository) != LandingForm::CherryPick
+            && way
+                .iter()
+                .any(|commit| *commit != revision && !self.closable(&change.pair, *commit, None).is_empty());
+        if way.is_empty() || brings_others {
+            return Err(PushError::NotPermitted);
+        }
+        let new = self.submitted_as(at, &change, tip, revision).ok_or(PushError::NotPermitted)?;
+        self.push(at, &change.pair, tip, new, &"gerrit".into())
+    }
+
+    fn submitted_as(&mut self, at: Timestamp, change: &Change, tip: Sha, revision: Sha) -> Option<Sha> {
+        let form = self.form_of(&change.pair.repository);
+        let parents = self.git.commit(revision)?.parents.clone();
+        let forward = self.git.reaches(revision, tip);
+        let copies = form.rewrites(parents.len()) && !(form == LandingForm::RebaseIfNecessary && forward);
+        if copies {
+            let tree = self.git.merge_trees_from(parents.first().copied(), tip, revision).ok()?;
+            let message = format!("Gerrit's copy at {at}");
+            return Some(self.git.add_commit(&[tip], tree, Some(&change.change_id), &message));
+        }
+        if forward && form != LandingForm::MergeAlways {
+            return Some(revision);
+        }
+        if form == LandingForm::FastForwardOnly {
+            return None;
+        }
+        let tree = self.git.merge_trees(tip, revision).ok()?;
+        Some(self.git.add_commit(&[tip, revision], tree, None, &format!("Gerrit's merge at {at}")))
+    }
+
     fn close_by_commit(&mut self, at: Timestamp, pair: &Pair, commit: Sha) -> Vec<(ChangeNumber, Sha)> {
         let numbers: Vec<ChangeNumber> = self.by_commit.get(&commit).into_iter().flatten().copied().collect();
         let open = |number: &ChangeNumber| {
@@ -377,6 +434,8 @@ impl Gerrit {
             patchset: PatchSet(change.patchsets.len() as u64),
             revision,
             parents: commit.map(|commit| commit.parents.clone()).unwrap_or_default(),
+            form: Some(self.form_of(&change.pair.repository)),
+            carries_id: commit.is_some_and(|commit| commit.change_id.is_some()),
             subject: commit.map(|commit| commit.message.clone()).unwrap_or_else(|| "".into()),
             owner: change.owner.clone(),
             work_in_progress: change.work_in_progress,

@@ -22,6 +22,7 @@ fn tree(path: &str, token: &str) -> Tree {
 impl Site {
     fn upload(&mut self, change_id: &str, parents: &[Sha], token: &str) -> (ChangeNumber, Sha) {
         let upload = Upload {
+            footer: true,
             pair: self.pair.clone(),
             change_id: change_id.into(),
             parents: parents.to_vec(),

@@ -157,7 +157,21 @@ impl Store {
     /// # Errors
     /// The paths that both sides changed otherwise.
     pub fn merge_trees(&mut self, ours: Sha, theirs: Sha) -> Result<Sha, Vec<Arc<str>>> {
-        let base = self.merge_base(ours, theirs).map(|base| self.tree_of(base)).unwrap_or_default();
+        let base = self.merge_base(ours, theirs);
+        self.merge_trees_from(base, ours, theirs)
+    }
+
+    /// Merges the trees of two commits by path, as seen from the tree of `base`.
+    ///
+    /// # Errors
+    /// The paths that both sides changed otherwise.
+    pub fn merge_trees_from(
+        &mut self,
+        base: Option<Sha>,
+        ours: Sha,
+        theirs: Sha,
+    ) -> Result<Sha, Vec<Arc<str>>> {
+        let base = base.map(|base| self.tree_of(base)).unwrap_or_default();
         let (left, right) = (self.tree_of(ours), self.tree_of(theirs));
         let paths: BTreeSet<&Arc<str>> = left.keys().chain(right.keys()).chain(base.keys()).collect();
         let mut merged = Tree::new();

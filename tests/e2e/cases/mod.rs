@@ -4,6 +4,7 @@ mod bad_input;
 mod crash;
 mod demonstration;
 mod dependencies;
+mod forms;
 mod landing;
 mod leaving;
 mod network;
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Case> {
         crash::cases(),
         network::cases(),
         demonstration::cases(),
+        forms::cases(),
         landing::cases(),
         leaving::cases(),
         dependencies::cases(),

@@ -120,9 +120,31 @@ impl Project {
     /// `words` may be a whole message; its first line is the subject.
     fn create(&self, branch: &str, parents: &[Oid], words: &str, files: &[File]) -> Change {
         let change_id = new_change_id();
-        let commit = self.commit(parents, &format!("{words}\n\nChange-Id: {change_id}\n"), files);
+        self.say(branch, parents, &format!("{words}\n\nChange-Id: {change_id}\n"), &change_id, files)
+    }
+
+    /// A new change on these parents with exactly this message, which should name `change_id`.
+    pub fn change_saying(&self, parents: &[Oid], message: &str, change_id: &str, files: &[File]) -> Change {
+        self.say("master", parents, message, change_id, files)
+    }
+
+    fn say(&self, branch: &str, parents: &[Oid], message: &str, id: &str, files: &[File]) -> Change {
+        let commit = self.commit(parents, message, files);
         let answer = self.upload(commit, branch);
-        self.named(commit, &change_id, words.lines().next().unwrap_or_default(), &answer)
+        self.named(commit, id, message.lines().next().unwrap_or_default(), &answer)
+    }
+
+    /// The message of a commit that was fetched.
+    pub fn message(&self, commit: Oid) -> String {
+        let found = self.git.find_commit(commit).expect("a commit");
+        String::from_utf8_lossy(found.message_bytes()).into_owned()
+    }
+
+    /// The address of a commit's author, and of its committer.
+    pub fn people_of(&self, commit: Oid) -> (String, String) {
+        let found = self.git.find_commit(commit).expect("a commit");
+        let address = |who: &Signature| who.email().unwrap_or_default().to_owned();
+        (address(&found.author()), address(&found.committer()))
     }
 
     /// A new patch set of `change`, on the same parents unless others are given.

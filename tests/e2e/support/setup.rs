@@ -31,6 +31,7 @@ pub struct Setup<'a> {
     pub check: bool,
     jobs: String,
     gerrit: String,
+    queue: String,
     more: String,
 }
 
@@ -48,6 +49,7 @@ impl<'a> Setup<'a> {
             check: false,
             jobs: String::new(),
             gerrit: String::new(),
+            queue: String::new(),
             more: String::new(),
         }
     }
@@ -89,6 +91,12 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// Adds a line to the table of the queue.
+    pub fn queue(mut self, line: &str) -> Self {
+        writeln!(self.queue, "{line}").expect("a string takes any text");
+        self
+    }
+
     /// Writes the files and starts the daemon, without waiting for it.
     pub fn spawn(&self) -> Daemon {
         let listen = free_port();
@@ -127,7 +135,7 @@ enabled = {check}
 [[queue]]
 name = "main"
 repositories = ["{name}-*"]
-
+{queue}
 {jobs}
 {more}"#,
                 url = self.url,
@@ -137,6 +145,7 @@ repositories = ["{name}-*"]
                 slots = self.slots,
                 check = self.check,
                 gerrit = self.gerrit,
+                queue = self.queue,
                 name = self.story.name,
                 jobs = self.jobs,
                 more = self.more,
