@@ -8,6 +8,7 @@ mod landing;
 mod leaving;
 mod network;
 mod outside;
+mod reload;
 
 use crate::support::runner::Case;
 
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Case> {
         leaving::cases(),
         dependencies::cases(),
         outside::cases(),
+        reload::cases(),
         bad_input::cases(),
     ]
     .concat()
