@@ -49,22 +49,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn note(notes: &mut BTreeMap<&'static str, String>, part: &'static str, text: Option<String>) {
-    match text {
-        Some(text) => {
-            if notes.get(part) != Some(&text) {
-                tracing::error!("{part}: {text}");
-            }
-            notes.insert(part, text);
-        }
-        None => {
-            if notes.remove(part).is_some() {
-                tracing::info!("{part}: well again");
-            }
-        }
-    }
-}
-
 impl Board {
     /// A board over an empty view. Logs of builds lie in `logs`.
     pub fn new(view: View, loop_inbox: Sender<Message>, logs: PathBuf) -> Self {
@@ -100,12 +84,30 @@ impl Board {
 
     /// Says what is wrong with `part`, with the remedy; `None` when it is well again.
     pub fn problem(&self, part: &'static str, text: Option<String>) {
-        note(&mut lock(&self.problems), part, text);
+        let mut problems = lock(&self.problems);
+        match text {
+            Some(text) => {
+                if problems.get(part) != Some(&text) {
+                    tracing::error!("{part}: {text}");
+                }
+                problems.insert(part, text);
+            }
+            None => {
+                if problems.remove(part).is_some() {
+                    tracing::info!("{part}: well again");
+                }
+            }
+        }
     }
 
-    /// As [`Board::problem`], of what a person should see to but does not keep the daemon from gating.
+    /// Says what a person should see to about `part`, though it does not keep the daemon from gating; the
+    /// log has it from whoever says it. `None` when there is nothing more to see to.
     pub fn remark(&self, part: &'static str, text: Option<String>) {
-        note(&mut lock(&self.remarks), part, text);
+        let mut remarks = lock(&self.remarks);
+        match text {
+            Some(text) => drop(remarks.insert(part, text)),
+            None => drop(remarks.remove(part)),
+        }
     }
 
     /// Sets who reads the configuration anew.

@@ -186,3 +186,53 @@ fn keep_fixed(before: &Config, config: &mut Config) -> Vec<&'static str> {
     }
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The smallest configuration with `edits` made to it.
+    fn config(folder: &Path, edits: &[(&str, &str)]) -> Config {
+        let mut text = include_str!("../../config/minimal.toml").to_owned();
+        for (from, to) in edits {
+            assert!(text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        let (config, _) = Config::parse(text.as_bytes(), &folder.join("seakeeper.toml")).unwrap();
+        config
+    }
+
+    #[test]
+    fn what_is_fixed_keeps_its_value_and_is_named() {
+        let folder = std::env::temp_dir().join(format!("seakeeper-fixed-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for file in ["bot.token", "id_ed25519", "known_hosts", "other"] {
+            fs::write(folder.join(file), file).unwrap();
+        }
+        let before = config(&folder, &[]);
+        for (edits, expected) in [
+            (&[("slots = 8", "slots = 9")][..], &[][..]),
+            (&[("\"http://127.0.0.1:8080/\"", "\"http://127.0.0.1:8081/\"")], &["gerrit.url"]),
+            (&[("\"bot\"", "\"other\"")], &["gerrit.user"]),
+            (&[("\"bot.token\"", "\"other\"")], &["gerrit.token-file"]),
+            (&[("29418", "29419"), ("\"id_ed25519\"", "\"other\"")], &["gerrit.ssh", "gerrit.ssh-key"]),
+            (&[("\"known_hosts\"", "\"other\"")], &["gerrit.known-hosts"]),
+            (&[("folder = \"state\"", "folder = \"else\"")], &["state.folder"]),
+            (&[(":8888", ":9999")], &["web.listen"]),
+        ] {
+            let mut after = config(&folder, edits);
+            assert_eq!(keep_fixed(&before, &mut after), expected);
+            let slots = after.policy.slots;
+            Arc::make_mut(&mut after.policy).slots = before.policy.slots;
+            after.executors.clone_from(&before.executors);
+            assert_eq!(after, before);
+            assert_eq!(slots, if expected.is_empty() { 9 } else { 8 });
+        }
+        let mut named = config(&folder, &[("[web]", "[web]\npublic-url = \"https://ci.example.org/\"")]);
+        assert!(keep_fixed(&before, &mut named).is_empty());
+        assert_eq!(named.web.public_url, "https://ci.example.org/");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

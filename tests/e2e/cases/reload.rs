@@ -22,6 +22,7 @@ cases![
     a_hangup_puts_a_queue_for_another_repository_in_force,
     keys_that_need_a_restart_are_named_and_the_rest_is_in_force,
     a_queue_that_is_gone_tells_its_changes,
+    want_of_room_holds_builds_back_and_says_so_until_there_is_enough,
     a_daemon_on_a_restored_back_up_lands_what_was_queued,
 ];
 
@@ -225,6 +226,28 @@ fn a_queue_that_is_gone_tells_its_changes(server: &Server) -> Run {
     assert_eq!(wait_builds(&daemon, 1).len(), 1, "the build that nobody wants is stopped");
     latch.open();
     story.end(daemon, &[Ending::of(&kept).landed([&stays]), Ending::of(&left).left([&leaves])]);
+    Ok(())
+}
+
+fn want_of_room_holds_builds_back_and_says_so_until_there_is_enough(server: &Server) -> Run {
+    let story = Story::begin(server, "room");
+    let project = story.repository("core");
+    let daemon = Setup::judged(&story).start();
+    // No volume has so much room.
+    edit(&story.folder, "min-free = \"1MiB\"", "min-free = \"90000000GiB\"");
+    assert!(reload(&story.folder).status.success());
+    let change = project.change("Change", &[("a", Some("good"))]);
+    story.alice().approve(&change);
+    wait_for("words on the room", || {
+        daemon.words_on(change.number).filter(|words| words.contains("min-free"))
+    });
+    let (status, page) = daemon.page("/readyz").expect("somebody answers");
+    assert!(status == 503 && page.contains("free some space"), "{page}");
+    let said = text(&seakeeper(&story.folder, &["status"]).stdout);
+    assert!(said.contains("NO BUILDS: the volume of"), "{said}");
+    edit(&story.folder, "min-free = \"90000000GiB\"", "min-free = \"1MiB\"");
+    assert!(reload(&story.folder).status.success());
+    story.end(daemon, &[Ending::of(&project).landed([&change])]);
     Ok(())
 }
 
