@@ -28,7 +28,7 @@ use crate::web::{Reloaded, Verdict};
 
 /// How long the core may take to journal another policy before the answer goes out without its word.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Problems that the page shows; the answer and the log have them all.
+/// Problems whose place the page shows; the answer and the log have them all.
 const PROBLEMS_SHOWN: usize = 3;
 
 /// The adapters that take over another configuration, once they run.
@@ -89,14 +89,10 @@ impl Reloader {
     fn refuse(&self, file: &Path, problems: &[Problem], by: &str) -> Reloaded {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         lines.iter().for_each(|line| tracing::error!("the configuration that {by} asks for: {line}"));
-        let mut shown = lines.iter().take(PROBLEMS_SHOWN).cloned().collect::<Vec<_>>().join(" / ");
-        if let Some(more @ 1..) = lines.len().checked_sub(PROBLEMS_SHOWN) {
-            shown.push_str(&format!(" / and {more} more"));
-        }
         self.board.metrics.configuration_read(false);
+        let (file, places) = (file.display(), places(problems));
         let text = format!(
-            "{} cannot be used, and what was read from it before stays in force: {shown}. Correct it and run `seakeeper reload`; a restart would fail",
-            file.display()
+            "{file} cannot be used ({places}), and what was read from it before stays in force; correct it and run `seakeeper reload`, which tells all its faults. A restart would fail"
         );
         self.board.remark("configuration", Some(text));
         Reloaded { verdict: Verdict::Faulty, lines }
@@ -151,6 +147,21 @@ impl Reloader {
         };
         sent && matches!(tokio::time::timeout(JOURNAL_TIMEOUT, heard).await, Ok(Ok(())))
     }
+}
+
+/// Where the problems are. Not what they are: a wrong value may be a secret in the wrong place, and
+/// everybody may read the page.
+fn places(problems: &[Problem]) -> String {
+    let shown = problems.iter().take(PROBLEMS_SHOWN).map(|problem| match problem.line {
+        Some(line) if problem.key.is_empty() => format!("line {line}"),
+        Some(line) => format!("line {line}: `{}`", problem.key),
+        None => problem.what.clone(),
+    });
+    let mut places: Vec<String> = shown.collect();
+    if let Some(more @ 1..) = problems.len().checked_sub(PROBLEMS_SHOWN) {
+        places.push(format!("and {more} more"));
+    }
+    places.join(", ")
 }
 
 fn summary(config: &Config) -> String {
