@@ -18,7 +18,7 @@ use seakeeper::model::{
     Timestamp,
 };
 use seakeeper::web::control::{ControlSocket, OpenError};
-use seakeeper::web::{Answer, Asked, Desk, Health, Metrics, Options};
+use seakeeper::web::{Answer, Asked, Desk, Health, Metrics, Options, Reloaded, Reloading, Verdict};
 use tokio::sync::watch;
 
 const HOSTILE: &str = "<script>alert('x')</script>\" onload=\"\u{202e}\x1b[2J";
@@ -30,6 +30,7 @@ struct Made {
     ready: bool,
     logs: PathBuf,
     asked: Mutex<Vec<(Account, Command)>>,
+    reloads: Mutex<Vec<Account>>,
     metrics: Metrics,
 }
 
@@ -51,6 +52,12 @@ impl Desk for Made {
         };
         self.asked.lock().expect("no test panics while it holds this").push((by, command));
         Box::pin(async move { answer })
+    }
+
+    fn reload(&self, by: Account) -> Reloading {
+        self.reloads.lock().expect("no test panics while it holds this").push(by);
+        let lines = vec![format!("seakeeper.toml:3: key `{HOSTILE}`: unknown key"), "and another".to_owned()];
+        Box::pin(async move { Reloaded { verdict: Verdict::Faulty, lines } })
     }
 
     fn health(&self) -> Health {
@@ -149,8 +156,15 @@ impl Face {
         std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
         let (changed, _) = watch::channel(3);
         let (view, metrics) = (Arc::new(view()), Metrics::new());
-        let desk =
-            Arc::new(Made { view, changed, ready, logs: folder.clone(), asked: Mutex::default(), metrics });
+        let desk = Arc::new(Made {
+            view,
+            changed,
+            ready,
+            logs: folder.clone(),
+            asked: Mutex::default(),
+            reloads: Mutex::default(),
+            metrics,
+        });
         let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
         let socket = folder.join("control.sock");
         let web = runtime.block_on(async {
@@ -373,6 +387,20 @@ fn commands_arrive_with_the_name_of_who_asked() {
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].1, command);
     assert!(!asked[0].0.as_str().is_empty());
+}
+
+#[test]
+fn a_faulty_configuration_is_told_with_all_its_faults_and_an_exit_code_of_its_own() {
+    let face = Face::new("reload", true);
+    let output = face.cli(&["reload"]);
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        text.contains("problem: seakeeper.toml:3: key") && text.contains("problem: and another"),
+        "{text}"
+    );
+    assert!(!text.contains('\x1b') && !text.contains('\u{202e}'), "{text}");
+    assert_eq!(face.desk.reloads.lock().expect("no test panics while it holds this").len(), 1);
 }
 
 #[test]

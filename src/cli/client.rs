@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::output;
 use crate::model::event::Command;
 use crate::model::view::View;
+use crate::web::Verdict;
 use crate::web::clean::one_line;
 use crate::web::wire::{ANSWER_MAX_BYTES, COMMAND_MAX_MS, Request, Response};
 
@@ -61,6 +62,36 @@ pub fn command(at: &DaemonAt, command: Command, json: bool) -> Result<(), Failur
             Err(Failure::new(Exit::Refused, format_args!("have it done: {}", one_line(text))))
         }
         other => Err(unexpected(other)),
+    }
+}
+
+/// Has the configuration read anew and tells what came of it.
+///
+/// # Errors
+/// When the daemon cannot be reached, the configuration has faults, or the daemon does not say.
+pub fn reload(at: &DaemonAt, json: bool) -> Result<(), Failure> {
+    let person = std::env::var("SUDO_USER").ok();
+    let reloaded = match ask(at, &Request::Reload { person })? {
+        Response::Reloaded(reloaded) => reloaded,
+        other => return Err(unexpected(other)),
+    };
+    if json {
+        output::say_json(&reloaded)?;
+    }
+    let lines = reloaded.lines.iter().map(one_line);
+    match reloaded.verdict {
+        Verdict::InForce if json => Ok(()),
+        Verdict::InForce => output::say(lines.collect::<Vec<_>>().join("\n")),
+        Verdict::NotNow => {
+            let said = lines.collect::<Vec<_>>().join("; ");
+            Err(Failure::new(Exit::Refused, format_args!("have it done: {said}")))
+        }
+        Verdict::Faulty => {
+            lines.for_each(|line| output::complain(format_args!("problem: {line}")));
+            let text =
+                "take over the configuration: it has the problems told above, the one before stays in force";
+            Err(Failure::new(Exit::Configuration, text))
+        }
     }
 }
 

@@ -35,6 +35,16 @@ struct StatePart {
 }
 
 impl DaemonAt {
+    /// The state folder: the socket lies in it.
+    ///
+    /// # Errors
+    /// As [`DaemonAt::socket_path`].
+    pub fn state_folder(&self) -> Result<PathBuf, Failure> {
+        let socket = self.socket_path()?;
+        let folder = socket.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Ok(folder.unwrap_or(Path::new(".")).to_owned())
+    }
+
     /// The socket's path.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The command line: one file per sub-command. Floor 6.
 
+mod backup;
 mod build_shim;
 mod change_arg;
 mod check_config;
@@ -13,6 +14,8 @@ mod failure;
 mod output;
 mod pause;
 mod promote;
+mod reload;
+mod restore;
 mod resume;
 mod scope_arg;
 mod serve;
@@ -73,6 +76,15 @@ enum Command {
     /// Let landing go on where it was stopped.
     #[command(after_help = resume::Resume::EXAMPLES)]
     Resume(resume::Resume),
+    /// Have the daemon read its configuration anew; builds whose inputs are unchanged go on.
+    #[command(after_help = reload::Reload::EXAMPLES)]
+    Reload(reload::Reload),
+    /// Write a copy of the daemon's state, also while it runs.
+    #[command(after_help = backup::Backup::EXAMPLES)]
+    Backup(backup::Backup),
+    /// Make a state folder from a copy, for a daemon that does not run.
+    #[command(after_help = restore::Restore::EXAMPLES)]
+    Restore(restore::Restore),
     /// Show the version of this program, and of the running daemon.
     #[command(after_help = version::Version::EXAMPLES)]
     Version(version::Version),
@@ -107,6 +119,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Promote(command) => command.run(),
         Command::Pause(command) => command.run(),
         Command::Resume(command) => command.run(),
+        Command::Reload(command) => command.run(),
+        Command::Backup(command) => command.run(),
+        Command::Restore(command) => command.run(),
         Command::Version(command) => command.run(),
     }
 }

@@ -79,6 +79,28 @@ pub struct WebConfig {
     pub public_url: String,
 }
 
+impl WebConfig {
+    /// The page's address for people on this machine: the usual `public-url`.
+    pub fn usual_url(&self) -> String {
+        format!("http://{}/", self.listen)
+    }
+}
+
+/// How much is kept on the disk, and for how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepConfig {
+    /// Days that entries of the journal are kept behind the snapshots that contain them.
+    pub journal_days: u32,
+    /// Days without use after which the store of a repository goes that nothing in the configuration means.
+    pub unused_days: u32,
+    /// Bytes of room on the state folder's volume below which no new build begins.
+    pub min_free: u64,
+    /// Days that logs and records of builds are kept.
+    pub log_days: u32,
+    /// Bytes that all logs together may take.
+    pub log_bytes: u64,
+}
+
 /// Builds on this machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LocalConfig {
@@ -266,7 +288,19 @@ pub(super) fn read_web(web: &Section<'_>) -> WebConfig {
         }
     }
     let public = web.text("public-url").and_then(|text| read_url(web, "public-url", &text));
-    WebConfig { listen, public_url: public.unwrap_or_else(|| format!("http://{listen}/")) }
+    let usual = WebConfig { listen, public_url: String::new() }.usual_url();
+    WebConfig { listen, public_url: public.unwrap_or(usual) }
+}
+
+/// Reads what `[state]` and `[logs]` say of room and time.
+pub(super) fn read_keep(state: &Section<'_>, logs: &Section<'_>) -> KeepConfig {
+    KeepConfig {
+        journal_days: state.count("keep-days", 14, 0, 36_500),
+        unused_days: state.count("unused-days", 30, 1, 36_500),
+        min_free: state.size("min-free", 1 << 30),
+        log_days: logs.count("keep-days", 30, 1, 36_500),
+        log_bytes: logs.size("keep-bytes", 10 << 30),
+    }
 }
 
 /// Reads `[executor.local]`.

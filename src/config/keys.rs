@@ -53,7 +53,8 @@ const fn words(
 /// The tables in the order of the reference: heading as written in the file, and what it is about.
 pub(super) const TABLES: &[(&str, &str, &str)] = &[
     ("gerrit", "[gerrit]", "The review host and the daemon's account there."),
-    ("state", "[state]", "Where the daemon keeps its journal and repositories."),
+    ("state", "[state]", "Where the daemon keeps its journal and repositories, and for how long."),
+    ("logs", "[logs]", "How long what builds wrote is kept."),
     ("web", "[web]", "The status page and the API."),
     ("executor.local", "[executor.local]", "Builds as processes on the daemon's own machine."),
     ("repositories", "[repositories]", "What repositories may say themselves."),
@@ -80,7 +81,10 @@ pub(super) const TABLES: &[(&str, &str, &str)] = &[
 
 /// Tables that hold only tables.
 const PARENTS: &[(&str, &[&str])] = &[
-    ("", &["gerrit", "state", "web", "executor", "repositories", "pipeline", "queue", "job", "limits"]),
+    (
+        "",
+        &["gerrit", "state", "logs", "web", "executor", "repositories", "pipeline", "queue", "job", "limits"],
+    ),
     ("executor", &["local"]),
     ("pipeline", &["gate", "check"]),
 ];
@@ -114,6 +118,11 @@ const KEYS: &[KeyDoc] = &[
     value("gerrit", "poll-interval", r#""30s""#, "How often the tips of gated branches are read, beside the stream of events."),
     value("gerrit", "sweep-interval", r#""10m""#, "How often all open changes and tips are read."),
     value("state", "folder", r#""state""#, "Folder of the journal, the repositories and the logs; made when it is not there."),
+    value("state", "min-free", r#""1GiB""#, "No new build begins while the folder's volume has less room than this."),
+    value("state", "keep-days", "14", "For how many days the journal keeps what its snapshots already contain."),
+    value("state", "unused-days", "30", "After how many days without use the objects of a repository go that no queue gates and no job names."),
+    value("logs", "keep-days", "30", "For how many days logs and records of builds are kept."),
+    value("logs", "keep-bytes", r#""10GiB""#, "What all logs together may take; the oldest go first."),
     value("web", "listen", r#""127.0.0.1:8888""#, "Address and port to listen on."),
     words("web", "public-url", "made from `listen`", r#""https://ci.example.org/""#, "The page's address for people, used in links."),
     words("executor.local", "slots", "the number of processors", "8", "Builds that may run at once."),

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-pub use hosts::{GerritConfig, LocalConfig, Secret, WebConfig};
+pub use hosts::{GerritConfig, KeepConfig, LocalConfig, Secret, WebConfig};
 pub use job_file::{JOB_FILE, JobFile, JobFileLimits, parse_job_file};
 pub use keys::{Absent, KeyDoc, reference};
 pub use problem::{Problem, Warning};
@@ -34,7 +34,7 @@ use section::Section;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// A configuration in which nothing is wrong.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// The file that it was read from.
     pub file: PathBuf,
@@ -44,6 +44,8 @@ pub struct Config {
     pub gerrit: GerritConfig,
     /// Where the daemon keeps its things; made by whoever needs it first.
     pub state_folder: PathBuf,
+    /// How much is kept there, and for how long.
+    pub keep: KeepConfig,
     /// The page.
     pub web: WebConfig,
     /// What runs builds.
@@ -104,6 +106,7 @@ fn read(source: &Source<'_>, table: &DeTable<'_>, path: &Path) -> Config {
     let top = Section::new(source, "", Some(table), 0);
     let gerrit = hosts::read_gerrit(&top.table("gerrit", "gerrit"), folder);
     let state = top.table("state", "state");
+    let logs = top.table("logs", "logs");
     let web = hosts::read_web(&top.table("web", "web"));
     let local = hosts::read_local(&top.table("executor", "executor").table("local", "executor.local"));
     let repositories = top.table("repositories", "repositories");
@@ -122,6 +125,7 @@ fn read(source: &Source<'_>, table: &DeTable<'_>, path: &Path) -> Config {
         file: path.to_owned(),
         policy: policy.shared(),
         state_folder: folder.join(state.text("folder").map_or("state", |text| text.value)),
+        keep: hosts::read_keep(&state, &logs),
         gerrit,
         web,
         executors: Executors { local },

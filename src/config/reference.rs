@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use super::keys::{Absent, KeyDoc, TABLES, reference};
+use super::quantity::{parse_duration, parse_size};
 
 /// The text of `docs/configuration.md`.
 pub fn reference_page() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
-         <!-- Made from the table of keys in src/config/keys.rs; see the test \
-         `the_pages_made_from_the_keys_are_up_to_date`. -->\n\n\
+         <!-- Made from the table of keys in src/config/keys.rs by `seakeeper check-config --reference`. -->\n\n\
          One TOML file configures the daemon. Relative paths begin in the file's own folder. Durations are\n\
          written `500ms`, `90s`, `30m`, `24h`, `7d` or together as in `1h30m`, sizes `64MiB` or `64MB`. A key\n\
          that the daemon does not know is an error, and all errors are reported at once. `config/minimal.toml`\n\
@@ -21,14 +21,19 @@ pub fn reference_page() -> String {
     for (table, heading, text) in TABLES {
         let heading = if heading.starts_with('[') { format!("`{heading}`") } else { (*heading).to_owned() };
         // Writing to a text cannot fail.
-        let _ = write!(page, "\n## {heading}\n\n{text}\n\n| key | default | meaning |\n|---|---|---|\n");
+        let _ = write!(
+            page,
+            "\n## {heading}\n\n{text}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
+        );
         for doc in keys_of(table) {
-            let default = match doc.absent {
-                Absent::Required => format!("must be given, for example `{}`", doc.example),
-                Absent::Value(value) => format!("`{value}`"),
-                Absent::Words(words) => words.to_owned(),
+            let example = format!(" Example: `{}`.", doc.example);
+            let (default, example) = match doc.absent {
+                Absent::Required => ("must be given".to_owned(), example),
+                Absent::Value(value) => (format!("`{value}`"), String::new()),
+                Absent::Words(words) => (words.to_owned(), example),
             };
-            let _ = writeln!(page, "| `{}` | {default} | {} |", doc.key, doc.text);
+            let (key, kind, text) = (doc.key, kind_of(doc.example), doc.text);
+            let _ = writeln!(page, "| `{key}` | {kind} | {default} | {text}{example} |");
         }
     }
     page
@@ -52,6 +57,20 @@ pub fn example_file() -> String {
         }
     }
     file
+}
+
+/// What people call the type of a value, from an example in TOML.
+fn kind_of(example: &str) -> &'static str {
+    let Ok(table) = format!("key = {example}").parse::<toml::Table>() else { return "text" };
+    match table.get("key") {
+        Some(toml::Value::Integer(_)) => "whole number",
+        Some(toml::Value::Boolean(_)) => "true or false",
+        Some(toml::Value::Array(_)) => "list",
+        Some(toml::Value::Table(_)) => "table",
+        Some(toml::Value::String(text)) if parse_duration(text).is_ok() => "duration",
+        Some(toml::Value::String(text)) if parse_size(text).is_ok() => "size",
+        _ => "text",
+    }
 }
 
 fn keys_of(table: &str) -> Vec<KeyDoc> {

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::keys::TABLES;
 use super::*;
 use crate::model::Pair;
 use crate::model::policy::{AfterFailure, StrategyPolicy};
@@ -58,7 +59,12 @@ fn complaints(text: &str) -> String {
 
 /// The minimal file with `key = value` put at the end of the table `heading`.
 fn minimal_with(heading: &str, line: &str) -> String {
-    let mut lines: Vec<&str> = MINIMAL.lines().collect();
+    insert_after(MINIMAL, heading, line)
+}
+
+/// `text` with `line` put behind `heading`, or both at its end.
+fn insert_after(text: &str, heading: &str, line: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
     match lines.iter().position(|line| *line == heading) {
         Some(at) => lines.insert(at + 1, line),
         None => lines.extend([heading, line]),
@@ -99,6 +105,7 @@ fn the_written_defaults_of_the_example_are_the_real_ones() {
     assert_eq!(written.gerrit.poll_ms, absent.gerrit.poll_ms);
     assert_eq!(written.gerrit.sweep_ms, absent.gerrit.sweep_ms);
     assert_eq!(written.web.listen, absent.web.listen);
+    assert_eq!(written.keep, absent.keep);
     assert_eq!(written.job_file_limits, absent.job_file_limits);
     assert_eq!(written.state_folder.file_name(), absent.state_folder.file_name());
     let local = LocalConfig { slots: absent.executors.local.slots, ..written.executors.local };
@@ -128,14 +135,42 @@ fn every_key_of_the_table_is_in_the_example() {
 #[test]
 fn the_pages_made_from_the_keys_are_up_to_date() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (name, text) in [("docs/configuration.md", reference_page()), ("config/example.toml", example_file())]
-    {
-        let file = top.join(name);
-        if std::env::var_os("SEAKEEPER_WRITE_PAGES").is_some() {
-            fs::write(&file, &text).unwrap();
-        }
-        let found = fs::read_to_string(&file).unwrap_or_default();
-        assert!(found == text, "{name} is out of date; run this test with SEAKEEPER_WRITE_PAGES=1");
+    for (name, text, option) in [
+        ("docs/configuration.md", reference_page(), "--reference"),
+        ("config/example.toml", example_file(), "--example"),
+    ] {
+        let found = fs::read_to_string(top.join(name)).unwrap_or_default();
+        assert!(
+            found == text,
+            "{name} is out of date; run `cargo run -- check-config {option} >new && mv new {name}`"
+        );
+    }
+}
+
+#[test]
+fn every_key_of_the_table_is_read() {
+    let parts = [
+        ("job.inputs", "[[job]]", "inputs", "repository = \"x\", "),
+        ("pipeline.gate.approval", "[pipeline.gate]", "approval", ""),
+    ];
+    for doc in reference() {
+        // A date is of the right type nowhere.
+        let wrong = format!("{} = 2026-01-01", doc.key);
+        let text = match parts.iter().find(|(table, ..)| *table == doc.table) {
+            Some((_, heading, list, with)) => {
+                let with = if with.starts_with(doc.key) { "" } else { with };
+                minimal_with(heading, &format!("{list} = [{{ {with}{wrong} }}]"))
+            }
+            None => {
+                let heading = TABLES.iter().find(|(table, ..)| *table == doc.table).unwrap().1;
+                // The new value takes the place of one that is there.
+                let others = MINIMAL.lines().filter(|line| line.split(' ').next() != Some(doc.key));
+                let text = others.collect::<Vec<_>>().join("\n");
+                insert_after(&text, heading, &wrong)
+            }
+        };
+        let found = complaints(&text);
+        assert!(found.contains(&format!("key `{}.{}`: expected", doc.table, doc.key)), "{doc:?}: {found}");
     }
 }
 

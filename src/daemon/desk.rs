@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
 use super::SystemClock;
+use super::reload::Reloader;
 use super::run::Message;
 use crate::model::event::Command;
 use crate::model::view::View;
 use crate::model::{Account, BuildId, ChangeNumber, Event, Repository};
 use crate::port::Clock as _;
-use crate::web::{Answer, Asked, Desk, Health, Metrics};
+use crate::web::{Answer, Asked, Desk, Health, Metrics, Reloaded, Reloading, Verdict};
 
 /// How long a command waits for the loop.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +34,8 @@ pub struct Board {
     /// Figures for monitoring.
     pub metrics: Metrics,
     problems: Mutex<BTreeMap<&'static str, String>>,
+    remarks: Mutex<BTreeMap<&'static str, String>>,
+    reloader: Mutex<Weak<Reloader>>,
     probe: Mutex<Option<Probe>>,
     answers: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
     next_request: AtomicU64,
@@ -55,6 +58,8 @@ impl Board {
             changed: watch::Sender::new(0),
             metrics: Metrics::new(),
             problems: Mutex::default(),
+            remarks: Mutex::default(),
+            reloader: Mutex::default(),
             probe: Mutex::new(None),
             answers: Mutex::default(),
             next_request: AtomicU64::new(1),
@@ -93,6 +98,21 @@ impl Board {
                 }
             }
         }
+    }
+
+    /// Says what a person should see to about `part`, though it does not keep the daemon from gating; the
+    /// log has it from whoever says it. `None` when there is nothing more to see to.
+    pub fn remark(&self, part: &'static str, text: Option<String>) {
+        let mut remarks = lock(&self.remarks);
+        match text {
+            Some(text) => drop(remarks.insert(part, text)),
+            None => drop(remarks.remove(part)),
+        }
+    }
+
+    /// Sets who reads the configuration anew.
+    pub fn set_reloader(&self, reloader: &Arc<Reloader>) {
+        *lock(&self.reloader) = Arc::downgrade(reloader);
     }
 
     /// Sets what is asked at each look at the health.
@@ -146,6 +166,22 @@ impl Desk for Board {
         })
     }
 
+    fn reload(&self, by: Account) -> Reloading {
+        let reloader = lock(&self.reloader).upgrade();
+        Box::pin(async move {
+            let Some(reloader) = reloader else {
+                let text = "the daemon is starting or stopping: ask again when it is ready".to_owned();
+                return Reloaded { verdict: Verdict::NotNow, lines: vec![text] };
+            };
+            // On a task of its own: a client that goes away must not leave it half done.
+            let task = tokio::spawn(async move { reloader.reload(by.as_str()).await });
+            task.await.unwrap_or_else(|error| {
+                let text = format!("the daemon broke off: {error}; see its log and restart it");
+                Reloaded { verdict: Verdict::NotNow, lines: vec![text] }
+            })
+        })
+    }
+
     fn health(&self) -> Health {
         let mut problems: Vec<String> =
             lock(&self.problems).iter().map(|(part, text)| format!("{part}: {text}")).collect();
@@ -155,7 +191,9 @@ impl Desk for Board {
         if stuck {
             problems.push("the loop has not turned for two minutes; restart the daemon".into());
         }
-        Health { live: !stuck, ready: problems.is_empty(), problems }
+        let ready = problems.is_empty();
+        problems.extend(lock(&self.remarks).iter().map(|(part, text)| format!("{part}: {text}")));
+        Health { live: !stuck, ready, problems }
     }
 
     fn metrics(&self) -> String {

@@ -5,17 +5,20 @@
 //!                          └──> desk ──> page, socket, metrics
 //! ```
 
+mod adapters;
+pub mod backup;
 mod desk;
+mod in_force;
+mod reload;
 mod run;
 mod start;
-
-use std::sync::Arc;
+mod upkeep;
 
 use anyhow::Context as _;
 
 use crate::config::Config;
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT; at a SIGHUP it reads the configuration anew.
 ///
 /// # Errors
 /// When the state folder, the listening address or an adapter cannot be used, or when the journal
@@ -33,7 +36,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime: raise the limit of processes")?;
-    let outcome = runtime.block_on(start::serve(Arc::new(config)));
+    let outcome = runtime.block_on(start::serve(config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     outcome
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::SystemClock;
 use super::desk::Board;
 use crate::engine::{Accepted, Engine, Ports, dispatch};
@@ -16,7 +18,7 @@ use crate::git::Git;
 use crate::model::action::Decision;
 use crate::model::event::BuildPhase;
 use crate::model::item::JobOutcome;
-use crate::model::{Action, ChangeStatus, Effect, EffectKind, Event, Pipeline, Verdict};
+use crate::model::{Action, ChangeStatus, Effect, EffectKind, Event, Pipeline, Policy, Verdict};
 use crate::port::{Clock as _, Journal, JournalError};
 use crate::queue::Note;
 
@@ -33,8 +35,32 @@ const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 pub enum Message {
     /// Something was observed.
     Events(Vec<Event>),
+    /// Another policy; whoever gave it waits until it is in the journal.
+    Policy(Arc<Policy>, oneshot::Sender<()>),
     /// The daemon is to stop.
     Stop,
+}
+
+/// What has piled up for one turn.
+#[derive(Default)]
+struct Gathered {
+    events: Vec<Event>,
+    /// Those who wait until it is journaled.
+    waiting: Vec<oneshot::Sender<()>>,
+    stop: bool,
+}
+
+impl Gathered {
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Events(events) => self.events.extend(events),
+            Message::Policy(policy, done) => {
+                self.events.push(Event::PolicyChanged { policy });
+                self.waiting.push(done);
+            }
+            Message::Stop => self.stop = true,
+        }
+    }
 }
 
 /// The adapters that effects go to.
@@ -73,7 +99,7 @@ impl<J: Journal> Loop<J> {
         loop {
             self.board.turned();
             // What was held back of a burst is shown as soon as the burst is over.
-            let (events, stop) = self.gather(if stale { PUBLISH_EVERY } else { IDLE });
+            let Gathered { events, waiting, stop } = self.gather(if stale { PUBLISH_EVERY } else { IDLE });
             let quiet = events.is_empty();
             if stop {
                 return self.close();
@@ -81,6 +107,10 @@ impl<J: Journal> Loop<J> {
             if !quiet || self.is_due() {
                 self.accept(if quiet { vec![Event::Wake] } else { events })?;
                 stale = true;
+            }
+            for done in waiting {
+                // Whoever waited may have gone.
+                let _ = done.send(());
             }
             if quiet || (stale && published.is_none_or(|at| at.elapsed() >= PUBLISH_EVERY)) {
                 self.publish();
@@ -103,26 +133,26 @@ impl<J: Journal> Loop<J> {
     }
 
     /// Waits for news or the next deadline, `longest` at most, and takes all that has piled up.
-    fn gather(&self, longest: Duration) -> (Vec<Event>, bool) {
+    fn gather(&self, longest: Duration) -> Gathered {
         let wakeup = self.engine.as_ref().and_then(Engine::next_wakeup);
         let wait_ms = wakeup.map_or(longest.as_millis(), |at| {
             u128::try_from(at.since_ms(SystemClock.now()).max(0)).unwrap_or_default()
         });
         let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(u64::MAX)).min(longest);
-        let mut events = Vec::new();
+        let mut gathered = Gathered::default();
         match self.inbox.recv_timeout(wait) {
-            Ok(Message::Events(first)) => events.extend(first),
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return (events, true),
-            Err(RecvTimeoutError::Timeout) => return (events, false),
+            Ok(first) => gathered.take(first),
+            Err(RecvTimeoutError::Disconnected) => gathered.stop = true,
+            Err(RecvTimeoutError::Timeout) => return gathered,
         }
-        while events.len() < EVENTS_PER_ENTRY {
+        while !gathered.stop && gathered.events.len() < EVENTS_PER_ENTRY {
             match self.inbox.try_recv() {
-                Ok(Message::Events(more)) => events.extend(more),
-                Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return (events, true),
+                Ok(more) => gathered.take(more),
+                Err(TryRecvError::Disconnected) => gathered.stop = true,
                 Err(TryRecvError::Empty) => break,
             }
         }
-        (events, false)
+        gathered
     }
 
     fn accept(&mut self, events: Vec<Event>) -> Result<(), JournalError> {

@@ -5,71 +5,53 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::SystemClock;
+use super::adapters::{learn_identity, start_gerrit, start_git, start_local};
 use super::desk::Board;
+use super::in_force::InForce;
+use super::reload::{Reloader, Running};
 use super::run::{Adapters, Loop, Message};
-use crate::config::{Config, parse_job_file};
-use crate::engine::Engine;
-use crate::executor::local::{Confinement, Local, Settings as LocalSettings};
-use crate::gerrit::{Gerrit, Identity, Settings as GerritSettings};
-use crate::git::{Early, Git, Settings as GitSettings, Submission};
-use crate::model::{Event, Pair, Policy, Repository, Timestamp};
-use crate::port::{Clock as _, Inbox};
-use crate::queue::resolve::JobFile;
-use crate::report::{Links, compose};
+use super::upkeep::{HighWater, House, fetch_open, keep_high_water, keep_house, report_setup, watch_health};
+use crate::config::Config;
+use crate::engine::{Engine, Opened};
+use crate::model::{Effect, Event};
+use crate::port::{Clock as _, Inbox, JournalError};
 use crate::store::{Settings as StoreSettings, Store};
 use crate::web::{Options, control::ControlSocket};
-
-/// Entries of the journal are kept for so many days.
-const KEEP_DAYS: u32 = 14;
-/// Logs and records of builds are kept for so many days.
-const KEEP_LOG_DAYS: u64 = 30;
-/// Logs together may have so many bytes.
-const KEEP_LOG_BYTES: u64 = 10 << 30;
-/// Pause between two attempts to learn who the daemon is on Gerrit.
-const IDENTITY_PAUSE: Duration = Duration::from_secs(2);
-/// Branches whose tips are read where the configuration names none.
-const USUAL_BRANCHES: [&str; 2] = ["main", "master"];
-/// How often the executor is asked for all its builds.
-const LIST_EVERY: Duration = Duration::from_secs(300);
-/// How often the mark of what was read is written down.
-const MARK_EVERY: Duration = Duration::from_secs(10);
-/// How often old logs are looked for.
-const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Runs the daemon until a signal.
 ///
 /// # Errors
 /// As [`super::serve`].
-pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
+pub async fn serve(config: Config) -> anyhow::Result<()> {
     let state = make_state_folder(&config.state_folder)?;
-    let store = Store::open(&state, StoreSettings { keep_days: KEEP_DAYS })?;
-    let mut opened = Engine::open(store, SystemClock.now()).map_err(|error| anyhow!("failed to {error}"))?;
-    let configured = Event::PolicyChanged { policy: config.policy.clone() };
-    let accepted = opened
-        .engine
-        .accept(SystemClock.now(), vec![configured])
-        .map_err(|error| anyhow!("failed to {error}"))?;
+    let store = Store::open(&state, StoreSettings { keep_days: config.keep.journal_days })?;
+    let keep = store.keep();
+    let (engine, begun) = open_engine(store, &config)?;
 
     let (sender, receiver) = mpsc::channel();
-    let view = opened.engine.queue().view(SystemClock.now());
+    let view = engine.queue().view(SystemClock.now());
     let board = Arc::new(Board::new(view, sender.clone(), state.join("logs")));
     board.set_probe(Box::new(|| vec!["starting: Gerrit has not answered yet".to_owned()]));
     let (stop_sender, stop) = watch::channel(false);
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let face = open_face(&config, &board, &state, stop.clone()).await?;
+    let config = InForce::new(config);
+    let reloader = Arc::new(Reloader::new(config.clone(), board.clone(), sender.clone(), keep));
+    board.set_reloader(&reloader);
+    let hangups = tokio::spawn(heed_hangups(signal(SignalKind::hangup())?, reloader.clone()));
+    let face = open_face(&config.get(), &board, &state, stop.clone()).await?;
 
-    let high_water = HighWater(state.join("high-water"));
+    let high_water = HighWater::of(&state);
     let gerrit = start_gerrit(&config, &board, high_water.read(), inbox_of(&sender), stop.clone())?;
+    let now = config.get();
     let identity = tokio::select! {
-        identity = learn_identity(&gerrit, &config, &board) => identity,
+        identity = learn_identity(&gerrit, &now, &board) => identity,
         _ = signals.0.recv() => return Ok(()),
         _ = signals.1.recv() => return Ok(()),
     };
@@ -78,19 +60,25 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     watch_health(&board, &gerrit);
     report_setup(gerrit.clone(), board.clone());
     fetch_open(gerrit.clone(), git.early());
-    let housekeeping = tokio::spawn(keep_house(local.clone()));
+    reloader.begin(Running { gerrit: gerrit.clone(), git: git.upkeep(), local: local.clone() });
+    let house = House {
+        config: config.clone(),
+        board: board.clone(),
+        gerrit: gerrit.clone(),
+        git: git.upkeep(),
+        local: local.clone(),
+    };
+    let housekeeping = tokio::spawn(keep_house(house));
     let watermark = tokio::spawn(keep_high_water(gerrit.clone(), high_water.clone()));
     let last = gerrit.clone();
 
-    let mut begun = opened.effects;
-    begun.extend(accepted.effects);
     let mut engine_loop = Loop {
-        engine: Some(opened.engine),
+        engine: Some(engine),
         adapters: Adapters { gerrit, git, local },
         board: board.clone(),
         inbox: receiver,
     };
-    tracing::info!("ready to gate; status on {}", config.web.public_url);
+    tracing::info!("ready to gate; status on {}", config.get().web.public_url);
     let mut running = tokio::task::spawn_blocking(move || engine_loop.run(begun));
     let ended = tokio::select! {
         ended = &mut running => ended,
@@ -99,11 +87,30 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     };
     // Receivers may have ended before.
     let _ = stop_sender.send(true);
-    housekeeping.abort();
-    watermark.abort();
+    for task in [hangups, housekeeping, watermark] {
+        task.abort();
+    }
     high_water.write(last.high_water());
     face.abort();
     ended.context("run the loop")?.map_err(|error| anyhow!("failed to {error}"))
+}
+
+/// The engine where the last run has left it, under the configuration of this one, and the effects to
+/// begin with.
+fn open_engine(store: Store, config: &Config) -> anyhow::Result<(Engine<Store>, Vec<Effect>)> {
+    let failed = |error: JournalError| anyhow!("failed to {error}");
+    let Opened { mut engine, mut effects, .. } = Engine::open(store, SystemClock.now()).map_err(failed)?;
+    let configured = Event::PolicyChanged { policy: config.policy.clone() };
+    let accepted = engine.accept(SystemClock.now(), vec![configured]).map_err(failed)?;
+    effects.extend(accepted.effects);
+    Ok((engine, effects))
+}
+
+/// Reads the configuration anew at each SIGHUP.
+async fn heed_hangups(mut hangups: Signal, reloader: Arc<Reloader>) {
+    while hangups.recv().await.is_some() {
+        reloader.reload("a SIGHUP").await;
+    }
 }
 
 async fn finish<T>(
@@ -156,234 +163,4 @@ async fn open_face(
             tracing::error!("the page ended: {error}");
         }
     }))
-}
-
-fn start_gerrit(
-    config: &Arc<Config>,
-    board: &Arc<Board>,
-    since: Timestamp,
-    inbox: Inbox,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<Gerrit> {
-    let gerrit = &config.gerrit;
-    let policy = &config.policy;
-    let patterns = || policy.queues.iter().flat_map(|queue| queue.branches.0.iter());
-    let mut branches: Vec<String> =
-        patterns().filter_map(|pattern| pattern.literal()).map(str::to_owned).collect();
-    if patterns().any(|pattern| pattern.literal().is_none()) {
-        // A pattern names no branch to ask for: the usual ones show which repositories there are.
-        branches.extend(USUAL_BRANCHES.map(str::to_owned));
-    }
-    let values = [policy.gate.success, policy.gate.failure, policy.check.success, policy.check.failure];
-    let mut vote_values: Vec<i32> = values.into_iter().filter(|value| *value != 0).collect();
-    vote_values.sort_unstable();
-    vote_values.dedup();
-    let settings = GerritSettings {
-        url: gerrit.url.clone(),
-        user: gerrit.user.clone(),
-        token: gerrit.token.expose().to_owned(),
-        ssh_host: gerrit.ssh_host.clone(),
-        ssh_port: gerrit.ssh_port,
-        ssh_key: gerrit.ssh_key.clone(),
-        known_hosts: gerrit.known_hosts.clone(),
-        vote_label: policy.gate.label.to_string(),
-        vote_values,
-        approval: policy.gate.approval.iter().map(|need| (need.label.to_string(), need.min)).collect(),
-        branches,
-        tips_poll_ms: gerrit.poll_ms.unsigned_abs(),
-        sweep_ms: gerrit.sweep_ms.unsigned_abs(),
-        since,
-    };
-    let (gated, links) = (policy.clone(), Links { public_url: Some(config.web.public_url.clone()) });
-    let tracked = board.clone();
-    let started = Gerrit::start(
-        settings,
-        inbox,
-        Arc::new(move |pair| concerns(&gated, pair)),
-        Arc::new(move || tracked.tracked()),
-        Arc::new(move |report| compose(report, &links)),
-        stop,
-    );
-    started.map_err(|error| anyhow!("failed to {error}"))
-}
-
-/// Whether a branch's tip is of interest: it is gated, or a job reads its repository.
-fn concerns(policy: &Policy, pair: &Pair) -> bool {
-    let read =
-        |job: &crate::model::JobPolicy| job.inputs.iter().any(|input| input.repository == pair.repository);
-    policy.queue_of(pair).is_some() || policy.jobs.iter().any(read)
-}
-
-/// Asks Gerrit who the daemon is there: its merges must carry an address that Gerrit knows.
-async fn learn_identity(gerrit: &Gerrit, config: &Config, board: &Board) -> Identity {
-    loop {
-        match gerrit.identity().await {
-            Ok(mut identity) => {
-                board.problem("gerrit", None);
-                identity.name = config.gerrit.committer_name.clone().unwrap_or(identity.name);
-                identity.email = config.gerrit.committer_email.clone().unwrap_or(identity.email);
-                return identity;
-            }
-            Err(error) => {
-                board.problem("gerrit", Some(format!("failed to {error}")));
-                board.turned();
-                tokio::time::sleep(IDENTITY_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn start_git(
-    config: &Arc<Config>,
-    gerrit: &Gerrit,
-    identity: &Identity,
-    state: &Path,
-    inbox: Inbox,
-) -> anyhow::Result<Git> {
-    let (sign_off, content_merge, read_only) = (gerrit.clone(), gerrit.clone(), gerrit.clone());
-    let (default_branch, known, submit) = (gerrit.clone(), gerrit.clone(), gerrit.clone());
-    let parser = config.clone();
-    // Gerrit drops connections that were idle for half a minute.
-    let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(20)).tcp_nodelay(true);
-    let client = if crate::git::is_loopback(&config.gerrit.url) { client.no_proxy() } else { client };
-    let settings = GitSettings {
-        folder: state.to_owned(),
-        url: config.gerrit.url.clone(),
-        file_urls: false,
-        user: config.gerrit.user.clone(),
-        token: config.gerrit.token.expose().to_owned(),
-        committer_name: identity.name.clone(),
-        committer_email: identity.email.clone(),
-        sign_off: Arc::new(move |repository: &Repository| {
-            sign_off.project(repository).is_some_and(|project| project.sign_off)
-        }),
-        content_merge: Arc::new(move |repository: &Repository| {
-            content_merge.project(repository).is_none_or(|project| project.content_merge)
-        }),
-        read_only: Arc::new(move |repository: &Repository| {
-            read_only.project(repository).is_some_and(|project| project.read_only)
-        }),
-        submit: Arc::new(move |one: &Submission| submit.submit(one.change, &one.repository, one.revision)),
-        default_branch: Arc::new(move |repository: &Repository| {
-            default_branch.project(repository)?.default_branch
-        }),
-        known: Arc::new(move || known.repositories()),
-        parse_job_file: Arc::new(move |pair: &Pair, text: &str| job_file(&parser, pair, text)),
-        clock: Arc::new(SystemClock),
-        client: client.build().context("make an HTTP client")?,
-        runtime: tokio::runtime::Handle::current(),
-        workers: 4,
-    };
-    Git::start(settings, inbox, config.policy.clone()).map_err(|error| anyhow!("failed to {error}"))
-}
-
-fn job_file(config: &Config, pair: &Pair, text: &str) -> Result<JobFile, String> {
-    match parse_job_file(text.as_bytes(), pair, &config.policy, &config.job_file_limits) {
-        Ok(file) => Ok(JobFile { jobs: file.jobs, noop: file.noop }),
-        Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
-    }
-}
-
-fn start_local(config: &Config, state: &Path, inbox: Inbox) -> anyhow::Result<Local> {
-    let local = &config.executors.local;
-    let stores = state.to_owned();
-    let settings = LocalSettings {
-        folder: state.to_owned(),
-        confinement: Confinement {
-            unconfined: local.unconfined,
-            network: local.network,
-            visible: Vec::new(),
-            hidden: vec![state.to_owned()],
-        },
-        max_output_bytes: local.max_output,
-        shim: std::env::current_exe().context("find the daemon's own program, which supervises builds")?,
-        store: Arc::new(move |repository: &Repository| crate::git::store_path(&stores, repository)),
-        keep_days: KEEP_LOG_DAYS,
-        keep_bytes: KEEP_LOG_BYTES,
-    };
-    Local::start(settings, inbox).context("start the local executor")
-}
-
-fn watch_health(board: &Board, gerrit: &Gerrit) {
-    let gerrit = gerrit.clone();
-    board.set_probe(Box::new(move || {
-        let ready = gerrit.ready();
-        let text = "gerrit: the event stream is not up, or what was missed is still being read; see the log";
-        if ready { Vec::new() } else { vec![text.to_owned()] }
-    }));
-}
-
-/// Looks once for what is missing on Gerrit, and keeps saying it.
-fn report_setup(gerrit: Gerrit, board: Arc<Board>) {
-    tokio::spawn(async move {
-        // What can be seen depends on the tips that were read.
-        while !gerrit.ready() {
-            tokio::time::sleep(IDENTITY_PAUSE).await;
-        }
-        let problems: Vec<String> = gerrit.probe().await.iter().map(ToString::to_string).collect();
-        for problem in &problems {
-            tracing::error!("gerrit: {problem}");
-        }
-        if !problems.is_empty() {
-            board.problem("gerrit set-up", Some(problems.join("; ")));
-        }
-    });
-}
-
-/// Fetches what may soon be approved, so that an approval need not wait for it.
-fn fetch_open(gerrit: Gerrit, early: Early) {
-    tokio::spawn(async move {
-        match gerrit.open_changes().await {
-            Ok(open) => open.iter().for_each(|(repository, number, patchset, revision)| {
-                early.patch_set(repository, *number, *patchset, *revision);
-            }),
-            Err(error) => tracing::warn!("failed to {error}; patch sets are fetched when they are approved"),
-        }
-    });
-}
-
-/// Up to which modification changes were read: after a restart the catch-up begins there. Losing it
-/// costs nothing but patch sets that are not checked until something else happens to them.
-#[derive(Clone)]
-struct HighWater(PathBuf);
-
-impl HighWater {
-    fn read(&self) -> Timestamp {
-        let text = fs::read_to_string(&self.0).unwrap_or_default();
-        Timestamp(text.trim().parse().unwrap_or(0))
-    }
-
-    fn write(&self, mark: Timestamp) {
-        let fresh = self.0.with_extension("new");
-        let written = fs::write(&fresh, mark.0.to_string()).and_then(|()| fs::rename(&fresh, &self.0));
-        if let Err(error) = written {
-            tracing::warn!("failed to write {}: {error}", self.0.display());
-        }
-    }
-}
-
-async fn keep_high_water(gerrit: Gerrit, file: HighWater) {
-    let mut written = file.read();
-    loop {
-        tokio::time::sleep(MARK_EVERY).await;
-        let mark = gerrit.high_water();
-        if mark > written {
-            file.write(mark);
-            written = mark;
-        }
-    }
-}
-
-async fn keep_house(local: Local) {
-    let mut cleaned = std::time::Instant::now();
-    loop {
-        tokio::time::sleep(LIST_EVERY).await;
-        local.list(SystemClock.now());
-        if cleaned.elapsed() >= CLEAN_EVERY {
-            let cleaning = local.clone();
-            // Cleaning again an hour later is all that a failure calls for.
-            let _ = tokio::task::spawn_blocking(move || cleaning.clean()).await;
-            cleaned = std::time::Instant::now();
-        }
-    }
 }

@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Gerrit, Settings};
+use super::{Gerrit, Rules, Settings};
 use crate::model::report::{Report, Says};
 use crate::model::{
     ChangeNumber, Effect, EffectId, EffectKind, Event, ItemId, Outcome, PatchSet, Pipeline, Sha, Timestamp,
@@ -59,12 +59,14 @@ fn settings(port: u16) -> Settings {
         ssh_port: 1,
         ssh_key: "none".into(),
         known_hosts: "none".into(),
-        vote_label: "Verified".into(),
-        vote_values: vec![1, -1],
-        approval: Vec::new(),
-        branches: Vec::new(),
-        tips_poll_ms: 30_000,
-        sweep_ms: 900_000,
+        rules: Rules {
+            vote_label: "Verified".into(),
+            vote_values: vec![1, -1],
+            approval: Vec::new(),
+            branches: Vec::new(),
+            tips_poll_ms: 30_000,
+            sweep_ms: 900_000,
+        },
         since: Timestamp::default(),
     }
 }

@@ -32,6 +32,8 @@ pub enum Taken {
 #[derive(Default)]
 struct Known {
     last: Option<(ChangeSnapshot, Instant)>,
+    /// Whether that was delivered: what nobody cared about may be of interest under another configuration.
+    told: bool,
     metas: VecDeque<Sha>,
     /// Movements of the meta ref whose event proper has not come yet.
     announced: u32,
@@ -240,6 +242,11 @@ impl Ledger {
         }
     }
 
+    /// Forgets the tips of branches that no queue cares about any more.
+    pub fn forget_ungated(&self) {
+        self.lock().tips.retain(|pair, _| (self.gated)(pair));
+    }
+
     /// The branches that were seen to exist.
     pub fn existing_tips(&self) -> Vec<Pair> {
         let inner = self.lock();
@@ -263,7 +270,7 @@ fn note(inner: &mut Inner, snapshot: &ChangeSnapshot, began: Instant, cares: boo
         if is_older {
             return Taken::Stale;
         }
-        if last == snapshot && !wanted {
+        if last == snapshot && !wanted && (known.told || !cares) {
             return Taken::Unchanged;
         }
     }
@@ -274,11 +281,14 @@ fn note(inner: &mut Inner, snapshot: &ChangeSnapshot, began: Instant, cares: boo
         known.metas.push_back(meta);
     }
     known.last = Some((snapshot.clone(), began));
+    known.told = cares;
     if cares { Taken::Delivered } else { Taken::Foreign }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::gerrit::wire;
 
@@ -331,6 +341,33 @@ mod tests {
         assert_eq!(ledger.offer(vec![foreign.clone()], Instant::now(), false), [Taken::Foreign]);
         assert_eq!(ledger.offer(vec![foreign], Instant::now(), true), [Taken::Delivered]);
         assert_eq!(seen.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_was_passed_over_is_delivered_once_a_queue_cares() {
+        let (_, seen) = ledger();
+        let inbox = Inbox::new({
+            let seen = seen.clone();
+            move |events| seen.lock().unwrap().extend(events)
+        });
+        let cares = Arc::new(AtomicBool::new(false));
+        let gated: Gated = Arc::new({
+            let cares = cares.clone();
+            move |_| cares.load(Ordering::Relaxed)
+        });
+        let ledger = Ledger::new(inbox, gated, Arc::new(Vec::new));
+        let offer = || ledger.offer(vec![snapshot(1, 1000)], Instant::now(), false)[0];
+        assert_eq!((offer(), offer()), (Taken::Foreign, Taken::Unchanged));
+        cares.store(true, Ordering::Relaxed);
+        assert_eq!((offer(), offer()), (Taken::Delivered, Taken::Unchanged));
+        let pair = Pair::new("wgerrit-a", "master");
+        ledger.tip(pair.clone(), Some(Sha([1; 20])), Instant::now(), false);
+        cares.store(false, Ordering::Relaxed);
+        ledger.forget_ungated();
+        assert_eq!(ledger.existing_tips(), []);
+        cares.store(true, Ordering::Relaxed);
+        ledger.tip(pair, Some(Sha([1; 20])), Instant::now(), false);
+        assert_eq!(seen.lock().unwrap().len(), 3, "the change, and its branch's tip each time");
     }
 
     #[test]

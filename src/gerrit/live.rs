@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::rest::Rest;
 use super::wire::text;
-use super::{Gerrit, Settings, Stats};
+use super::{Gerrit, Rules, Settings, Stats};
 use crate::model::report::{Report, Says};
 use crate::model::{
     ChangeNumber, ChangeSnapshot, Effect, EffectId, EffectKind, Event, ItemId, Outcome, Pair, Pipeline, Sha,
@@ -164,12 +164,14 @@ fn settings(info: &Value, known_hosts: PathBuf) -> Settings {
         ssh_port: u16::try_from(info["ssh_port"].as_u64().unwrap()).unwrap(),
         ssh_key: text(&info["bot"], "ssh_key").unwrap().into(),
         known_hosts,
-        vote_label: "Verified".into(),
-        vote_values: vec![1, -1],
-        approval: vec![("Code-Review".into(), 2)],
-        branches: vec!["main".into()],
-        tips_poll_ms: 30_000,
-        sweep_ms: 900_000,
+        rules: Rules {
+            vote_label: "Verified".into(),
+            vote_values: vec![1, -1],
+            approval: vec![("Code-Review".into(), 2)],
+            branches: vec!["main".into()],
+            tips_poll_ms: 30_000,
+            sweep_ms: 900_000,
+        },
         since: Timestamp::default(),
     }
 }

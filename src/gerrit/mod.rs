@@ -22,6 +22,7 @@ mod projects;
 mod reader;
 mod rest;
 mod review;
+mod rules;
 mod ssh;
 mod stats;
 mod stream;
@@ -43,6 +44,7 @@ use crate::port::{Inbox, Reporter, ReviewHost};
 pub use probe::Problem;
 pub use projects::{Identity, Project};
 pub use rest::RestError;
+pub use rules::Rules;
 pub use ssh::SshError;
 pub use stats::Stats;
 
@@ -77,18 +79,8 @@ pub struct Settings {
     pub ssh_key: PathBuf,
     /// The SSH server's public keys.
     pub known_hosts: PathBuf,
-    /// The label that the daemon votes on.
-    pub vote_label: String,
-    /// The values that it gives, 0 left out.
-    pub vote_values: Vec<i32>,
-    /// The votes that approve a change: label and least value.
-    pub approval: Vec<(String, i32)>,
-    /// Branches named in the configuration, whose tips are polled. Others are polled once seen.
-    pub branches: Vec<String>,
-    /// How often the tips are polled, in milliseconds (30,000 by default).
-    pub tips_poll_ms: u64,
-    /// How often everything is swept, in milliseconds (900,000 by default).
-    pub sweep_ms: u64,
+    /// What may change while the adapter runs.
+    pub rules: Rules,
     /// The newest modification seen before a restart; 0 for none. See [`Gerrit::high_water`].
     pub since: Timestamp,
 }
@@ -112,12 +104,7 @@ pub enum StartError {
 
 struct Shared {
     user: String,
-    vote_label: String,
-    vote_values: Vec<i32>,
-    approval: Vec<(String, i32)>,
-    branches: Vec<String>,
-    tips_poll_ms: u64,
-    sweep_ms: u64,
+    rules: watch::Sender<Arc<Rules>>,
     since: Timestamp,
     address: ssh::Address,
     rest: rest::Rest,
@@ -126,6 +113,7 @@ struct Shared {
     stats: Arc<Stats>,
     compose: Compose,
     catch_up: Notify,
+    caught_up: Notify,
     poll_tips: Notify,
     votes: Semaphore,
     messages: Semaphore,
@@ -172,12 +160,7 @@ impl Gerrit {
                 known_hosts: settings.known_hosts,
             },
             user: settings.user,
-            vote_label: settings.vote_label,
-            vote_values: settings.vote_values,
-            approval: settings.approval,
-            branches: settings.branches,
-            tips_poll_ms: settings.tips_poll_ms,
-            sweep_ms: settings.sweep_ms,
+            rules: watch::Sender::new(Arc::new(settings.rules)),
             since: settings.since,
             rest,
             hints: reader::Hints::new(ledger.clone()),
@@ -185,6 +168,7 @@ impl Gerrit {
             stats,
             compose,
             catch_up: Notify::new(),
+            caught_up: Notify::new(),
             poll_tips: Notify::new(),
             votes: Semaphore::new(VOTES),
             messages: Semaphore::new(MESSAGES),
@@ -242,6 +226,27 @@ impl Gerrit {
         self.shared.stats.streaming.load(Relaxed) && self.shared.stats.caught_up.load(Relaxed)
     }
 
+    /// Waits until the adapter is ready.
+    pub async fn wait_ready(&self) {
+        let mut caught_up = std::pin::pin!(self.shared.caught_up.notified());
+        loop {
+            // Before the question, so that what happens in between is not missed.
+            caught_up.as_mut().enable();
+            if self.ready() {
+                return;
+            }
+            caught_up.as_mut().await;
+            caught_up.set(self.shared.caught_up.notified());
+        }
+    }
+
+    /// Puts other rules in force. What they concern that was passed over until now is read at once.
+    pub fn set_rules(&self, rules: Rules) {
+        self.shared.rules.send_replace(Arc::new(rules));
+        self.shared.ledger.forget_ungated();
+        self.shared.catch_up.notify_one();
+    }
+
     /// The counters.
     pub fn stats(&self) -> Arc<Stats> {
         self.shared.stats.clone()
@@ -262,6 +267,12 @@ impl Gerrit {
             }
             kind => runtime.spawn(host::carry_out(shared, effect.id, kind)),
         };
+    }
+}
+
+impl Shared {
+    fn rules(&self) -> Arc<Rules> {
+        self.rules.borrow().clone()
     }
 }
 

@@ -101,7 +101,8 @@ fn other_account(account: &Value, user: &str) -> Option<Problem> {
 /// Whether the label with its values is there. A project's description lists the labels that the
 /// account may see, inherited ones included.
 fn label_problem(shared: &Shared, repository: &Repository, project: &Value) -> Option<Problem> {
-    let label = Label::from(shared.vote_label.as_str());
+    let rules = shared.rules();
+    let label = Label::from(rules.vote_label.as_str());
     let values =
         project.get("labels").and_then(|labels| labels.get(label.as_str())).and_then(|l| l.get("values"));
     let has = |value: i32| {
@@ -112,7 +113,7 @@ fn label_problem(shared: &Shared, repository: &Repository, project: &Value) -> O
         let what = format!("{repository} has no label {label}, on which the daemon votes");
         return Some(Problem { what, remedy: label_remedy(&label), fatal: true });
     }
-    let missing = shared.vote_values.iter().find(|value| !has(**value))?;
+    let missing = rules.vote_values.iter().find(|value| !has(**value))?;
     Some(Problem {
         what: format!("the label {label} of {repository} has no value {missing:+}"),
         remedy: format!("{}; and {}", label_remedy(&label), permission_remedy(&label)),
@@ -126,14 +127,15 @@ async fn permission_problem(shared: &Shared, repository: &Repository) -> Option<
     let query = encode(&format!("status:open project:\"{repository}\""));
     let answer = shared.rest.get(&format!("changes/?q={query}&n=1&o=DETAILED_LABELS")).await.ok()?;
     let permitted = answer.get(0)?.get("permitted_labels")?;
-    let label = Label::from(shared.vote_label.as_str());
+    let rules = shared.rules();
+    let label = Label::from(rules.vote_label.as_str());
     let values = list(permitted, label.as_str());
     let may = |value: i32| {
         values.iter().any(|written| {
             written.as_str().and_then(|written| written.trim().parse::<i32>().ok()) == Some(value)
         })
     };
-    let missing = shared.vote_values.iter().find(|value| !may(**value))?;
+    let missing = rules.vote_values.iter().find(|value| !may(**value))?;
     Some(Problem {
         what: format!("the account {} may not vote {label} {missing:+} in {repository}", shared.user),
         remedy: permission_remedy(&label),

@@ -114,7 +114,7 @@ fn heed(shared: &Arc<Shared>, hint: Hint) {
 fn meta_moved(shared: &Shared, repository: Repository, number: ChangeNumber, meta: Option<Sha>) {
     let relevant = match shared.ledger.pair_of(number) {
         Some(pair) => shared.ledger.gates(&pair),
-        None => shared.branches.iter().any(|branch| {
+        None => shared.rules().branches.iter().any(|branch| {
             shared
                 .ledger
                 .gates(&Pair { repository: repository.clone(), branch: Branch::new(branch.as_str()) })

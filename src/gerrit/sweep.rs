@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::host::read_tip;
 use super::ledger::Taken;
@@ -15,7 +15,7 @@ use super::reader::{BATCH, by_number, read_one};
 use super::rest::{RestError, encode};
 use super::stats::{Stats, now_ms};
 use super::wire::{options, read_change, sha};
-use super::{OpenPatchSet, Shared};
+use super::{OpenPatchSet, Rules, Shared};
 use crate::model::{ChangeNumber, ChangeSnapshot, Pair, Sha, Timestamp};
 
 /// Changes or projects in one page.
@@ -37,18 +37,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// The task. Ends only when it is dropped.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut tips = interval(Duration::from_millis(shared.tips_poll_ms.max(100)));
-    let mut sweep = interval(Duration::from_millis(shared.sweep_ms.max(1_000)));
-    let mut clock = interval(Duration::from_secs(5));
-    for timer in [&mut tips, &mut sweep, &mut clock] {
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        timer.reset();
-    }
+    let mut rules = shared.rules.subscribe();
+    let (mut tips, mut sweep) = timers(&rules.borrow_and_update());
+    let mut clock = timer(5_000);
     let (start, start_ms) = (Instant::now(), now_ms());
     let mut offset = 0;
     loop {
         tokio::select! {
             () = shared.catch_up.notified() => catch_up(&shared).await,
+            // The sender lives as long as `shared`.
+            _ = rules.changed() => (tips, sweep) = timers(&rules.borrow_and_update()),
             _ = sweep.tick() => catch_up(&shared).await,
             () = shared.poll_tips.notified() => poll_tips(&shared).await,
             // Without a stream all news comes from here.
@@ -68,6 +66,18 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// When the tips are polled, and when everything is swept.
+fn timers(rules: &Rules) -> (Interval, Interval) {
+    (timer(rules.tips_poll_ms.max(100)), timer(rules.sweep_ms.max(1_000)))
+}
+
+fn timer(millis: u64) -> Interval {
+    let mut timer = interval(Duration::from_millis(millis));
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer.reset();
+    timer
+}
+
 /// Reads all that may have changed unseen; tried until it succeeds.
 async fn catch_up(shared: &Arc<Shared>) {
     let mut pause = Duration::from_secs(1);
@@ -80,6 +90,7 @@ async fn catch_up(shared: &Arc<Shared>) {
                 let covered = connection.is_some() && connection == self::connection(shared);
                 shared.stats.caught_up.store(covered, Relaxed);
                 if covered {
+                    shared.caught_up.notify_waiters();
                     shared.hints.release();
                 }
                 return;
@@ -100,7 +111,8 @@ fn connection(shared: &Shared) -> Option<u64> {
 
 async fn poll_tips(shared: &Shared) {
     if let Err(error) = tips(shared).await {
-        tracing::warn!("failed to {error}; the tips are polled again in {} ms", shared.tips_poll_ms);
+        let pause = shared.rules().tips_poll_ms;
+        tracing::warn!("failed to {error}; the tips are polled again in {pause} ms");
     }
 }
 
@@ -108,8 +120,9 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
     let asked_at = Instant::now();
     let since = shared.ledger.high_water().max(shared.since);
     let mut queries = Vec::new();
-    if !shared.approval.is_empty() {
-        let votes = shared.approval.iter().map(|(label, min)| format!("label:{label}>={min}"));
+    let rules = shared.rules();
+    if !rules.approval.is_empty() {
+        let votes = rules.approval.iter().map(|(label, min)| format!("label:{label}>={min}"));
         queries.push(format!("status:open {}", votes.collect::<Vec<_>>().join(" ")));
     }
     if since > Timestamp::default() {
@@ -132,7 +145,7 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
         found.extend(changes.iter().filter_map(read_change).filter(|snapshot| seen.insert(snapshot.number)));
     }
     settle_doubts(shared, &mut found).await?;
-    found.sort_by_key(|snapshot| (approved_at(snapshot, &shared.approval), snapshot.number));
+    found.sort_by_key(|snapshot| (approved_at(snapshot, &rules.approval), snapshot.number));
     let numbers: Vec<_> =
         found.iter().map(|snapshot| (snapshot.number, snapshot.repository.clone())).collect();
     let taken = shared.ledger.offer(found, asked_at, false);
@@ -209,7 +222,8 @@ async fn all_pages(shared: &Shared, path: &str) -> Result<Vec<Value>, RestError>
 async fn tips(shared: &Shared) -> Result<(), RestError> {
     let began = Instant::now();
     let existing = shared.ledger.existing_tips();
-    let mut branches: BTreeSet<&str> = shared.branches.iter().map(String::as_str).collect();
+    let rules = shared.rules();
+    let mut branches: BTreeSet<&str> = rules.branches.iter().map(String::as_str).collect();
     branches.extend(existing.iter().map(|pair| pair.branch.as_str()));
     let terms: Vec<String> =
         branches.into_iter().take(BRANCHES_MAX).map(|branch| format!("b={}", encode(branch))).collect();

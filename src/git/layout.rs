@@ -9,12 +9,15 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{Branch, ChangeNumber, NodeId, PatchSet, Repository, Sha};
 
+/// The folder of all stores, under the state folder.
+pub(super) const STORES: &str = "repositories";
+
 /// Longest encoded name that is used as it is; file systems take 255 bytes, some are for suffixes.
 const LONGEST_NAME: usize = 200;
 
 /// The folder of the bare repository that mirrors `repository`, under the state folder `folder`.
 pub fn store_path(folder: &Path, repository: &Repository) -> PathBuf {
-    folder.join("repositories").join(format!("{}.git", encode(repository.as_str())))
+    folder.join(STORES).join(format!("{}.git", encode(repository.as_str())))
 }
 
 /// `name` as one path component that is also one component of a ref.

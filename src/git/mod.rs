@@ -17,6 +17,7 @@ mod shared;
 mod store;
 mod submit;
 mod trees;
+mod upkeep;
 mod work;
 
 #[cfg(test)]
@@ -24,10 +25,10 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 pub use layout::store_path;
 pub use shared::is_loopback;
+pub use upkeep::Upkeep;
 
 use crate::model::tree::Prepared;
 use crate::model::{
@@ -186,11 +187,6 @@ impl Git {
         Ok(Self { shared, work, early })
     }
 
-    /// Puts another policy in force for the nodes prepared from now on.
-    pub fn set_policy(&self, policy: Arc<Policy>) {
-        self.shared.set_policy(policy);
-    }
-
     /// Tells of a tip that was seen on the review host; its commit is fetched when it is needed.
     pub fn note_tip(&self, pair: &Pair, commit: Option<Sha>) {
         self.shared.note_tip(pair, commit, true);
@@ -206,22 +202,9 @@ impl Git {
         self.shared.counters.read()
     }
 
-    /// Packs a store's objects and drops those that nothing has needed for two weeks. For idle
-    /// hours: it may take minutes, and blocks the caller.
-    ///
-    /// # Errors
-    /// In words for the operator.
-    pub fn maintain(&self, repository: &Repository) -> Result<(), String> {
-        let store = self.shared.store(repository)?;
-        let mut command = process::git(&store.path, &[]);
-        command.args(["gc", "--quiet", "--prune=2.weeks.ago"]);
-        let finished = process::run(command, Vec::new(), Duration::from_secs(1_800))?;
-        self.shared.mergers.end(repository);
-        if finished.success {
-            return Ok(());
-        }
-        let said = finished.stderr.trim();
-        Err(format!("tidy the store of {repository}: {said}{}", store::remedy(&said)))
+    /// For what is done in idle hours, and for another configuration.
+    pub fn upkeep(&self) -> Upkeep {
+        Upkeep(self.shared.clone())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What all workers share: the settings, the stores, the caches.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -111,11 +112,30 @@ impl Shared {
     pub fn store(&self, repository: &Repository) -> Result<Arc<Store>, String> {
         let mut stores = lock(&self.stores);
         if let Some(store) = stores.get(repository) {
+            store.note_use();
             return Ok(store.clone());
         }
         let store = Arc::new(Store::open(&self.settings.folder, repository)?);
+        store.note_use();
         stores.insert(repository.clone(), store.clone());
         Ok(store)
+    }
+
+    /// Moves the store at `path` out of the way, to be deleted, if `unused` still says so; nobody can
+    /// open it meanwhile.
+    pub fn retire(&self, path: &Path, unused: impl FnOnce() -> bool) -> std::io::Result<Option<PathBuf>> {
+        let mut stores = lock(&self.stores);
+        if !unused() {
+            return Ok(None);
+        }
+        let open = stores.iter().find(|(_, store)| store.path == path).map(|(name, _)| name.clone());
+        if let Some(repository) = open {
+            stores.remove(&repository);
+            self.mergers.end(&repository);
+        }
+        let aside = path.with_extension("removed");
+        std::fs::rename(path, &aside)?;
+        Ok(Some(aside))
     }
 
     /// The stores that are open.

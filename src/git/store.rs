@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use git2::Oid;
 
@@ -16,6 +17,8 @@ use super::layout;
 use super::lock;
 use crate::model::{Branch, NodeId, Repository, Sha};
 
+/// How often it is written down that a store is used.
+const NOTE_EVERY: Duration = Duration::from_secs(3_600);
 /// How many idle handles a store keeps.
 const HANDLES: usize = 4;
 
@@ -35,6 +38,8 @@ pub(super) struct Store {
     /// Nodes that have refs here, of this run or an earlier one.
     held: Mutex<BTreeSet<NodeId>>,
     own: Mutex<HashMap<Sha, Option<Sha>>>,
+    /// When its use was last written down.
+    noted: Mutex<Option<Instant>>,
 }
 
 /// A commit that the daemon made.
@@ -71,6 +76,7 @@ impl Store {
             nodes: Mutex::default(),
             held: Mutex::default(),
             own: Mutex::default(),
+            noted: Mutex::default(),
         };
         store.load(&handle).map_err(|error| failed(&error))?;
         lock(&store.handles).push(handle);
@@ -175,6 +181,15 @@ impl Store {
         lock(&self.nodes).clear();
         let made = create(&self.path).map(|_| true);
         made.map_err(|error| format!("make the store of {} anew: {error}", self.repository))
+    }
+
+    /// Writes down, every hour at most, that the store is used.
+    pub fn note_use(&self) {
+        let mut noted = lock(&self.noted);
+        if noted.is_none_or(|at| at.elapsed() > NOTE_EVERY) {
+            super::upkeep::mark(&self.path.join(super::upkeep::USED));
+            *noted = Some(Instant::now());
+        }
     }
 
     /// Whether nothing was ever fetched: the first fetch takes longer than all others.

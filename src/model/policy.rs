@@ -164,6 +164,15 @@ impl Policy {
         })
     }
 
+    /// Whether under `other` the same jobs are found at each node, and the same commits may come in with
+    /// a merge: then no node needs to be prepared anew.
+    pub fn finds_the_same_jobs(&self, other: &Self) -> bool {
+        fn merged(policy: &Policy) -> impl Iterator<Item = (&Patterns, &Patterns, &[Branch])> {
+            policy.queues.iter().map(|queue| (&queue.repositories, &queue.branches, &*queue.merge_from))
+        }
+        self.jobs == other.jobs && self.job_files == other.job_files && merged(self).eq(merged(other))
+    }
+
     /// Whether any queue has branches of `repository`.
     pub fn gates(&self, repository: &Repository) -> bool {
         self.queues.iter().any(|queue| queue.repositories.matches(repository.as_str()))

@@ -56,10 +56,32 @@ impl Queue {
         for queue in &policy.queues {
             self.state.queues.entry(queue.name.clone()).or_default();
         }
-        self.state.policy_epoch += 1;
+        if self.state.policy.as_ref().is_none_or(|before| !before.finds_the_same_jobs(&policy)) {
+            self.state.policy_epoch += 1;
+        }
+        self.change_queues(&policy);
         self.state.policy = Some(policy);
         self.index.timers.extend(Timer::all(&self.state));
         self.mark_all();
+    }
+
+    /// Items whose branches another queue gates from now on go on there, behind those that it has: a
+    /// queue that was renamed costs nobody a build. Items that no queue gates leave when they are planned.
+    fn change_queues(&mut self, policy: &Policy) {
+        let orders: Vec<Vec<ItemId>> = self.state.queues.values().cloned().collect();
+        for id in orders.into_iter().flatten() {
+            let Some(item) = self.state.items.get_mut(&id) else { continue };
+            let mut queues = item.changes.iter().map(|change| policy.queue_of(&change.pair));
+            let Some(Some(to)) = queues.next() else { continue };
+            if item.queue.as_ref() == Some(&to.name) || queues.any(|other| other != Some(to)) {
+                continue;
+            }
+            let from = item.queue.replace(to.name.clone());
+            if let Some(order) = from.and_then(|name| self.state.queues.get_mut(&name)) {
+                order.retain(|other| *other != id);
+            }
+            self.state.queues.entry(to.name.clone()).or_default().push(id);
+        }
     }
 
     fn node_prepared(&mut self, effect: EffectId, node: NodeId, outcome: Prepared) {

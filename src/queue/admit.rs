@@ -99,9 +99,8 @@ impl Queue {
         if now.revision != came.revision {
             return Some(Departure::NewPatchSet { patchset: now.patchset });
         }
-        if policy.queue_of(&came.pair).map(|queue| &queue.name) != item.queue.as_ref()
-            && item.pipeline == Pipeline::Gate
-        {
+        let queue = policy.queue_of(&came.pair).map(|queue| &queue.name);
+        if queue.is_none() || item.pipeline == Pipeline::Gate && queue != item.queue.as_ref() {
             return Some(Departure::QueueRemoved);
         }
         if item.pipeline == Pipeline::Check {

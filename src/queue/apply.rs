@@ -8,7 +8,7 @@ use crate::model::report::{Report, Says};
 use crate::model::view::DepartedView;
 use crate::model::{
     Action, ChangeNumber, ChangeStatus, Departure, Effect, EffectId, EffectKind, ItemChange, ItemId, NodeId,
-    Pair, Pipeline, QueueName,
+    Pair, Pipeline, QueueName, Timestamp,
 };
 
 use super::Queue;
@@ -144,6 +144,7 @@ impl Queue {
             onto: Vec::new(),
             overlay: Arc::new(Vec::new()),
             policy_epoch: self.state.policy_epoch,
+            date: Timestamp::default(),
             asked_epoch: 0,
             merged: None,
             resolved: None,
@@ -161,8 +162,8 @@ impl Queue {
     fn apply_effect(&mut self, effect: &Effect) {
         self.state.last_effect = self.state.last_effect.max(effect.id.0);
         match &effect.kind {
-            EffectKind::PrepareNode { node, merges, overlay, .. } => {
-                self.apply_prepare(*node, merges, overlay)
+            EffectKind::PrepareNode { node, date, merges, overlay, .. } => {
+                self.apply_prepare(*node, *date, merges, overlay)
             }
             EffectKind::ReleaseNode { node } => {
                 self.state.nodes.remove(node);
@@ -219,13 +220,14 @@ impl Queue {
         }
     }
 
-    fn apply_prepare(&mut self, node: NodeId, merges: &[Merge], overlay: &[(Pair, NodeId)]) {
+    fn apply_prepare(&mut self, node: NodeId, date: Timestamp, merges: &[Merge], overlay: &[(Pair, NodeId)]) {
         let contains = self.contained(node, merges, overlay);
         let epoch = self.state.tip_epoch;
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         known.onto = merges.iter().map(|merge| (merge.change.pair.clone(), source(merge.onto))).collect();
         known.overlay = Arc::new(overlay.to_vec());
         known.asked_epoch = epoch;
+        known.date = date;
         known.contains = contains;
     }
 

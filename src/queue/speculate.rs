@@ -14,7 +14,7 @@ use crate::model::action::{Decision, Merge, Onto};
 use crate::model::policy::{QueuePolicy, StrategyPolicy};
 use crate::model::{
     Action, ChangeNumber, ChangeSnapshot, Departure, EffectKind, ItemId, LandingForm, NodeId, Pair, Pipeline,
-    QueueName, Reason, Sha,
+    QueueName, Reason, Sha, Timestamp,
 };
 
 use super::Queue;
@@ -193,14 +193,22 @@ impl Queue {
     ) {
         let old = self.state.items.get(&id).and_then(|item| item.node);
         self.withdraw_vote(id);
+        let date = self.date_for(id);
         let node = NodeId(self.state.last_node + 1);
         self.act(Action::Decision(Decision::Based { item: id, node }));
-        let date = self.state.now;
         self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay });
         if let Some(old) = old {
             self.release(old);
         }
         self.index.dirty_items.insert(id);
+    }
+
+    /// The date of an item's merges. Where only the configuration has changed it stays as it was: the
+    /// same merges then are the same commits, and even builds that read the history go on.
+    fn date_for(&self, id: ItemId) -> Timestamp {
+        let old = self.state.items.get(&id).and_then(|item| self.node_of(item));
+        let kept = old.filter(|node| node.policy_epoch != self.state.policy_epoch).map(|node| node.date);
+        kept.filter(|date| *date > Timestamp::default()).unwrap_or(self.state.now)
     }
 
     fn merge_of(
@@ -269,14 +277,20 @@ impl Queue {
         }
     }
 
-    /// Plans a check item: one node on the tip, judged once.
+    /// Plans a check item: one node on the tip, judged once; under another configuration the same merge
+    /// is looked at again, for other jobs may judge it.
     pub(super) fn plan_check_item(&mut self, id: ItemId, standing: Standing) {
         let Some(item) = self.state.items.get(&id) else { return };
-        let again = self.node_of(item).is_none_or(|node| self.must_repeat(node));
+        let node = self.node_of(item);
+        let reconfigured = node.filter(|node| node.policy_epoch != self.state.policy_epoch);
+        let again = reconfigured.is_some() || node.is_none_or(|node| self.must_repeat(node));
         let due = item.prepare.as_ref().is_none_or(|retry| retry.at <= self.state.now);
         if again {
             let change = item.changes[0].clone();
-            match self.state.tips.get(&change.pair).map(|tip| tip.commit) {
+            let before =
+                reconfigured.filter(|node| node.bad.is_none()).and_then(|node| node.start_of(&change.pair));
+            let tip = before.map(Some).or_else(|| self.state.tips.get(&change.pair).map(|tip| tip.commit));
+            match tip {
                 Some(Some(tip)) if due => {
                     let allowed = vec![change.revision];
                     let (onto, form) = (Onto::Commit(tip), self.form_of(change.number));

@@ -191,6 +191,9 @@ pub(crate) struct Node {
     /// What other branches are here: as items ahead leave them. Sorted by branch.
     pub overlay: Arc<Vec<(Pair, NodeId)>>,
     pub policy_epoch: u64,
+    /// The date of its merge commits; 0 where an older version made it.
+    #[serde(default)]
+    pub date: Timestamp,
     /// The state's `tip_epoch` when it was asked for.
     pub asked_epoch: u64,
     pub merged: Option<Merged>,
@@ -352,6 +355,12 @@ impl Node {
         let Some(Resolved::Jobs { reads, alters_job_files, .. }) = &self.resolved else { return false };
         let is_consulted = |read: &Read| matches!(&read.unit, Unit::JobFile(other) if other == pair);
         reads.iter().any(is_consulted) && !alters_job_files.contains(pair)
+    }
+
+    /// The commit that its merge in `pair` starts from, unless that is another node's.
+    pub fn start_of(&self, pair: &Pair) -> Option<Sha> {
+        let found = self.onto.iter().find(|(merged, _)| merged == pair)?;
+        if let Source::Commit(commit) = found.1 { commit } else { None }
     }
 
     /// What was read to judge the item here; empty until then.

@@ -1,5 +1,7 @@
 //! Claims about the core in a small world: three changes to one branch, answered by hand.
 
+mod reload;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,6 +23,10 @@ struct World {
     queue: Queue,
     now: Timestamp,
     written: BTreeMap<u64, Sha>,
+    /// Merges are the same commit where they are the same merge: onto, change and date.
+    merges: BTreeMap<(Sha, u64, Timestamp), Sha>,
+    /// The jobs that are found at each node.
+    jobs: Vec<&'static str>,
     /// Builds that run, with the change that they are for.
     builds: Vec<(BuildId, u64)>,
     /// The changes whose nodes were made, by commit.
@@ -113,6 +119,8 @@ impl World {
             queue: Queue::new(),
             now: Timestamp(1_000),
             written: BTreeMap::new(),
+            merges: BTreeMap::new(),
+            jobs: vec!["unit"],
             builds: Vec::new(),
             made_for: BTreeMap::new(),
             looks: Vec::new(),
@@ -149,7 +157,7 @@ impl World {
     /// Merges and messages are answered at once; the rest is kept for the test.
     fn answer(&mut self, effect: Effect) {
         match effect.kind {
-            EffectKind::PrepareNode { node, ref merges, .. } => {
+            EffectKind::PrepareNode { node, date, ref merges, .. } => {
                 let onto = match merges[0].onto {
                     Onto::Commit(commit) => commit,
                     Onto::Node(node) => self.written[&node.0],
@@ -158,13 +166,14 @@ impl World {
                     let outcome = Prepared::Held { reason: Reason::Rebase { pair: home() } };
                     return self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
                 }
-                let commit = sha(3, node.0);
+                let next = sha(3, self.merges.len() as u64 + 1);
+                let commit = *self.merges.entry((onto, merges[0].change.number.0, date)).or_insert(next);
                 self.written.insert(node.0, commit);
                 self.made_for.insert(commit, merges[0].change.number.0);
                 let writes = vec![Written { pair: home(), commit, tree: commit, onto, job_file: None }];
                 let outcome = Prepared::Merged { writes, foreign: Vec::new() };
                 self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
-                let jobs = vec![job(commit)];
+                let jobs = self.jobs.iter().map(|name| job(name, commit)).collect();
                 let outcome =
                     Resolved::Jobs { jobs, reads: Vec::new(), alters_job_files: Vec::new(), noop: false };
                 self.tell(Event::JobsResolved { effect: effect.id, node, outcome });
@@ -226,7 +235,8 @@ impl World {
     }
 }
 
-fn job(commit: Sha) -> ResolvedJob {
+/// A job that reads the commit itself.
+fn job(name: &str, commit: Sha) -> ResolvedJob {
     let spec = Arc::new(BuildSpec {
         commands: vec!["true".into()],
         environment: BTreeMap::new(),
@@ -241,9 +251,9 @@ fn job(commit: Sha) -> ResolvedJob {
         ignored_files: Patterns::default(),
         history: false,
     }];
-    let key = VerdictKey::new(&"unit".into(), &home(), &spec, &inputs);
+    let key = VerdictKey::new(&name.into(), &home(), &spec, &inputs);
     ResolvedJob {
-        name: "unit".into(),
+        name: name.into(),
         home: home(),
         key,
         spec,

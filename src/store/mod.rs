@@ -10,6 +10,8 @@ mod schema;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::{Connection, OptionalExtension as _, ffi, params};
 
@@ -17,7 +19,7 @@ use crate::model::Timestamp;
 use crate::port::{Entry, Journal, JournalError, Snapshot};
 use lock::Lock;
 
-pub use open::OpenError;
+pub use open::{FILE, OpenError};
 
 /// How many snapshots are kept: the one in force, and the one before to compare it with after a fault.
 const SNAPSHOTS_KEPT: i64 = 2;
@@ -39,10 +41,29 @@ impl Default for Settings {
     }
 }
 
+/// For how many days an open journal keeps old entries; may be changed while it is in use.
+#[derive(Clone, Debug)]
+pub struct Keep(Arc<AtomicU32>);
+
+impl Keep {
+    fn new(settings: Settings) -> Self {
+        Self(Arc::new(AtomicU32::new(settings.keep_days)))
+    }
+
+    /// Sets the days, from the next snapshot on.
+    pub fn set_days(&self, days: u32) {
+        self.0.store(days, Ordering::Relaxed);
+    }
+
+    fn days(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The journal.
 pub struct Store {
     connection: Connection,
-    settings: Settings,
+    keep: Keep,
     file: PathBuf,
     /// Number that the next entry must have; `None` until something was read or written.
     next: Option<u64>,
@@ -57,7 +78,7 @@ impl Store {
     /// In words for the operator, with the remedy. What is there is never overwritten.
     pub fn open(folder: &Path, settings: Settings) -> Result<Self, OpenError> {
         let (connection, file, lock) = open::open_folder(folder)?;
-        Ok(Self { connection, settings, file, next: None, _lock: Some(lock) })
+        Ok(Self { connection, keep: Keep::new(settings), file, next: None, _lock: Some(lock) })
     }
 
     /// Opens the journal in `folder` to read, beside the daemon that writes it or without one.
@@ -66,7 +87,7 @@ impl Store {
     /// As for [`Store::open`]; also when an older version wrote it.
     pub fn open_to_read(folder: &Path) -> Result<Self, OpenError> {
         let (connection, file) = open::open_reader(folder)?;
-        Ok(Self { connection, settings: Settings::default(), file, next: None, _lock: None })
+        Ok(Self { connection, keep: Keep::new(Settings::default()), file, next: None, _lock: None })
     }
 
     /// A journal that is gone when it is dropped, for the simulator and for tests.
@@ -78,7 +99,12 @@ impl Store {
         let mut connection =
             Connection::open_in_memory().map_err(|error| OpenError::database(&file, &error))?;
         open::prepare(&mut connection, &file)?;
-        Ok(Self { connection, settings: Settings::default(), file, next: None, _lock: None })
+        Ok(Self { connection, keep: Keep::new(Settings::default()), file, next: None, _lock: None })
+    }
+
+    /// For changing how long old entries are kept.
+    pub fn keep(&self) -> Keep {
+        self.keep.clone()
     }
 
     /// Writes a consistent copy of the whole journal to `to` while it is in use.
@@ -218,7 +244,7 @@ impl Journal for Store {
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
-        let keep_ms = i64::from(self.settings.keep_days) * 86_400_000;
+        let keep_ms = i64::from(self.keep.days()) * 86_400_000;
         let write = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
             transaction.execute(

@@ -11,7 +11,7 @@ use super::lock::{self, Lock, LockError};
 use super::schema;
 
 /// The journal's file in the state folder.
-const FILE: &str = "journal.sqlite3";
+pub const FILE: &str = "journal.sqlite3";
 
 /// The lock's file in the state folder.
 const LOCK: &str = "lock";

@@ -90,7 +90,7 @@ fn a_gap_is_found_on_recovery() {
 #[test]
 fn the_last_two_snapshots_are_kept_and_old_entries_before_them_forgotten() {
     let mut store = Store::in_memory().unwrap();
-    store.settings.keep_days = 1;
+    store.keep().set_days(1);
     for sequence in 1..=4 {
         let day = i64::try_from(sequence).unwrap() * 86_400_000;
         store.append(&Entry { at: Timestamp(day), ..entry(sequence, 1) }).unwrap();
@@ -187,6 +187,16 @@ fn a_backup_is_a_journal_of_its_own() {
     store.backup(&copy.file()).unwrap();
     assert!(matches!(store.backup(&copy.file()), Err(JournalError::Broken(_))), "a file was overwritten");
     assert_eq!(copy.open().unwrap().recover().unwrap().1.len(), 3);
+}
+
+#[test]
+fn a_backup_is_made_beside_the_daemon_that_writes() {
+    let folder = Folder::new();
+    let mut daemon = filled(&folder);
+    let copy = Folder::new();
+    Store::open_to_read(&folder.0).unwrap().backup(&copy.file()).unwrap();
+    daemon.append(&entry(6, 1)).unwrap();
+    assert_eq!(copy.open().unwrap().recover().unwrap().1.len(), 3, "what came later is not in it");
 }
 
 #[test]

@@ -148,6 +148,14 @@ async fn respond(line: &[u8], user: &str, desk: &dyn Desk) -> Response {
     match serde_json::from_slice(line) {
         Ok(Request::Version) => Response::Version { version: env!("CARGO_PKG_VERSION").into() },
         Ok(Request::View) => Response::View(desk.view()),
+        Ok(Request::Reload { person }) => {
+            let by = name_speaker(user, person.as_deref());
+            tracing::info!(%by, "an operator asks for the configuration to be read anew");
+            match timeout(Duration::from_millis(COMMAND_MAX_MS), desk.reload(by)).await {
+                Ok(reloaded) => Response::Reloaded(reloaded),
+                Err(_) => unknown(),
+            }
+        }
         Ok(Request::Operator { command, person }) => {
             let by = name_speaker(user, person.as_deref());
             operate(command, by, desk).await
@@ -166,9 +174,13 @@ async fn operate(command: Command, by: Account, desk: &dyn Desk) -> Response {
     tracing::info!(%by, ?command, "an operator asks");
     match timeout(Duration::from_millis(COMMAND_MAX_MS), desk.ask(by, command)).await {
         Ok(answer) => Response::Operator { accepted: answer.accepted, text: answer.text },
-        Err(_) => Response::Unknown {
-            text: "the daemon did not answer in time, so this may yet be done; look at the status".into(),
-        },
+        Err(_) => unknown(),
+    }
+}
+
+fn unknown() -> Response {
+    Response::Unknown {
+        text: "the daemon did not answer in time, so this may yet be done; look at the status".into(),
     }
 }
 

@@ -75,6 +75,7 @@ pub struct Metrics {
     effects: Gauge,
     pauses: Gauge,
     executor_unable: Gauge,
+    configuration_refused: Gauge,
     landed: Family<QueueLabel, Counter>,
     left: Family<LeftLabels, Counter>,
     landing_seconds: Family<QueueLabel, Histogram, fn() -> Histogram>,
@@ -117,6 +118,7 @@ impl Metrics {
             effects: Gauge::default(),
             pauses: Gauge::default(),
             executor_unable: Gauge::default(),
+            configuration_refused: Gauge::default(),
             landed: Family::default(),
             left: Family::default(),
             landing_seconds: Family::new_with_constructor(long),
@@ -144,6 +146,8 @@ impl Metrics {
         to.register("effects", "Effects under way", self.effects.clone());
         to.register("pauses", "Places where landing is stopped by a person", self.pauses.clone());
         to.register("executor_unable", "1 while no builds can be run", self.executor_unable.clone());
+        let help = "1 while the configuration file cannot be used and an earlier one is in force";
+        to.register("configuration_refused", help, self.configuration_refused.clone());
         let help = "When the view was last published, since 1970";
         to.register_with_unit("view_published", help, Unit::Seconds, self.clock.clone());
     }
@@ -184,6 +188,11 @@ impl Metrics {
         self.pauses.set(count(view.paused.len()));
         self.executor_unable.set(i64::from(view.unable.is_some()));
         self.clock.set(seconds(view.at.0));
+    }
+
+    /// The configuration was read anew, and could be used or not.
+    pub fn configuration_read(&self, usable: bool) {
+        self.configuration_refused.set(i64::from(!usable));
     }
 
     /// A gate item ended `stay_ms` milliseconds after it entered.

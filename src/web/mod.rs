@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use metrics::Metrics;
@@ -31,6 +32,9 @@ use crate::model::{Account, BuildId};
 /// The answer to a command, when it comes.
 pub type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
+/// What becomes of another configuration, when it is known.
+pub type Reloading = Pin<Box<dyn Future<Output = Reloaded> + Send>>;
+
 /// What the face needs of the daemon. The daemon implements it; nothing here blocks.
 pub trait Desk: Send + Sync + 'static {
     /// The latest published view. Private changes are never in it.
@@ -41,6 +45,9 @@ pub trait Desk: Send + Sync + 'static {
 
     /// Hands a command to the core in the name of `by`. The implementer applies a deadline.
     fn ask(&self, by: Account, command: Command) -> Asked;
+
+    /// Reads the configuration anew in the name of `by`.
+    fn reload(&self, by: Account) -> Reloading;
 
     /// Whether the daemon lives and can do its work.
     fn health(&self) -> Health;
@@ -61,6 +68,26 @@ pub struct Answer {
     pub text: String,
 }
 
+/// What became of another configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// In a word.
+    pub verdict: Verdict,
+    /// In words, one matter a line: all problems, or what is in force and what is not yet.
+    pub lines: Vec<String>,
+}
+
+/// Whether another configuration counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Verdict {
+    /// It is in force.
+    InForce,
+    /// It has faults; the one before stays in force.
+    Faulty,
+    /// It was not read; the one before stays in force.
+    NotNow,
+}
+
 /// How the daemon is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Health {
@@ -68,6 +95,6 @@ pub struct Health {
     pub live: bool,
     /// It can gate; one that is not ready wants a person, or time.
     pub ready: bool,
-    /// What is wrong, each with its remedy.
+    /// What is wrong, each with its remedy; some of it may not keep it from gating.
     pub problems: Vec<String>,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::event::Command;
 use crate::model::view::View;
+use crate::web::Reloaded;
 
 /// The socket's name in the state folder.
 pub const SOCKET_NAME: &str = "control.sock";
@@ -28,6 +29,11 @@ pub enum Request {
     Version,
     /// The latest view.
     View,
+    /// That the configuration be read anew.
+    Reload {
+        /// As for a command.
+        person: Option<String>,
+    },
     /// A command for the core.
     Operator {
         /// What to do.
@@ -55,6 +61,8 @@ pub enum Response {
         /// In words.
         text: String,
     },
+    /// What became of the configuration.
+    Reloaded(Reloaded),
     /// The command was handed over, but nothing came back in time: it may have been done.
     Unknown {
         /// In words, with the remedy.

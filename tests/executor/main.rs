@@ -1,6 +1,7 @@
 //! The local executor with its real shim, real bubblewrap and real git repositories.
 
 mod apart;
+mod room;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -83,6 +84,7 @@ impl Bench {
             store: Arc::new(move |_| bare.clone()),
             keep_days: 7,
             keep_bytes: 1 << 30,
+            min_free_bytes: 0,
         };
         let input = ResolvedInput {
             pair: Pair::new("tools/app", "main"),

@@ -50,6 +50,8 @@ pub struct Settings {
     pub keep_days: u64,
     /// Logs together may have so many bytes; the oldest go first.
     pub keep_bytes: u64,
+    /// No new build is to begin while the folder's volume has fewer bytes of room.
+    pub min_free_bytes: u64,
 }
 
 /// Why the executor cannot be started.
@@ -80,13 +82,28 @@ enum State {
 }
 
 struct Inner {
-    settings: Settings,
+    settings: Mutex<Arc<Settings>>,
     inbox: Inbox,
-    unable: Option<Arc<str>>,
+    able: Mutex<Able>,
     builds: Mutex<BTreeMap<BuildId, State>>,
     started: AtomicU64,
     adopted: AtomicU64,
     finished: AtomicU64,
+}
+
+/// What stands against builds, each in words with the remedy.
+#[derive(Clone, PartialEq, Eq, Default)]
+struct Able {
+    /// Nothing keeps builds apart.
+    walls: Option<Arc<str>>,
+    /// There is too little room.
+    room: Option<Arc<str>>,
+}
+
+impl Able {
+    fn event(&self) -> Event {
+        Event::CapabilitiesSeen { unable: self.walls.clone().or_else(|| self.room.clone()) }
+    }
 }
 
 /// The local executor. Cheap to clone.
@@ -104,13 +121,12 @@ impl Local {
             fs::create_dir_all(&folder).map_err(|error| ExecutorError::Folder(folder, error))?;
         }
         settings.confinement.hidden.push(settings.folder.clone());
-        let unable =
-            sandbox::probe(&settings.folder.join("builds/probe"), &settings.confinement).map(Arc::from);
-        inbox.deliver(vec![Event::CapabilitiesSeen { unable: unable.clone() }]);
+        let able = Able { walls: probe_walls(&settings), room: clean::lack_of_room(&settings) };
+        inbox.deliver(vec![able.event()]);
         let local = Self(Arc::new(Inner {
-            settings,
+            settings: Mutex::new(Arc::new(settings)),
             inbox,
-            unable,
+            able: Mutex::new(able),
             builds: Mutex::default(),
             started: AtomicU64::new(0),
             adopted: AtomicU64::new(0),
@@ -120,9 +136,53 @@ impl Local {
         Ok(local)
     }
 
+    /// Puts other settings in force for the builds begun from now on, all but the folder. Blocks while
+    /// the walls are tried, when they are others.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut Settings)) {
+        let before = self.settings();
+        let mut settings = Settings::clone(&before);
+        change(&mut settings);
+        settings.folder = before.folder.clone();
+        if !settings.confinement.hidden.contains(&settings.folder) {
+            settings.confinement.hidden.push(settings.folder.clone());
+        }
+        let walls = (settings.confinement != before.confinement).then(|| probe_walls(&settings));
+        let room = clean::lack_of_room(&settings);
+        *lock(&self.0.settings) = Arc::new(settings);
+        self.note_able(|able| {
+            able.walls = walls.unwrap_or(able.walls.take());
+            able.room = room;
+        });
+    }
+
+    /// Tells when the room on the volume has become too little for new builds, or enough again.
+    pub fn look_for_room(&self) {
+        let room = clean::lack_of_room(&self.settings());
+        self.note_able(|able| {
+            // The words name how much room there is, which varies without news in it.
+            if able.room.is_some() != room.is_some() {
+                able.room = room;
+            }
+        });
+    }
+
+    fn note_able(&self, change: impl FnOnce(&mut Able)) {
+        let mut able = lock(&self.0.able);
+        let before = able.clone();
+        change(&mut able);
+        if *able != before {
+            // Within the lock, so that the last word told is the last one noted.
+            self.0.inbox.deliver(vec![able.event()]);
+        }
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        lock(&self.0.settings).clone()
+    }
+
     /// The log of a build; there may be none yet, or no more.
     pub fn log_path(&self, build: BuildId) -> PathBuf {
-        self.0.settings.folder.join("logs").join(format!("{build}.log"))
+        self.settings().folder.join("logs").join(format!("{build}.log"))
     }
 
     /// Tells all builds that it has, as an answer to a question asked at `asked_at`.
@@ -143,9 +203,13 @@ impl Local {
 
     /// Removes records and logs that are older or more than the settings allow.
     pub fn clean(&self) {
-        let settings = &self.0.settings;
+        let settings = self.settings();
         let old = clean::old_entries(&settings.folder.join("builds"), settings.keep_days);
         old.iter().filter_map(|path| build_of(path)).for_each(|build| self.forget(build));
+        let ended = |state: &State| matches!(state, State::Finished(_));
+        let ended: Vec<BuildId> =
+            self.builds().iter().filter(|(_, state)| ended(state)).map(|(build, _)| *build).collect();
+        ended.iter().for_each(|build| remove_work(&self.build_folder(*build)));
         let running = |path: &Path| {
             let build = build_of(path);
             build.is_some_and(|build| matches!(self.builds().get(&build), Some(State::Running { .. })))
@@ -165,11 +229,11 @@ impl Local {
     }
 
     fn builds(&self) -> MutexGuard<'_, BTreeMap<BuildId, State>> {
-        self.0.builds.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.builds)
     }
 
     fn build_folder(&self, build: BuildId) -> PathBuf {
-        self.0.settings.folder.join("builds").join(build.to_string())
+        self.settings().folder.join("builds").join(build.to_string())
     }
 
     fn tell(&self, build: BuildId, phase: BuildPhase) {
@@ -183,7 +247,7 @@ impl Local {
 
     /// Finds the builds of a daemon before this one: watches what runs, tells what ended.
     fn adopt(&self) {
-        let entries = fs::read_dir(self.0.settings.folder.join("builds"));
+        let entries = fs::read_dir(self.settings().folder.join("builds"));
         let mut events = Vec::new();
         for entry in entries.into_iter().flatten().flatten() {
             let Some(build) = build_of(&entry.path()) else { continue };
@@ -227,10 +291,12 @@ impl Local {
             Some(State::Finished(ended)) => return self.tell_end(build, ended),
             None => (),
         }
-        if let Some(unable) = &self.0.unable {
-            return self.end(build, no_verdict(unable.to_string()));
+        // Want of room keeps the core from asking; what was asked for before it knew of it is done.
+        let walls = lock(&self.0.able).walls.clone();
+        if let Some(walls) = walls {
+            return self.end(build, no_verdict(walls.to_string()));
         }
-        let settings = &self.0.settings;
+        let settings = self.settings();
         let order = Order {
             build,
             job,
@@ -255,7 +321,8 @@ impl Local {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.watch(build, None),
             Err(error) => {
                 let _ = sandbox::remove_folder(&self.build_folder(build));
-                let folder = self.0.settings.folder.display();
+                let settings = self.settings();
+                let folder = settings.folder.display();
                 self.end(build, no_verdict(format!("could not start the build in {folder}: {error}")));
             }
         }
@@ -274,7 +341,7 @@ impl Local {
         if matches!(self.builds().get(&build), Some(State::Running { stop: true })) {
             control.write_all(b"s")?;
         }
-        let mut command = Command::new(&self.0.settings.shim);
+        let mut command = Command::new(&self.settings().shim);
         command.arg("build-shim").arg(&folder).current_dir("/");
         command.stdin(Stdio::from(control)).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn()
@@ -330,6 +397,14 @@ impl Executor for Local {
             other => tracing::error!(?other, "the local executor was given what is not its own"),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn probe_walls(settings: &Settings) -> Option<Arc<str>> {
+    sandbox::probe(&settings.folder.join("builds/probe"), &settings.confinement).map(Arc::from)
 }
 
 fn no_verdict(why: String) -> Ended {

@@ -31,7 +31,7 @@ pub struct Order {
 }
 
 /// How a build is kept apart.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Confinement {
     /// Whether bubblewrap is done without.
     pub unconfined: bool,

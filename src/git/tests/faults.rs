@@ -29,7 +29,8 @@ fn a_tidied_store_serves_on() {
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let first = change(&remote, 1, tip, &[(b"f", Some("x"))]);
     let (prepared, _) = world.prepare(1, vec![merge(&pair, 1, first, tip, Onto::Commit(tip), &[])]);
-    world.git.maintain(&"p".into()).expect("git gc runs");
+    let path = store_path(&world.folder.0.join("state"), &"p".into());
+    world.git.upkeep().tidy(&path).expect("git gc runs");
     let second = change(&remote, 2, tip, &[(b"g", Some("x"))]);
     let onto = Onto::Node(NodeId(1));
     let (chained, _) = world.prepare(2, vec![merge(&pair, 2, second, tip, onto, &[first])]);
@@ -147,4 +148,51 @@ fn branches_of_one_repository_are_judged_one_by_one_in_one_push() {
     assert_eq!(pushes[1], (pairs[1].clone(), Outcome::Applied));
     assert_eq!(remote.refname_to_id("refs/heads/main").ok().map(sha), Some(moved));
     assert_eq!(remote.refname_to_id("refs/heads/release/1.0").ok().map(sha), Some(release));
+}
+
+#[test]
+fn stores_that_nothing_needs_go_after_their_time_and_are_fetched_anew() {
+    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let state = world.folder.0.join("state");
+    let paths = ["p", "q"].map(|name| store_path(&state, &name.into()));
+    for (at, name) in ["p", "q"].iter().enumerate() {
+        let (remote, number) = (world.remote(name), at as u64 + 1);
+        let tip = base(&remote);
+        let revision = change(&remote, number, tip, &[(b"f", Some("x"))]);
+        let one = merge(&Pair::new(*name, "main"), number, revision, tip, Onto::Commit(tip), &[]);
+        written(&world.prepare(number, vec![one]).0);
+    }
+    let (upkeep, day) = (world.git.upkeep(), Duration::from_secs(86_400));
+    assert!(upkeep.remove_unused(&[], day).is_empty(), "both were used today");
+    for path in &paths {
+        let old = std::time::SystemTime::now() - day * 3;
+        std::fs::File::open(path.join("seakeeper-used")).expect("a mark").set_modified(old).expect("a time");
+    }
+    std::fs::create_dir(state.join("repositories/left.removed")).expect("a folder");
+    assert_eq!(upkeep.remove_unused(&["p".into()], day * 4).len(), 1, "only what was half removed");
+    assert_eq!(upkeep.remove_unused(&["p".into()], day * 2), [paths[1].clone()]);
+    assert!(paths[0].exists() && !paths[1].exists());
+    let remote = world.remote("q");
+    let tip = base(&remote);
+    let revision = change(&remote, 9, tip, &[(b"g", Some("x"))]);
+    let again = merge(&Pair::new("q", "main"), 9, revision, tip, Onto::Commit(tip), &[]);
+    assert_eq!(written(&world.prepare(9, vec![again]).0).onto, tip);
+    assert!(paths[1].exists());
+}
+
+#[test]
+fn stores_are_packed_in_turn() {
+    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let remote = world.remote("p");
+    let (pair, tip) = (Pair::new("p", "main"), base(&remote));
+    let first = change(&remote, 1, tip, &[(b"f", Some("x"))]);
+    written(&world.prepare(1, vec![merge(&pair, 1, first, tip, Onto::Commit(tip), &[])]).0);
+    let path = store_path(&world.folder.0.join("state"), &"p".into());
+    let (upkeep, day) = (world.git.upkeep(), Duration::from_secs(86_400));
+    assert!(upkeep.untidy(day).is_empty(), "a new store counts as packed");
+    let old = std::time::SystemTime::now() - day * 2;
+    std::fs::File::open(path.join("seakeeper-tidied")).expect("a mark").set_modified(old).expect("a time");
+    assert_eq!(upkeep.untidy(day), std::slice::from_ref(&path));
+    upkeep.tidy(&path).expect("git gc runs");
+    assert!(upkeep.untidy(day).is_empty());
 }

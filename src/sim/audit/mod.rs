@@ -13,6 +13,7 @@ mod reports;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use books::{Book, LandingBook, NodeBook};
 pub use rest::Remaining;
@@ -125,7 +126,7 @@ impl Audit {
 
     fn event(&mut self, at: Timestamp, event: &Event) -> Checked {
         match event {
-            Event::PolicyChanged { policy } => self.policy = Some(policy.clone()),
+            Event::PolicyChanged { policy } => self.configured(policy),
             Event::ChangeSeen { snapshot } => self.know(snapshot, false),
             Event::ChangeGone { number } => {
                 self.gone.insert(*number);
@@ -207,6 +208,22 @@ impl Audit {
             Verdict::Fail { .. } => tally.failures += 1,
             Verdict::NoVerdict { .. } => tally.lost += 1,
         }
+    }
+
+    /// Under another configuration items go on in the queue that gates their branch now.
+    fn configured(&mut self, policy: &Arc<Policy>) {
+        let orders: Vec<ItemId> = self.order.values().flatten().copied().collect();
+        for id in orders {
+            let Some(book) = self.items.get_mut(&id) else { continue };
+            let queue = book.changes.first().and_then(|change| policy.queue_of(&change.pair));
+            let Some(to) = queue.map(|queue| queue.name.clone()) else { continue };
+            if book.queue.as_ref() != Some(&to) {
+                self.order.values_mut().for_each(|order| order.retain(|other| *other != id));
+                book.queue = Some(to.clone());
+                self.order.entry(to).or_default().push(id);
+            }
+        }
+        self.policy = Some(policy.clone());
     }
 
     fn command(&mut self, command: &Command) {

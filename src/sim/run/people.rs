@@ -226,6 +226,11 @@ impl Run {
         if (word / 960).is_multiple_of(10) && policy.queues.len() > 1 {
             policy.queues.pop();
         }
+        if (word / 9_600).is_multiple_of(4)
+            && let Some(queue) = policy.queues.first_mut()
+        {
+            queue.name = format!("renamed-{}", word % 7).into();
+        }
         let (life, policy) = (self.life, self.policy.clone().shared());
         self.schedule(0, Happening::Deliver { life, events: vec![Event::PolicyChanged { policy }] });
         Ok(())

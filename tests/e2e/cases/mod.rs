@@ -9,6 +9,7 @@ mod landing;
 mod leaving;
 mod network;
 mod outside;
+mod reload;
 
 use crate::support::runner::Case;
 
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Case> {
         leaving::cases(),
         dependencies::cases(),
         outside::cases(),
+        reload::cases(),
         bad_input::cases(),
     ]
     .concat()

@@ -82,6 +82,11 @@ impl Daemon {
         wait_for("the daemon to end", || self.child.try_wait().expect("it is a child"))
     }
 
+    /// Asks it to read its configuration anew.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Ends it without a word, as a crash does.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);

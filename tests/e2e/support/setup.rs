@@ -122,6 +122,7 @@ known-hosts = "known_hosts"
 {gerrit}
 [state]
 folder = {state:?}
+min-free = "1MiB"
 
 [web]
 listen = "127.0.0.1:{listen}"

@@ -1,0 +1,18 @@
+//! What the configuration says to the adapter and may say otherwise while it runs.
+
+/// Labels, branches and intervals.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// The label that the daemon votes on.
+    pub vote_label: String,
+    /// The values that it gives, 0 left out.
+    pub vote_values: Vec<i32>,
+    /// The votes that approve a change: label and least value.
+    pub approval: Vec<(String, i32)>,
+    /// Branches named in the configuration, whose tips are polled. Others are polled once seen.
+    pub branches: Vec<String>,
+    /// How often the tips are polled, in milliseconds (30,000 by default).
+    pub tips_poll_ms: u64,
+    /// How often everything is swept, in milliseconds (900,000 by default).
+    pub sweep_ms: u64,
+}
