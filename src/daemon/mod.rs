@@ -8,7 +8,9 @@
 mod desk;
 mod form;
 mod run;
+mod sight;
 mod start;
+mod timing;
 
 use std::sync::Arc;
 

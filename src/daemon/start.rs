@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use tokio::sync::watch;
 use super::SystemClock;
 use super::desk::Board;
 use super::run::{Adapters, Loop, Message};
+use super::sight::{Sight, keep_looking};
+use super::timing::Timing;
 use crate::config::{Config, parse_job_file};
 use crate::engine::Engine;
 use crate::executor::local::{Confinement, Local, Settings as LocalSettings};
@@ -25,7 +28,7 @@ use crate::port::{Clock as _, Inbox};
 use crate::queue::resolve::JobFile;
 use crate::report::{Links, compose};
 use crate::store::{Settings as StoreSettings, Store};
-use crate::web::{Options, control::ControlSocket};
+use crate::web::{Options, control::ControlSocket, metrics::GerritCounts};
 
 /// Entries of the journal are kept for so many days.
 const KEEP_DAYS: u32 = 14;
@@ -60,7 +63,7 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
 
     let (sender, receiver) = mpsc::channel();
     let view = opened.engine.queue().view(SystemClock.now());
-    let board = Arc::new(Board::new(view, sender.clone(), state.join("logs")));
+    let board = Arc::new(Board::new(view, Sight::new(config.web.visible_to), sender.clone(), state.join("logs")));
     board.set_probe(Box::new(|| vec!["starting: Gerrit has not answered yet".to_owned()]));
     let (stop_sender, stop) = watch::channel(false);
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -76,6 +79,8 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let git = start_git(&config, &gerrit, &identity, &state, inbox_of(&sender))?;
     let local = start_local(&config, &state, inbox_of(&sender))?;
     watch_health(&board, &gerrit);
+    count_requests(&board, &gerrit);
+    let looking = tokio::spawn(keep_looking(board.clone(), gerrit.clone()));
     report_setup(gerrit.clone(), board.clone());
     fetch_open(gerrit.clone(), git.early());
     let housekeeping = tokio::spawn(keep_house(local.clone()));
@@ -89,6 +94,7 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
         adapters: Adapters { gerrit, git, local },
         board: board.clone(),
         inbox: receiver,
+        timing: Timing::default(),
     };
     tracing::info!("ready to gate; status on {}", config.web.public_url);
     let mut running = tokio::task::spawn_blocking(move || engine_loop.run(begun));
@@ -101,6 +107,7 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let _ = stop_sender.send(true);
     housekeeping.abort();
     watermark.abort();
+    looking.abort();
     high_water.write(last.high_water());
     face.abort();
     ended.context("run the loop")?.map_err(|error| anyhow!("failed to {error}"))
@@ -142,7 +149,10 @@ async fn open_face(
         format!("listen on {}: choose another address in [web] listen, or stop who has it", config.web.listen)
     })?;
     let socket = ControlSocket::open(&state.join(crate::web::wire::SOCKET_NAME))?;
-    let options = Options { review_url: Some(config.gerrit.url.clone()) };
+    let options = Options {
+        review_url: Some(config.gerrit.url.clone()),
+        public_url: config.web.public_url.clone(),
+    };
     let (page, control) = (board.clone(), board.clone());
     let mut stopped = stop;
     Ok(tokio::spawn(async move {
@@ -304,6 +314,35 @@ fn watch_health(board: &Board, gerrit: &Gerrit) {
         let ready = gerrit.ready();
         let text = "gerrit: the event stream is not up, or what was missed is still being read; see the log";
         if ready { Vec::new() } else { vec![text.to_owned()] }
+    }));
+}
+
+/// Gives monitoring what the adapter counts.
+fn count_requests(board: &Board, gerrit: &Gerrit) {
+    let stats = gerrit.stats();
+    board.set_refresh(Box::new(move |metrics| {
+        let [all, denied, rejected, unavailable, malformed] = [
+            &stats.requests,
+            &stats.denied,
+            &stats.rejected,
+            &stats.unavailable,
+            &stats.malformed_answers,
+        ]
+        .map(|count| count.load(Ordering::Relaxed));
+        let ok = all.saturating_sub(denied + rejected + unavailable + malformed);
+        metrics.gerrit(&GerritCounts {
+            requests: [
+                ("ok", ok),
+                ("denied", denied),
+                ("rejected", rejected),
+                ("unavailable", unavailable),
+                ("malformed", malformed),
+            ],
+            events: stats.events.load(Ordering::Relaxed),
+            reconnects: stats.reconnects.load(Ordering::Relaxed),
+            streaming: stats.streaming.load(Ordering::Relaxed),
+        });
+        stats.take_lags_ms().into_iter().for_each(|lag_ms| metrics.event_lag(lag_ms));
     }));
 }
 

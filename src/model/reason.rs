@@ -138,6 +138,9 @@ pub enum Reason {
     },
     /// Its outcome is known; what is left of its builds is waited for.
     Finishing,
+    /// The reader may not see the change, so neither why it waits. The core never says this; it stands
+    /// in views from which something was taken out.
+    Unseen,
 }
 
 impl fmt::Display for Reason {
@@ -159,14 +162,14 @@ impl fmt::Display for Reason {
                 write!(f, "waits for the submit requirement {}", names.join(", "))
             }
             Self::Parent { change } => {
-                write!(f, "waits for change {change}, on which it rests, to be approved")
+                write!(f, "waits for {}, on which it rests, to be approved", change.named())
             }
             Self::Observing => write!(f, "waits for an answer from the review host"),
             Self::Paused { scope, reason, by } => write!(f, "{scope} is stopped by {by}: {reason}"),
             Self::Window { size } => {
                 write!(f, "waits for its turn: the first {size} items of a queue are built at once")
             }
-            Self::Turn { change } => write!(f, "is built when change {change} ahead of it is decided"),
+            Self::Turn { change } => write!(f, "is built when {} ahead of it is decided", change.named()),
             Self::Tip { pair } => write!(f, "waits for the tip of {pair} to be read"),
             Self::NoBranch { pair } => {
                 write!(f, "{pair} does not exist: create the branch, or move the change")
@@ -194,7 +197,7 @@ impl fmt::Display for Reason {
                 write!(f, "a build ended without a verdict and is run again: {why}")
             }
             Self::Ahead { change } => {
-                write!(f, "passed; waits for change {change} ahead of it to be decided")
+                write!(f, "passed; waits for {} ahead of it to be decided", change.named())
             }
             Self::Voting => write!(f, "passed; its vote is being posted"),
             Self::Looking => write!(f, "passed; the last look before landing"),
@@ -206,6 +209,7 @@ impl fmt::Display for Reason {
                 write!(f, "{pair} moved while it was being landed: tested again if need be")
             }
             Self::Finishing => write!(f, "decided; its last builds are ending"),
+            Self::Unseen => write!(f, "a change that you may not see"),
         }
     }
 }

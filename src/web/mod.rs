@@ -2,15 +2,28 @@
 //! and the server side of the control socket. Floor 5: it reads views and hands over commands, and
 //! decides nothing.
 
+mod api;
+mod assets;
+mod chain;
 pub mod clean;
 pub mod control;
+mod figures;
+pub mod history;
 mod html;
 mod listener;
+mod live;
 mod log;
 pub mod metrics;
 mod page;
+mod picture;
 mod pieces;
+mod plot;
 mod router;
+mod rows;
+mod search;
+mod state;
+mod stream;
+pub mod veil;
 pub mod wire;
 pub mod words;
 
@@ -21,6 +34,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use history::History;
 pub use metrics::Metrics;
 pub use router::{Options, router, serve};
 
@@ -33,8 +47,17 @@ pub type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What the face needs of the daemon. The daemon implements it; nothing here blocks.
 pub trait Desk: Send + Sync + 'static {
-    /// The latest published view. Private changes are never in it.
+    /// The latest published view as readers may see it: what they may not read is not in it.
     fn view(&self) -> Arc<View>;
+
+    /// All of it, for the operators on the control socket.
+    fn whole_view(&self) -> Arc<View>;
+
+    /// The last day, and what was learnt of jobs.
+    fn history(&self) -> &History;
+
+    /// The figures, for what the face itself counts.
+    fn figures(&self) -> &Metrics;
 
     /// Bumps whenever the view changes.
     fn changed(&self) -> watch::Receiver<u64>;
@@ -48,7 +71,8 @@ pub trait Desk: Send + Sync + 'static {
     /// All metrics in the OpenMetrics text format.
     fn metrics(&self) -> String;
 
-    /// Where the log of a build is, if there ever was such a build.
+    /// Where the log of a build is, if there ever was such a build and readers may see all changes whose
+    /// content it could show.
     fn log_path(&self, build: BuildId) -> Option<PathBuf>;
 }
 

@@ -27,7 +27,7 @@ pub fn departure(departure: &Departure) -> String {
         Departure::Unfit { why } => format!("cannot be landed as its project asks: {why}"),
         Departure::NewPatchSet { patchset } => format!("patch set {patchset} was uploaded"),
         Departure::VoteWithdrawn { why } => format!("its approval no longer stands: {why}"),
-        Departure::Dependency { change } => format!("change {change}, on which it rests, left"),
+        Departure::Dependency { change } => format!("{}, on which it rests, left", change.named()),
         Departure::Requirement { name } => format!("the submit requirement {name} was not met"),
         Departure::Refused { why } => format!("the review host refused it: {why}"),
         Departure::Dequeued { by, reason } => format!("taken out by {by}: {reason}"),
