@@ -63,7 +63,8 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
 
     let (sender, receiver) = mpsc::channel();
     let view = opened.engine.queue().view(SystemClock.now());
-    let board = Arc::new(Board::new(view, Sight::new(config.web.visible_to), sender.clone(), state.join("logs")));
+    let board =
+        Arc::new(Board::new(view, Sight::new(config.web.visible_to), sender.clone(), state.join("logs")));
     board.set_probe(Box::new(|| vec!["starting: Gerrit has not answered yet".to_owned()]));
     let (stop_sender, stop) = watch::channel(false);
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -149,10 +150,8 @@ async fn open_face(
         format!("listen on {}: choose another address in [web] listen, or stop who has it", config.web.listen)
     })?;
     let socket = ControlSocket::open(&state.join(crate::web::wire::SOCKET_NAME))?;
-    let options = Options {
-        review_url: Some(config.gerrit.url.clone()),
-        public_url: config.web.public_url.clone(),
-    };
+    let options =
+        Options { review_url: Some(config.gerrit.url.clone()), public_url: config.web.public_url.clone() };
     let (page, control) = (board.clone(), board.clone());
     let mut stopped = stop;
     Ok(tokio::spawn(async move {
@@ -321,14 +320,9 @@ fn watch_health(board: &Board, gerrit: &Gerrit) {
 fn count_requests(board: &Board, gerrit: &Gerrit) {
     let stats = gerrit.stats();
     board.set_refresh(Box::new(move |metrics| {
-        let [all, denied, rejected, unavailable, malformed] = [
-            &stats.requests,
-            &stats.denied,
-            &stats.rejected,
-            &stats.unavailable,
-            &stats.malformed_answers,
-        ]
-        .map(|count| count.load(Ordering::Relaxed));
+        let [all, denied, rejected, unavailable, malformed] =
+            [&stats.requests, &stats.denied, &stats.rejected, &stats.unavailable, &stats.malformed_answers]
+                .map(|count| count.load(Ordering::Relaxed));
         let ok = all.saturating_sub(denied + rejected + unavailable + malformed);
         metrics.gerrit(&GerritCounts {
             requests: [

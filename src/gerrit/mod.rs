@@ -224,7 +224,10 @@ impl Gerrit {
     ///
     /// # Errors
     /// See [`RestError`].
-    pub async fn public_changes(&self, numbers: &[ChangeNumber]) -> Result<BTreeSet<ChangeNumber>, RestError> {
+    pub async fn public_changes(
+        &self,
+        numbers: &[ChangeNumber],
+    ) -> Result<BTreeSet<ChangeNumber>, RestError> {
         public::changes(&self.shared.rest, numbers).await
     }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::event::Scope;
 use super::item::JobResult;
 use super::{
-    Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, JobName, Pair, Pipeline, QueueName, Reason,
-    Timestamp,
+    Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, JobName, Pair, Pipeline, QueueName,
+    Reason, Timestamp,
 };
 
 /// The whole picture at one moment.

@@ -9,7 +9,7 @@ use crate::model::ItemId;
 use crate::model::view::ItemView;
 
 /// Lanes that are drawn; what would lie further out shares the last.
-const LANES: usize = 4;
+const LANES: usize = 3;
 /// Distance of two lanes, and of the first from the edge, in pixels.
 const LANE_PX: usize = 13;
 /// Height of the part of a row that is drawn as one picture, in pixels; below it lanes only go on.
@@ -53,8 +53,9 @@ pub fn rows(items: &[ItemView]) -> Vec<Cell> {
         let held = lanes.iter().position(|lane| *lane == Some(place));
         let lane = held.unwrap_or_else(|| free(&lanes, usize::from(states[place] == State::Bad)));
         take(&mut lanes, lane, None);
-        let passing: Vec<usize> =
+        let mut passing: Vec<usize> =
             (0..lanes.len()).filter(|other| lanes[*other].is_some()).map(clamp).collect();
+        passing.dedup();
         let mut below = Vec::new();
         for child in hanging {
             let straight = below.is_empty() && states[*child] != State::Bad;
@@ -62,6 +63,7 @@ pub fn rows(items: &[ItemView]) -> Vec<Cell> {
             take(&mut lanes, to, Some(*child));
             below.push(clamp(to));
         }
+        below.dedup();
         let hangs = held.is_some();
         rows.push(Cell { lane: clamp(lane), hangs, passing, below, state: states[place] });
     }
@@ -89,7 +91,9 @@ fn x(lane: usize) -> usize {
 
 /// Draws one row. It says nothing that is not in words beside it, so readers of the screen skip it.
 pub fn draw(html: &mut Html, cell: &Cell) {
-    html.raw("<span class=\"graph\" aria-hidden=\"true\"><svg width=\"56\" height=\"28\" viewBox=\"0 0 56 28\">");
+    html.raw(
+        "<span class=\"graph\" aria-hidden=\"true\"><svg width=\"44\" height=\"28\" viewBox=\"0 0 44 28\">",
+    );
     let own = x(cell.lane);
     for lane in &cell.passing {
         line(html, x(*lane), 0, HEIGHT_PX);

@@ -25,9 +25,9 @@ pub fn write(html: &mut Html, picture: &Picture) {
     figure(html, "in queues", &items().count().to_string(), "");
     figure(html, "failing", &failing.to_string(), if failing > 0 { "failing" } else { "" });
     figure(html, "waiting outside", &view.waiting.len().to_string(), "");
-    figure(html, "builds", &format!("{} of {} slots", view.builds_running, view.slots), "");
-    figure(html, "landed in an hour", &landed.to_string(), "");
-    figure(html, "left in an hour", &left.to_string(), "");
+    figure(html, "builds / slots", &format!("{} / {}", view.builds_running, view.slots), "");
+    figure(html, "landed, last hour", &landed.to_string(), "");
+    figure(html, "left, last hour", &left.to_string(), "");
     let stay = if landed == 0 { "–".to_owned() } else { in_words(stay_ms / i64::from(landed)) };
     figure(html, "mean time to land", &stay, "");
     html.raw("</dl>");

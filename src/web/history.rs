@@ -183,7 +183,8 @@ mod tests {
         let history = History::default();
         for number in 0..2 * JOBS_MAX {
             history.build_ended(&format!("job-{number}").into(), JobOutcome::Success, 1);
-            history.lock().minute(Timestamp(0)).sample(&format!("queue-{number}").as_str().into()).landed += 1;
+            history.lock().minute(Timestamp(0)).sample(&format!("queue-{number}").as_str().into()).landed +=
+                1;
         }
         assert_eq!(history.estimates().len(), JOBS_MAX);
         assert_eq!(history.minutes()[0].queues.len(), QUEUES_MAX + 1);

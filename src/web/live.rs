@@ -47,6 +47,7 @@ pub struct ListUpdate {
 const NEWS_MAX: usize = 3;
 
 /// What is new on a page between two pictures; all of it without an earlier one. `None` when nothing is.
+/// Of the earlier picture the page has `frame.most` entries in each list.
 pub fn update(kind: &Kind, before: Option<&Picture>, after: &Picture, frame: &Frame<'_>) -> Option<Update> {
     let mut update = Update { now: frame.now.0, ..Update::default() };
     let (old, new) = (before.map(|before| kind.regions(before)), kind.regions(after));
@@ -95,10 +96,11 @@ fn compare(update: &mut Update, old: Option<&Region<'_>>, new: &Region<'_>, fram
 }
 
 fn compare_lists(old: Option<&Vec<Entry<'_>>>, new: &[Entry<'_>], frame: &Frame<'_>) -> Option<ListUpdate> {
+    let shown = old.map(|old| &old[..old.len().min(frame.most)]);
     let before: BTreeMap<String, &Entry<'_>> =
-        old.into_iter().flatten().map(|entry| (entry.key(), entry)).collect();
+        shown.into_iter().flatten().map(|entry| (entry.key(), entry)).collect();
     let order: Vec<String> = new.iter().map(Entry::key).collect();
-    let moved = old.is_none_or(|old| !old.iter().map(Entry::key).eq(order.iter().cloned()));
+    let moved = shown.is_none_or(|shown| !shown.iter().map(Entry::key).eq(order.iter().cloned()));
     let mut entries = BTreeMap::new();
     for (entry, key) in new.iter().zip(&order) {
         if before.get(key) != Some(&entry) {

@@ -185,8 +185,16 @@ impl Metrics {
         to.register("effects", "Effects under way", self.effects.clone());
         to.register("pauses", "Places where landing is stopped by a person", self.pauses.clone());
         to.register("waits", "Items of a queue by the kind of what they wait for", self.waits.clone());
-        to.register("page_streams", "Open pages and programs that are told what is new", self.page_streams.clone());
-        to.register("gerrit_stream_up", "1 while Gerrit's stream of events is open", self.gerrit_stream_up.clone());
+        to.register(
+            "page_streams",
+            "Open pages and programs that are told what is new",
+            self.page_streams.clone(),
+        );
+        to.register(
+            "gerrit_stream_up",
+            "1 while Gerrit's stream of events is open",
+            self.gerrit_stream_up.clone(),
+        );
         to.register("executor_unable", "1 while no builds can be run", self.executor_unable.clone());
         let help = "When the view was last published, since 1970";
         to.register_with_unit("view_published", help, Unit::Seconds, self.clock.clone());

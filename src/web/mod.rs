@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use api::paths as api_paths;
 pub use history::History;
 pub use metrics::Metrics;
 pub use router::{Options, router, serve};

@@ -11,7 +11,9 @@ use crate::model::view::{DepartedView, ItemView};
 use crate::model::{ChangeNumber, ItemChange};
 
 /// The most entries of one list; the API has them all.
-const ENTRIES_MAX: usize = 2_000;
+pub const ENTRIES_MAX: usize = 2_000;
+/// The most entries of one list that are there from the start, so that a long page shows soon.
+pub const FIRST_MAX: usize = 100;
 /// The most ended items on the status page.
 const DEPARTED_MAX: usize = 50;
 /// The most finds that a search shows of a kind.
@@ -117,10 +119,8 @@ fn rows(rows: &[Row]) -> Vec<Entry<'_>> {
 
 fn status(picture: &Picture) -> Vec<Region<'_>> {
     let view = &picture.view;
-    let mut regions = vec![
-        part("alerts", false, Part::Alerts(picture)),
-        part("figures", false, Part::Figures(picture)),
-    ];
+    let mut regions =
+        vec![part("alerts", false, Part::Alerts(picture)), part("figures", false, Part::Figures(picture))];
     for (at, (queue, items)) in view.queues.iter().zip(&picture.queues).enumerate() {
         let heading = format!("Queue {}", queue.name);
         regions.push(list(&format!("queue-{at}"), heading, "Nothing is in this queue.", rows(items)));
@@ -182,9 +182,11 @@ pub fn write_change(picture: &Picture, number: ChangeNumber, frame: &Frame<'_>) 
     let regions = kind.regions(picture);
     regions.iter().for_each(|region| write_region(&mut html, region, frame));
     let known = has_entries(&regions);
-    html.raw("<p class=\"nothing\">Nothing is known of this change here. It may not be approved yet, be in a ")
-        .raw("repository or branch that no queue gates, be one that you may not see, or have ended long ago.")
-        .raw("</p></main>");
+    html.raw(
+        "<p class=\"nothing\">Nothing is known of this change here. It may not be approved yet, be in a ",
+    )
+    .raw("repository or branch that no queue gates, be one that you may not see, or have ended long ago.")
+    .raw("</p></main>");
     (known, frame.close(html))
 }
 
@@ -192,13 +194,19 @@ pub fn write_change(picture: &Picture, number: ChangeNumber, frame: &Frame<'_>) 
 pub fn write_search(picture: &Picture, query: &str, frame: &Frame<'_>) -> String {
     let kind = Kind::Search(query.to_owned());
     let mut html = frame.open("Search · Seakeeper", &kind.live(), query);
-    html.raw("<main id=\"main\" tabindex=\"-1\">")
-        .element("<h1>Search for “", query, "”</h1>")
-        .element("<p><a href=\"", frame.root, "./\">All queues</a></p>");
+    html.raw("<main id=\"main\" tabindex=\"-1\">").element("<h1>Search for “", query, "”</h1>").element(
+        "<p><a href=\"",
+        frame.root,
+        "./\">All queues</a></p>",
+    );
     kind.regions(picture).iter().for_each(|region| write_region(&mut html, region, frame));
-    html.raw("<p class=\"nothing\">Nothing fits. A search looks for a change's number, a part of its Change-Id, ")
-        .raw("its subject, its owner or its repository, in the queues, outside of them, and in what ended lately.")
-        .raw("</p></main>");
+    html.raw(
+        "<p class=\"nothing\">Nothing fits. A search looks for a change's number, a part of its Change-Id, ",
+    )
+    .raw(
+        "its subject, its owner or its repository, in the queues, outside of them, and in what ended lately.",
+    )
+    .raw("</p></main>");
     frame.close(html)
 }
 
@@ -221,8 +229,15 @@ fn write_region(html: &mut Html, region: &Region<'_>, frame: &Frame<'_>) {
                 .element("", &region.id, "\">")
                 .element("", entries.len(), "</span></h2>")
                 .element("<ol id=\"", &region.id, "\" data-list>");
-            entries.iter().for_each(|entry| entry.write(html, frame));
+            entries.iter().take(frame.most).for_each(|entry| entry.write(html, frame));
             html.raw("</ol>");
+            if entries.len() > frame.most {
+                html.element("<p class=\"more\" data-more=\"", &region.id, "\">The first ").element(
+                    "",
+                    frame.most,
+                    " are shown. <a href=\"?all=1\">Show all</a></p>",
+                );
+            }
             if !none.is_empty() {
                 html.raw("<p class=\"none\">").raw(none).raw("</p>");
             }

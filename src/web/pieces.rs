@@ -20,6 +20,8 @@ pub struct Frame<'a> {
     pub times: &'a Times,
     /// The picture that the page shows, for the stream to go on from there.
     pub at: &'a str,
+    /// The most entries of a list that are written at once; the stream brings the others.
+    pub most: usize,
 }
 
 impl Frame<'_> {
@@ -37,7 +39,8 @@ impl Frame<'_> {
             .element("<body data-now=\"", self.now.0, "\" data-live=\"")
             .text(self.root)
             .text(live)
-            .element("\" data-at=\"", self.at, "\">")
+            .element("\" data-at=\"", self.at, "\" data-most=\"")
+            .element("", self.most, "\">")
             .raw("<a class=\"skip\" href=\"#main\">Skip to the content</a><header class=\"top\">")
             .element("<a class=\"brand\" href=\"", self.root, "./\"><img src=\"")
             .element("", self.root, "assets/icon.svg\" alt=\"\" width=\"24\" height=\"24\">Seakeeper</a>")
@@ -88,7 +91,11 @@ impl Frame<'_> {
 
     /// Where a change is to land, who owns it, and its review.
     pub fn place(&self, html: &mut Html, change: &ItemChange) {
-        html.element("<span>", &change.pair.repository, " <b>").element("", &change.pair.branch, "</b></span>");
+        html.element("<span>", &change.pair.repository, " <b>").element(
+            "",
+            &change.pair.branch,
+            "</b></span>",
+        );
         html.element("<span>", &change.owner, "</span>");
         if let Some(url) = self.review_url {
             html.element("<a href=\"", url, "/c/")
@@ -108,11 +115,9 @@ impl Frame<'_> {
             html.element("<li class=\"", words::outcome(job.result), "\">");
             match job.build {
                 Some(build) => {
-                    html.element("<a href=\"", self.root, "build/").element("", build, "\">").element(
-                        "",
-                        &job.job,
-                        "</a> ",
-                    );
+                    html.element("<a href=\"", self.root, "build/")
+                        .element("", build, "\">")
+                        .element("", &job.job, "</a> ");
                 }
                 None => {
                     html.element("<span>", &job.job, "</span> ");
@@ -140,10 +145,10 @@ impl Frame<'_> {
             return;
         };
         let ran_ms = self.now.since_ms(*started).max(0);
-        html.element("<span>running for <span data-since=\"", started.0, "\">");
+        html.element("<span>running <span data-since=\"", started.0, "\">");
         html.element("", in_words(ran_ms), "</span>");
         if let Some(estimate) = self.times.estimates.get(&job.job).filter(|estimate| **estimate > 0) {
-            html.element(", about ", in_words(*estimate), " estimated</span> ")
+            html.element(" of estimated ", in_words(*estimate), "</span> ")
                 .element("<progress data-since=\"", started.0, "\" max=\"")
                 .element("", estimate, "\" value=\"")
                 .element("", ran_ms.min(*estimate), "\" aria-label=\"estimated progress of ")

@@ -139,13 +139,19 @@ mod tests {
         let minutes: Vec<_> = (0..1_440).map(|at| minute(at, one)).collect();
         let (span, steps) = gather(&minutes, 1_439);
         assert_eq!(span, 1_440);
-        assert!(steps.iter().all(|step| *step == Step { depth: 3, landed: 30, stay_ms: 15_000 }), "{steps:?}");
+        assert!(
+            steps.iter().all(|step| *step == Step { depth: 3, landed: 30, stay_ms: 15_000 }),
+            "{steps:?}"
+        );
     }
 
     #[test]
     fn a_young_daemon_shows_its_first_minutes_at_the_right_edge() {
         let (span, steps) = gather(&[minute(100, Sample { depth: 2, ..Sample::default() })], 100);
-        assert_eq!((span, steps[STEPS - 1].depth, steps[..STEPS - 1].iter().any(|s| s.depth > 0)), (48, 2, false));
+        assert_eq!(
+            (span, steps[STEPS - 1].depth, steps[..STEPS - 1].iter().any(|s| s.depth > 0)),
+            (48, 2, false)
+        );
     }
 
     #[test]

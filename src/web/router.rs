@@ -130,9 +130,19 @@ async fn guard(State(_): Shared, mut response: Response) -> Response {
     response
 }
 
-async fn status(State(site): Shared) -> HtmlBody<String> {
+#[derive(Deserialize)]
+struct Whole {
+    all: Option<String>,
+}
+
+async fn status(State(site): Shared, Query(asked): Query<Whole>) -> HtmlBody<String> {
     let picture = site.picture();
-    HtmlBody(page::write_status(&picture, &site.frame(Kind::Status.root(), &picture, &site.id_of(&picture))))
+    let id = site.id_of(&picture);
+    let mut frame = site.frame(Kind::Status.root(), &picture, &id);
+    if asked.all.is_none() {
+        frame.most = page::FIRST_MAX;
+    }
+    HtmlBody(page::write_status(&picture, &frame))
 }
 
 async fn change(State(site): Shared, Path(number): Path<u64>) -> Response {
@@ -161,6 +171,7 @@ struct Listen {
     change: Option<u64>,
     q: Option<String>,
     at: Option<String>,
+    most: Option<usize>,
 }
 
 async fn live(State(site): Shared, Query(asked): Query<Listen>, headers: HeaderMap) -> Response {
@@ -171,7 +182,8 @@ async fn live(State(site): Shared, Query(asked): Query<Listen>, headers: HeaderM
     };
     // A browser that lost its connection says itself where it was.
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    stream::open(site, About::Page(kind), last.or(asked.at).as_deref())
+    let most = asked.most.filter(|_| last.is_none());
+    stream::open(site, About::Page(kind, most), last.or(asked.at).as_deref())
 }
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
@@ -223,7 +235,8 @@ impl Site {
 
     /// What a page is written with.
     pub fn frame<'a>(&'a self, root: &'static str, picture: &'a Picture, at: &'a str) -> Frame<'a> {
-        Frame { root, now: now(), review_url: self.review_url.as_deref(), times: &picture.times, at }
+        let (review_url, times) = (self.review_url.as_deref(), &picture.times);
+        Frame { root, now: now(), review_url, times, at, most: page::ENTRIES_MAX }
     }
 }
 

@@ -60,9 +60,10 @@ fn item(html: &mut Html, row: &Row, key: &str, frame: &Frame<'_>) {
     frame.ago(html, item.entered_at);
     html.raw("</span></div>");
     if !item.changes.is_empty() {
-        html.element("<p class=\"why\">", &item.words, "</p>");
+        html.element("<p class=\"why\">", &item.words, "</p><div class=\"low\">");
         frame.jobs(html, &item.jobs);
         tested_on(html, item, frame);
+        html.raw("</div>");
     }
     html.raw("</div></li>");
 }

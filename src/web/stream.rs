@@ -26,8 +26,8 @@ const COMMENT_EVERY: Duration = Duration::from_secs(10);
 
 /// What a stream tells.
 pub enum About {
-    /// A page.
-    Page(Kind),
+    /// A page, and how many entries of each list it had from the start.
+    Page(Kind, Option<usize>),
     /// Events for programs.
     Events,
 }
@@ -113,9 +113,10 @@ impl Reader {
     /// Makes ready what `after` has that was not seen yet.
     fn look(&mut self, after: &Picture) {
         let id = self.site.id_of(after);
-        match &self.about {
-            About::Page(kind) => {
-                let frame = self.site.frame(kind.root(), after, &id);
+        match &mut self.about {
+            About::Page(kind, most) => {
+                let mut frame = self.site.frame(kind.root(), after, &id);
+                frame.most = most.take().unwrap_or(frame.most);
                 if let Some(update) = live::update(kind, self.seen.as_deref(), after, &frame) {
                     self.ready.extend(message("update", &id, &update));
                 }

@@ -257,7 +257,11 @@ impl Cover<'_> {
                 Departure::Closure {
                     commit: if hidden { Sha([0; 20]) } else { *commit },
                     change: change.map(|number| self.number(number)),
-                    why: if hidden { "its change is one that you may not see".into() } else { self.text(why) },
+                    why: if hidden {
+                        "its change is one that you may not see".into()
+                    } else {
+                        self.text(why)
+                    },
                 }
             }
             Departure::BrokenJobFile { pair, why } => {

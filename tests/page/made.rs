@@ -45,6 +45,13 @@ impl Made {
     /// Gives it another view.
     pub fn show(&self, view: View) {
         self.history.observe(&view);
+        let known = self.view();
+        for entry in view.departed.iter().rev().filter(|entry| !known.departed.contains(entry)) {
+            self.history.departed(entry);
+            for job in &entry.jobs {
+                self.history.build_ended(&job.job, job.result, job.duration_ms);
+            }
+        }
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
         self.changed.send_modify(|count| *count += 1);
     }
@@ -214,22 +221,21 @@ pub fn busy(at: Timestamp, count: u64) -> View {
 fn busy_item(id: u64, at: Timestamp, chain: &[u64], builds: &mut Vec<BuildView>) -> (ItemView, bool) {
     let unit = |result, ran| job("unit", result, Some(10 * id), ran);
     let (reason, jobs) = match id {
-        1 => {
-            (Reason::Looking, vec![unit(JobOutcome::Success, 171_000), job("lint", JobOutcome::Failure, Some(11), 9_000)])
-        }
+        1 => (
+            Reason::Looking,
+            vec![unit(JobOutcome::Success, 171_000), job("lint", JobOutcome::Failure, Some(11), 9_000)],
+        ),
         2 => (Reason::Ahead { change: ChangeNumber(1_001) }, vec![unit(JobOutcome::Success, 168_000)]),
         _ if id % 9 == 4 => {
             (Reason::FailedAhead { jobs: vec!["unit".into()] }, vec![unit(JobOutcome::Failure, 44_000)])
         }
         _ if id % 13 == 7 => (Reason::ConflictAhead, vec![]),
-        ..=14 => (
+        3..=14 => (
             Reason::Building { jobs: vec!["unit".into(), "browser".into()] },
             vec![unit(JobOutcome::Running, 0), job("browser", JobOutcome::Running, Some(10 * id + 1), 0)],
         ),
         15 => (Reason::BuildAgain { why: "the machine was restarted".into(), at }, vec![]),
-        ..=24 => {
-            (Reason::Slots { waiting: 2, slots: 24 }, vec![job("unit", JobOutcome::Waiting, None, 0)])
-        }
+        16..=24 => (Reason::Slots { waiting: 2, slots: 24 }, vec![job("unit", JobOutcome::Waiting, None, 0)]),
         _ => (Reason::Window { size: 24 }, vec![]),
     };
     let has_node = !matches!(reason, Reason::Window { .. });
@@ -261,7 +267,8 @@ fn ended(id: u64, at: Timestamp) -> DepartedView {
         _ => Departure::Landed { commits: vec![(Pair::new("mediawiki/core", "main"), Sha([0xab; 20]))] },
     };
     let passed = if id % 10 == 3 { JobOutcome::Failure } else { JobOutcome::Success };
-    let age_ms = 150_000 * i64::try_from(id).unwrap_or_default() + 20_000 * i64::try_from(id * id % 7).unwrap_or_default();
+    let age_ms = 150_000 * i64::try_from(id).unwrap_or_default()
+        + 20_000 * i64::try_from(id * id % 7).unwrap_or_default();
     let ended_at = at.plus_ms(-age_ms);
     DepartedView {
         item: ItemId(800_000 - id),

@@ -31,7 +31,8 @@ fn main() -> std::io::Result<()> {
         desk.show((*desk.view()).clone());
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
         addresses.insert((*name).into(), format!("http://{}/", listener.local_addr()?).into());
-        let options = Options { review_url: Some("https://gerrit.example.org".into()), public_url: String::new() };
+        let options =
+            Options { review_url: Some("https://gerrit.example.org".into()), public_url: String::new() };
         runtime.spawn(serve(listener, desk.clone(), options, std::future::pending()));
     }
     println!("{}", serde_json::Value::Object(addresses));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,21 +28,32 @@ const DESCRIPTION: &str = include_str!("openapi.json");
 /// Departures in an answer unless more are asked for.
 const DEPARTED_USUAL: usize = 50;
 
+/// All paths of the API, each with what answers it.
+fn table() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
+    vec![
+        ("/api/v1/view", get(view)),
+        ("/api/v1/status", get(status)),
+        ("/api/v1/queues", get(queues)),
+        ("/api/v1/queue/{name}", get(queue)),
+        ("/api/v1/change/{number}", get(change)),
+        ("/api/v1/builds", get(builds)),
+        ("/api/v1/build/{id}", get(build)),
+        ("/api/v1/departed", get(departed)),
+        ("/api/v1/pauses", get(pauses)),
+        ("/api/v1/events", get(listen)),
+        ("/api/v1/openapi.json", get(description)),
+    ]
+}
+
+/// The paths, as the description writes them.
+pub fn paths() -> Vec<&'static str> {
+    table().into_iter().map(|(path, _)| path).collect()
+}
+
 /// All paths of the API.
 pub fn routes() -> Router<Arc<Site>> {
-    Router::new()
-        .route("/api/v1/view", get(view))
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/queues", get(queues))
-        .route("/api/v1/queue/{name}", get(queue))
-        .route("/api/v1/change/{number}", get(change))
-        .route("/api/v1/builds", get(builds))
-        .route("/api/v1/build/{id}", get(build))
-        .route("/api/v1/departed", get(departed))
-        .route("/api/v1/pauses", get(pauses))
-        .route("/api/v1/events", get(listen))
-        .route("/api/v1/openapi.json", get(description))
-        .route("/api/{*rest}", get(unknown))
+    let all = table().into_iter().fold(Router::new(), |router, (path, answer)| router.route(path, answer));
+    all.route("/api/{*rest}", get(unknown))
 }
 
 /// An answer that says what went wrong and what to do.
@@ -164,7 +175,8 @@ async fn build(State(site): Shared, Path(id): Path<String>) -> Response {
     match answer {
         Some(answer) => Json(answer).into_response(),
         None => {
-            let remedy = "its items ended long ago, or you may not see them; its log may still be at build/ID";
+            let remedy =
+                "its items ended long ago, or you may not see them; its log may still be at build/ID";
             refuse(StatusCode::NOT_FOUND, "nothing is known of this build", remedy)
         }
     }
@@ -243,10 +255,6 @@ fn rows(picture: &Picture) -> impl Iterator<Item = (Option<(&str, usize)>, &Row)
 
 impl Site {
     fn maker<'a>(&'a self, picture: &'a Picture) -> Maker<'a> {
-        Maker {
-            review_url: self.review_url.as_deref(),
-            public_url: &self.public_url,
-            times: &picture.times,
-        }
+        Maker { review_url: self.review_url.as_deref(), public_url: &self.public_url, times: &picture.times }
     }
 }

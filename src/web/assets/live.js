@@ -69,11 +69,12 @@
   const updateList = (id, change) => {
     const list = document.getElementById(id);
     if (!list) return;
+    const whole = document.querySelector(`[data-more="${id}"]`) !== null;
     const own = new Map([...list.children].map((child) => [child.id, child]));
     for (const [key, html] of Object.entries(change.entries || {})) {
       const fresh = parse(html).firstElementChild;
       const old = own.get(key);
-      fresh.classList.add('fresh');
+      if (list.children.length > 0 && !whole) fresh.classList.add('fresh');
       own.set(key, fresh);
       if (old) {
         const refocus = keep(old, fresh);
@@ -92,6 +93,8 @@
         else list.insertBefore(child, next);
       }
     }
+    const more = document.querySelector(`[data-more="${id}"]`);
+    if (more) more.remove();
     const count = document.querySelector(`[data-count="${id}"]`);
     if (count) count.textContent = String(list.children.length);
   };
@@ -115,15 +118,19 @@
 
   let wait = 1000;
   let at = body.dataset.at;
+  let first = true;
   const listen = () => {
     const address = body.dataset.live;
-    const source = new EventSource(`${address}${address.includes('?') ? '&' : '?'}at=${at}`);
+    // Only the first stream finds the page as it was written.
+    const most = first ? `&most=${body.dataset.most}` : '';
+    const source = new EventSource(`${address}${address.includes('?') ? '&' : '?'}at=${at}${most}`);
     source.onopen = () => {
       wait = 1000;
       say('live', 'on');
     };
     source.addEventListener('update', (event) => {
       at = event.lastEventId;
+      first = false;
       apply(JSON.parse(event.data));
     });
     source.onerror = () => {

@@ -1,10 +1,13 @@
 //! The face against a daemon that is made up: pages over real HTTP, the control socket with the
 //! real binary as its client.
 
-#[path = "page/made.rs"]
+mod api;
+#[path = "../page/made.rs"]
 mod made;
+mod monitoring;
+mod page;
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -25,8 +28,7 @@ const HOSTILE: &str = "<script>alert('x')</script>\" onload=\"\u{202e}\x1b[2J";
 
 fn view() -> View {
     let running = job("unit", JobOutcome::Running, Some(5), 0);
-    let mut item =
-        made::item(1, change(11, HOSTILE), &[], Reason::Building { jobs: vec!["unit".into()] });
+    let mut item = made::item(1, change(11, HOSTILE), &[], Reason::Building { jobs: vec!["unit".into()] });
     item.entered_at = Timestamp(1_000);
     item.on_top_of = vec![ChangeNumber(10)];
     item.jobs = vec![running.clone()];
@@ -120,6 +122,73 @@ impl Face {
     }
 }
 
+/// A stream of server-sent events, as a browser reads it.
+struct Stream {
+    lines: std::io::Lines<BufReader<TcpStream>>,
+    /// The id of the last event.
+    id: String,
+}
+
+impl Stream {
+    fn open(face: &Face, path: &str, header: &str) -> Self {
+        Self::ask(face, path, header).unwrap_or_else(|status| panic!("{path} opens: {status}"))
+    }
+
+    fn try_open(face: &Face, path: &str) -> Option<Self> {
+        Self::ask(face, path, "").ok()
+    }
+
+    fn ask(face: &Face, path: &str, header: &str) -> Result<Self, String> {
+        let mut stream = TcpStream::connect(face.web).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n");
+        stream.write_all(request.as_bytes()).expect("the request is taken");
+        let mut lines = BufReader::new(stream).lines();
+        let status = lines.next().expect("an answer").expect("text");
+        if !status.starts_with("HTTP/1.1 200") {
+            return Err(status);
+        }
+        Ok(Self { lines, id: String::new() })
+    }
+
+    /// The next event: its name and what it says.
+    fn event(&mut self) -> (String, serde_json::Value) {
+        let mut name = String::new();
+        loop {
+            let line = self.lines.next().expect("the stream goes on").expect("text within the time");
+            if let Some(found) = line.strip_prefix("event: ") {
+                name = found.to_owned();
+            } else if let Some(found) = line.strip_prefix("id: ") {
+                self.id = found.to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                let data = serde_json::from_str(data).expect("JSON");
+                if !self.id.is_empty() {
+                    return (name, data);
+                }
+                // The id follows the data.
+                let id = self.lines.next().expect("the stream goes on").expect("text");
+                self.id = id.strip_prefix("id: ").unwrap_or_default().to_owned();
+                return (name, data);
+            }
+        }
+    }
+
+    /// What the next event of that name says.
+    fn next(&mut self, wanted: &str) -> serde_json::Value {
+        loop {
+            let (name, data) = self.event();
+            if name == wanted {
+                return data;
+            }
+        }
+    }
+
+    /// What the next event says, whatever it is called.
+    fn any(&mut self) -> serde_json::Value {
+        self.event().1
+    }
+}
+
 impl Drop for Face {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -141,7 +210,12 @@ fn pages_escape_hostile_subjects_and_forbid_foreign_scripts() {
     for path in ["/", "/change/11"] {
         let (head, body) = face.get(path, "");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        assert!(head.contains("content-security-policy: default-src 'none'; style-src 'self'; script-src 'self';"), "{head}");
+        assert!(
+            head.contains(
+                "content-security-policy: default-src 'none'; style-src 'self'; script-src 'self';"
+            ),
+            "{head}"
+        );
         assert_eq!(body.matches("<script").count(), 1, "only the page's own script: {body}");
         assert!(!body.contains(" style=") && !body.contains("<style"), "{body}");
         assert!(!body.contains('\u{202e}') && !body.contains('\x1b'), "{body}");
@@ -161,7 +235,7 @@ fn the_page_says_what_each_change_waits_for_and_how_others_ended() {
         "unit running",
         "tested on top of change 10",
         "href=\"change/10\">10</a>",
-        "<a href=\"build/5\">unit</a> <span>running for",
+        "<a href=\"build/5\">unit</a> <span>running <span data-since=\"40000\">",
         "no job is configured for it",
         "failed unit",
         "(exit code 3)",
