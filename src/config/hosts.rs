@@ -77,6 +77,17 @@ pub struct WebConfig {
     pub listen: SocketAddr,
     /// Its address for people, ending in `/`.
     pub public_url: String,
+    /// Whose eyes the page has.
+    pub visible_to: VisibleTo,
+}
+
+/// Whose right to read decides what page, API, stream, metrics and logs show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VisibleTo {
+    /// Whoever has not signed in to Gerrit.
+    Anonymous,
+    /// The daemon's own account.
+    Bot,
 }
 
 impl WebConfig {
@@ -288,8 +299,11 @@ pub(super) fn read_web(web: &Section<'_>) -> WebConfig {
         }
     }
     let public = web.text("public-url").and_then(|text| read_url(web, "public-url", &text));
-    let usual = WebConfig { listen, public_url: String::new() }.usual_url();
-    WebConfig { listen, public_url: public.unwrap_or(usual) }
+    let words = [("anonymous", VisibleTo::Anonymous), ("bot", VisibleTo::Bot)];
+    let visible_to = web.choice("visible-to", &words, VisibleTo::Anonymous);
+    let mut read = WebConfig { listen, public_url: String::new(), visible_to };
+    read.public_url = public.unwrap_or_else(|| read.usual_url());
+    read
 }
 
 /// Reads what `[state]` and `[logs]` say of room and time.

@@ -125,6 +125,7 @@ const KEYS: &[KeyDoc] = &[
     value("logs", "keep-bytes", r#""10GiB""#, "What all logs together may take; the oldest go first."),
     value("web", "listen", r#""127.0.0.1:8888""#, "Address and port to listen on."),
     words("web", "public-url", "made from `listen`", r#""https://ci.example.org/""#, "The page's address for people, used in links."),
+    value("web", "visible-to", r#""anonymous""#, "Whose right to read in Gerrit decides what is shown: `anonymous`, or `bot` for all that the daemon sees."),
     words("executor.local", "slots", "the number of processors", "8", "Builds that may run at once."),
     value("executor.local", "unconfined", "false", "Run builds of unreviewed code even where nothing keeps them from the daemon's files."),
     value("executor.local", "network", "true", "Whether builds may use the network."),

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-pub use hosts::{GerritConfig, KeepConfig, LocalConfig, Secret, WebConfig};
+pub use hosts::{GerritConfig, KeepConfig, LocalConfig, Secret, VisibleTo, WebConfig};
 pub use job_file::{JOB_FILE, JobFile, JobFileLimits, parse_job_file};
 pub use keys::{Absent, KeyDoc, reference};
 pub use problem::{Problem, Warning};

@@ -12,11 +12,12 @@ use tokio::sync::{oneshot, watch};
 use super::SystemClock;
 use super::reload::Reloader;
 use super::run::Message;
+use super::sight::Sight;
 use crate::model::event::Command;
 use crate::model::view::View;
 use crate::model::{Account, BuildId, ChangeNumber, Event, Repository};
 use crate::port::Clock as _;
-use crate::web::{Answer, Asked, Desk, Health, Metrics, Reloaded, Reloading, Verdict};
+use crate::web::{Answer, Asked, Desk, Health, History, Metrics, Reloaded, Reloading, Verdict};
 
 /// How long a command waits for the loop.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,9 +27,17 @@ const STUCK_MS: i64 = 120_000;
 /// Looks at something outside and tells what is wrong with it.
 pub type Probe = Box<dyn Fn() -> Vec<String> + Send + Sync>;
 
+/// Brings figures up to date that are counted elsewhere.
+pub type Refresh = Box<dyn Fn(&Metrics) + Send + Sync>;
+
 /// Shared between the loop and the face.
 pub struct Board {
     view: Mutex<Arc<View>>,
+    /// The view as its readers may see it, made when someone looks, and the count at which it was made.
+    shown: Mutex<Option<(u64, Arc<View>)>>,
+    sight: Sight,
+    history: History,
+    refresh: Mutex<Option<Refresh>>,
     tracked: Mutex<Arc<Vec<(ChangeNumber, Repository)>>>,
     changed: watch::Sender<u64>,
     /// Figures for monitoring.
@@ -50,10 +59,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Board {
-    /// A board over an empty view. Logs of builds lie in `logs`.
-    pub fn new(view: View, loop_inbox: Sender<Message>, logs: PathBuf) -> Self {
+    /// A board over the view of before the start. Logs of builds lie in `logs`.
+    pub fn new(view: View, sight: Sight, loop_inbox: Sender<Message>, logs: PathBuf) -> Self {
         Self {
+            history: History::from_view(&view),
             view: Mutex::new(Arc::new(view)),
+            shown: Mutex::new(None),
+            sight,
+            refresh: Mutex::new(None),
             tracked: Mutex::default(),
             changed: watch::Sender::new(0),
             metrics: Metrics::new(),
@@ -72,9 +85,72 @@ impl Board {
     /// Publishes a view and the changes that matter now.
     pub fn publish(&self, view: View, tracked: Vec<(ChangeNumber, Repository)>) {
         self.metrics.observe_view(&view);
+        self.history.observe(&view);
         *lock(&self.view) = Arc::new(view);
         *lock(&self.tracked) = Arc::new(tracked);
+        self.bump();
+    }
+
+    /// Something that is shown has changed.
+    pub fn bump(&self) {
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Bumps whenever something that is shown changes.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The latest view, with what its readers may not see.
+    pub fn raw_view(&self) -> Arc<View> {
+        lock(&self.view).clone()
+    }
+
+    /// What the readers may see.
+    pub fn sight(&self) -> &Sight {
+        &self.sight
+    }
+
+    /// Changes as the log may name them.
+    pub fn names(&self, numbers: impl Iterator<Item = ChangeNumber>) -> String {
+        let name = |number| if self.sight.shows(number) { number.to_string() } else { "(hidden)".into() };
+        numbers.map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Sets what brings figures up to date that are counted elsewhere.
+    pub fn set_refresh(&self, refresh: Refresh) {
+        *lock(&self.refresh) = Some(refresh);
+    }
+
+    /// Notes which changes' content a build can show. What was noted before stays: an effect that is
+    /// begun again is the same build.
+    pub fn note_build(&self, build: BuildId, changes: &[ChangeNumber]) {
+        let path = self.changes_path(build);
+        let text: String = changes.iter().map(|number| format!("{number}\n")).collect();
+        let written = std::fs::create_dir_all(&self.logs).and_then(|()| {
+            let opened = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
+            std::io::Write::write_all(&mut opened?, text.as_bytes())
+        });
+        match written {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                tracing::warn!("failed to write {}: {error}; the build's log is not shown", path.display());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether readers may see all that a build's log can show.
+    fn shows_build(&self, build: BuildId) -> bool {
+        if self.sight.veil().everything {
+            return true;
+        }
+        let text = std::fs::read_to_string(self.changes_path(build)).unwrap_or_default();
+        let mut numbers = text.lines().map(|line| line.parse().map(ChangeNumber)).peekable();
+        numbers.peek().is_some() && numbers.all(|number| number.is_ok_and(|number| self.sight.shows(number)))
+    }
+
+    fn changes_path(&self, build: BuildId) -> PathBuf {
+        self.logs.join(format!("{build}.changes"))
     }
 
     /// The changes that matter now.
@@ -88,7 +164,7 @@ impl Board {
         match text {
             Some(text) => {
                 if problems.get(part) != Some(&text) {
-                    tracing::error!("{part}: {text}");
+                    tracing::error!("{part}: {}", self.sight.cover(&text, &self.raw_view()));
                 }
                 problems.insert(part, text);
             }
@@ -136,7 +212,28 @@ impl Board {
 
 impl Desk for Board {
     fn view(&self) -> Arc<View> {
-        lock(&self.view).clone()
+        // The count is read first: what is newer than its count is made once more.
+        let count = *self.changed.borrow();
+        let mut shown = lock(&self.shown);
+        if let Some((_, view)) = shown.as_ref().filter(|(made_at, _)| *made_at == count) {
+            return view.clone();
+        }
+        let (whole, veil) = (self.raw_view(), self.sight.veil());
+        let view = if veil.everything { whole } else { Arc::new(veil.over(&whole)) };
+        *shown = Some((count, view.clone()));
+        view
+    }
+
+    fn whole_view(&self) -> Arc<View> {
+        self.raw_view()
+    }
+
+    fn history(&self) -> &History {
+        &self.history
+    }
+
+    fn figures(&self) -> &Metrics {
+        &self.metrics
     }
 
     fn changed(&self) -> watch::Receiver<u64> {
@@ -191,17 +288,23 @@ impl Desk for Board {
         if stuck {
             problems.push("the loop has not turned for two minutes; restart the daemon".into());
         }
+        let whole = self.raw_view();
+        let mut problems: Vec<String> =
+            problems.iter().map(|problem| self.sight.cover(problem, &whole)).collect();
         let ready = problems.is_empty();
         problems.extend(lock(&self.remarks).iter().map(|(part, text)| format!("{part}: {text}")));
         Health { live: !stuck, ready, problems }
     }
 
     fn metrics(&self) -> String {
+        if let Some(refresh) = lock(&self.refresh).as_ref() {
+            refresh(&self.metrics);
+        }
         self.metrics.encode()
     }
 
     fn log_path(&self, build: BuildId) -> Option<PathBuf> {
         let path = self.logs.join(format!("{build}.log"));
-        path.exists().then_some(path)
+        (path.exists() && self.shows_build(build)).then_some(path)
     }
 }

@@ -11,7 +11,9 @@ mod desk;
 mod in_force;
 mod reload;
 mod run;
+mod sight;
 mod start;
+mod timing;
 mod upkeep;
 
 use anyhow::Context as _;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::SystemClock;
 use super::desk::Board;
+use super::timing::Timing;
 use crate::engine::{Accepted, Engine, Ports, dispatch};
 use crate::executor::local::Local;
 use crate::gerrit::Gerrit;
@@ -21,6 +22,7 @@ use crate::model::item::JobOutcome;
 use crate::model::{Action, ChangeStatus, Effect, EffectKind, Event, Pipeline, Policy, Verdict};
 use crate::port::{Clock as _, Journal, JournalError};
 use crate::queue::Note;
+use crate::web::{Desk as _, words};
 
 /// Events that share a transaction at most.
 const EVENTS_PER_ENTRY: usize = 256;
@@ -83,6 +85,8 @@ pub struct Loop<J: Journal> {
     pub board: Arc<Board>,
     /// What is delivered.
     pub inbox: Receiver<Message>,
+    /// How long effects take.
+    pub timing: Timing,
 }
 
 impl<J: Journal> Loop<J> {
@@ -159,6 +163,8 @@ impl<J: Journal> Loop<J> {
         for event in &events {
             self.foresee(event);
             self.count_build(event);
+            self.board.sight().note(event);
+            self.timing.note(event, &self.board.metrics);
         }
         let begun = Instant::now();
         let accepted = loop {
@@ -178,7 +184,9 @@ impl<J: Journal> Loop<J> {
         for note in accepted.notes {
             match note {
                 Note::Answer { request, accepted, text } => self.board.answer(request, accepted, text),
-                Note::Said(text) => tracing::warn!("{text}"),
+                Note::Said(text) => {
+                    tracing::warn!("{}", self.board.sight().cover(&text, &self.board.raw_view()));
+                }
             }
         }
         Ok(())
@@ -228,6 +236,11 @@ impl<J: Journal> Loop<J> {
     }
 
     fn release(&mut self, effect: Effect, again: bool) {
+        self.log_effect(&effect);
+        self.timing.begin(&effect);
+        if let (EffectKind::StartBuild { build, .. }, Some(engine)) = (&effect.kind, &self.engine) {
+            self.board.note_build(*build, &engine.queue().changes_in(*build));
+        }
         let adapters = &mut self.adapters;
         let mut reporter = adapters.gerrit.clone();
         let mut ports = Ports {
@@ -236,7 +249,6 @@ impl<J: Journal> Loop<J> {
             executor: &mut adapters.local,
             reporter: &mut reporter,
         };
-        log_effect(&effect);
         dispatch(&mut ports, effect, again);
     }
 
@@ -250,8 +262,13 @@ impl<J: Journal> Loop<J> {
         let Some(engine) = &self.engine else { return };
         for action in &accepted.actions {
             if let Action::Decision(Decision::Ended { item, pipeline, departure, .. }) = action {
-                tracing::info!(item = item.0, "item {item} ended in {}: {departure:?}", pipeline.name());
+                let how = words::departure_kind(departure);
+                tracing::info!(item = item.0, "item {item} ended in {}: {how}", pipeline.name());
+                tracing::debug!(item = item.0, "item {item}: {departure:?}");
                 let view = engine.queue().departed(*item);
+                if let Some(view) = view {
+                    self.board.history().departed(view);
+                }
                 if let (Pipeline::Gate, Some(view)) = (pipeline, view)
                     && let Some(queue) = &view.queue
                 {
@@ -272,29 +289,29 @@ impl<J: Journal> Loop<J> {
             Verdict::NoVerdict { .. } => JobOutcome::Error,
         };
         let Some(job) = self.engine.as_ref().and_then(|engine| engine.queue().job_of(*build)) else { return };
-        tracing::info!(build = build.0, "build {build} of {job} ended: {verdict:?}");
+        tracing::info!(build = build.0, "build {build} of {job} ended: {}", words::outcome(outcome));
+        tracing::debug!(build = build.0, "build {build}: {verdict:?}");
         self.board.metrics.build_ended(job, outcome, *duration_ms);
+        self.board.history().build_ended(job, outcome, *duration_ms);
     }
 
     fn close(&mut self) -> Result<(), JournalError> {
         let Some(engine) = &mut self.engine else { return Ok(()) };
         engine.snapshot(SystemClock.now())
     }
-}
 
-fn log_effect(effect: &Effect) {
-    match &effect.kind {
-        EffectKind::StartBuild { build, job, .. } => {
-            tracing::info!(build = build.0, "build {build} of {job} starts")
-        }
-        EffectKind::Land { pushes, .. } => {
-            for push in pushes {
-                let numbers: Vec<String> =
-                    push.changes.iter().map(|(number, ..)| number.to_string()).collect();
-                let (pair, new) = (&push.pair, push.new.short());
-                tracing::info!("pushing {new} to {pair} for changes {}", numbers.join(", "));
+    fn log_effect(&self, effect: &Effect) {
+        match &effect.kind {
+            EffectKind::StartBuild { build, job, .. } => {
+                tracing::info!(build = build.0, "build {build} of {job} starts")
             }
+            EffectKind::Land { pushes, .. } => {
+                for push in pushes {
+                    let names = self.board.names(push.changes.iter().map(|(number, ..)| *number));
+                    tracing::info!("pushing {} to {} for changes {names}", push.new.short(), push.pair);
+                }
+            }
+            kind => tracing::debug!("effect {}: {kind:?}", effect.id),
         }
-        kind => tracing::debug!("effect {}: {kind:?}", effect.id),
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,13 +18,16 @@ use super::desk::Board;
 use super::in_force::InForce;
 use super::reload::{Reloader, Running};
 use super::run::{Adapters, Loop, Message};
+use super::sight::{Sight, keep_looking};
+use super::timing::Timing;
 use super::upkeep::{HighWater, House, fetch_open, keep_high_water, keep_house, report_setup, watch_health};
 use crate::config::Config;
 use crate::engine::{Engine, Opened};
+use crate::gerrit::Gerrit;
 use crate::model::{Effect, Event};
 use crate::port::{Clock as _, Inbox, JournalError};
 use crate::store::{Settings as StoreSettings, Store};
-use crate::web::{Options, control::ControlSocket};
+use crate::web::{Options, control::ControlSocket, metrics::GerritCounts};
 
 /// Runs the daemon until a signal.
 ///
@@ -37,7 +41,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let (sender, receiver) = mpsc::channel();
     let view = engine.queue().view(SystemClock.now());
-    let board = Arc::new(Board::new(view, sender.clone(), state.join("logs")));
+    let sight = Sight::new(config.web.visible_to);
+    let board = Arc::new(Board::new(view, sight, sender.clone(), state.join("logs")));
     board.set_probe(Box::new(|| vec!["starting: Gerrit has not answered yet".to_owned()]));
     let (stop_sender, stop) = watch::channel(false);
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -58,6 +63,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let git = start_git(&config, &gerrit, &identity, &state, inbox_of(&sender))?;
     let local = start_local(&config, &state, inbox_of(&sender))?;
     watch_health(&board, &gerrit);
+    count_requests(&board, &gerrit);
+    let looking = tokio::spawn(keep_looking(board.clone(), gerrit.clone()));
     report_setup(gerrit.clone(), board.clone());
     fetch_open(gerrit.clone(), git.early());
     reloader.begin(Running { gerrit: gerrit.clone(), git: git.upkeep(), local: local.clone() });
@@ -77,6 +84,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         adapters: Adapters { gerrit, git, local },
         board: board.clone(),
         inbox: receiver,
+        timing: Timing::default(),
     };
     tracing::info!("ready to gate; status on {}", config.get().web.public_url);
     let mut running = tokio::task::spawn_blocking(move || engine_loop.run(begun));
@@ -87,7 +95,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     // Receivers may have ended before.
     let _ = stop_sender.send(true);
-    for task in [hangups, housekeeping, watermark] {
+    for task in [hangups, housekeeping, watermark, looking] {
         task.abort();
     }
     high_water.write(last.high_water());
@@ -149,7 +157,8 @@ async fn open_face(
         format!("listen on {}: choose another address in [web] listen, or stop who has it", config.web.listen)
     })?;
     let socket = ControlSocket::open(&state.join(crate::web::wire::SOCKET_NAME))?;
-    let options = Options { review_url: Some(config.gerrit.url.clone()) };
+    let options =
+        Options { review_url: Some(config.gerrit.url.clone()), public_url: config.web.public_url.clone() };
     let (page, control) = (board.clone(), board.clone());
     let mut stopped = stop;
     Ok(tokio::spawn(async move {
@@ -163,4 +172,28 @@ async fn open_face(
             tracing::error!("the page ended: {error}");
         }
     }))
+}
+
+/// Gives monitoring what the adapter counts.
+fn count_requests(board: &Board, gerrit: &Gerrit) {
+    let stats = gerrit.stats();
+    board.set_refresh(Box::new(move |metrics| {
+        let [all, denied, rejected, unavailable, malformed] =
+            [&stats.requests, &stats.denied, &stats.rejected, &stats.unavailable, &stats.malformed_answers]
+                .map(|count| count.load(Ordering::Relaxed));
+        let ok = all.saturating_sub(denied + rejected + unavailable + malformed);
+        metrics.gerrit(&GerritCounts {
+            requests: [
+                ("ok", ok),
+                ("denied", denied),
+                ("rejected", rejected),
+                ("unavailable", unavailable),
+                ("malformed", malformed),
+            ],
+            events: stats.events.load(Ordering::Relaxed),
+            reconnects: stats.reconnects.load(Ordering::Relaxed),
+            streaming: stats.streaming.load(Ordering::Relaxed),
+        });
+        stats.take_lags_ms().into_iter().for_each(|lag_ms| metrics.event_lag(lag_ms));
+    }));
 }

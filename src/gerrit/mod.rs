@@ -19,6 +19,7 @@ mod ledger;
 mod live;
 mod probe;
 mod projects;
+mod public;
 mod reader;
 mod rest;
 mod review;
@@ -29,6 +30,7 @@ mod stream;
 mod sweep;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use crate::port::{Inbox, Reporter, ReviewHost};
 
 pub use probe::Problem;
 pub use projects::{Identity, Project};
+pub use public::BATCH as PUBLIC_BATCH;
 pub use rest::RestError;
 pub use rules::Rules;
 pub use ssh::SshError;
@@ -199,6 +202,25 @@ impl Gerrit {
     /// See [`RestError`].
     pub async fn identity(&self) -> Result<Identity, RestError> {
         projects::identity(&self.shared.rest).await
+    }
+
+    /// Those of some changes, at most [`PUBLIC_BATCH`], that everybody may read. One request.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub async fn public_changes(
+        &self,
+        numbers: &[ChangeNumber],
+    ) -> Result<BTreeSet<ChangeNumber>, RestError> {
+        public::changes(&self.shared.rest, numbers).await
+    }
+
+    /// Whether everybody may read a repository.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub async fn is_public(&self, repository: &Repository) -> Result<bool, RestError> {
+        public::repository(&self.shared.rest, repository).await
     }
 
     /// How a project wants changes to land. Blocks for a request when it is not known: not for an

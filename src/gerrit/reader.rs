@@ -230,7 +230,8 @@ async fn answer(
             (None, error) => {
                 if let Some(RestError::Malformed(why)) = error {
                     Stats::count(&stats.malformed_answers);
-                    tracing::warn!(change = number.0, why, "a change cannot be read; it is tried again");
+                    tracing::warn!(why, "a change cannot be read; it is tried again");
+                    tracing::debug!(change = number.0, "the change that cannot be read");
                 }
                 let pause = PAUSE * 4_u32.saturating_pow(wish.tries.min(6));
                 hints.postpone(number, wish, pause.min(PAUSE_MAX));

@@ -138,6 +138,15 @@ impl Rest {
         self.send(Method::GET, path, None).await
     }
 
+    /// Reads `path` as somebody who has not signed in would; once.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub async fn get_unsigned(&self, path: &str) -> Result<Value, RestError> {
+        let request = self.client.get(format!("{}{path}", self.base.trim_end_matches("a/")));
+        self.counted(request.header("Accept", "application/json")).await
+    }
+
     /// Writes once.
     ///
     /// # Errors
@@ -152,10 +161,23 @@ impl Rest {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, RestError> {
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.base))
+            .basic_auth(&self.user, Some(&self.token))
+            .header("Accept", "application/json");
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.counted(request).await
+    }
+
+    /// Sends a request when it is its turn, and counts how it ends.
+    async fn counted(&self, request: reqwest::RequestBuilder) -> Result<Value, RestError> {
         let _running = self.running.acquire().await;
         self.pace.until_ready().await;
         Stats::count(&self.stats.requests);
-        let result = self.exchange(method, path, body).await;
+        let result = exchange(request).await;
         if let Err(error) = &result {
             Stats::count(match error {
                 RestError::Unauthorized | RestError::Forbidden(_) => &self.stats.denied,
@@ -168,26 +190,18 @@ impl Rest {
         }
         result
     }
+}
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, RestError> {
-        let mut request = self
-            .client
-            .request(method, format!("{}{path}", self.base))
-            .basic_auth(&self.user, Some(&self.token))
-            .header("Accept", "application/json");
-        if let Some(body) = body {
-            request = request.json(body);
+async fn exchange(request: reqwest::RequestBuilder) -> Result<Value, RestError> {
+    let mut response = request.send().await.map_err(|error| unavailable(&error))?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
+        if bytes.len() + chunk.len() > ANSWER_MAX {
+            return Err(RestError::Malformed(format!("it is longer than {} MiB", ANSWER_MAX >> 20)));
         }
-        let mut response = request.send().await.map_err(|error| unavailable(&error))?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
-            if bytes.len() + chunk.len() > ANSWER_MAX {
-                return Err(RestError::Malformed(format!("it is longer than {} MiB", ANSWER_MAX >> 20)));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        read_answer(response.status(), &bytes)
+        bytes.extend_from_slice(&chunk);
     }
+    read_answer(response.status(), &bytes)
 }
 
 /// What an answer says.

@@ -86,7 +86,9 @@ async fn attempt(shared: &Shared, effect: EffectId, report: &Report, again: bool
         match result {
             Ok(reply) => return judge(&reply, report),
             Err(error) if error.is_transient() && began.elapsed() < PATIENCE => {
-                tracing::warn!(change = report.change.0, "failed to {error}; the report is tried again");
+                // Not everybody who reads the log may see each change.
+                tracing::warn!("failed to post a report to Gerrit; it is tried again");
+                tracing::debug!(change = report.change.0, "failed to {error}; the report is tried again");
                 in_doubt = true;
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);

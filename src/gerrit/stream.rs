@@ -74,7 +74,7 @@ fn take(shared: &Arc<Shared>, line: Option<&[u8]>) {
     );
     match hints {
         Ok(hints) => {
-            shared.stats.event_seen();
+            shared.stats.event_seen(line.and_then(created_on));
             hints.into_iter().for_each(|hint| heed(shared, hint));
         }
         Err(why) => {
@@ -82,6 +82,16 @@ fn take(shared: &Arc<Shared>, line: Option<&[u8]>) {
             tracing::warn!(why, "an event of the stream cannot be understood and is skipped");
         }
     }
+}
+
+/// The second in which Gerrit made an event.
+fn created_on(line: &[u8]) -> Option<i64> {
+    #[derive(serde::Deserialize)]
+    struct Created {
+        #[serde(rename = "eventCreatedOn")]
+        at: i64,
+    }
+    serde_json::from_slice::<Created>(line).ok().map(|created| created.at)
 }
 
 fn heed(shared: &Arc<Shared>, hint: Hint) {

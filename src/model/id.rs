@@ -100,6 +100,16 @@ number!(
     /// A change's number, unique on one Gerrit server.
     ChangeNumber
 );
+impl ChangeNumber {
+    /// Stands in views for a change that the reader may not see; Gerrit counts from 1.
+    pub const UNSEEN: Self = Self(0);
+
+    /// `change 12`, or that the reader may not see it.
+    pub fn named(self) -> String {
+        if self == Self::UNSEEN { "a change that you may not see".into() } else { format!("change {self}") }
+    }
+}
+
 number!(
     /// A patch set's number within its change, from 1.
     PatchSet

@@ -155,6 +155,9 @@ pub enum Reason {
     },
     /// Its outcome is known; what is left of its builds is waited for.
     Finishing,
+    /// The reader may not see the change, so neither why it waits. The core never says this; it stands
+    /// in views from which something was taken out.
+    Unseen,
 }
 
 impl Reason {
@@ -190,7 +193,7 @@ impl fmt::Display for Reason {
                 write!(f, "waits for the submit requirement {}", names.join(", "))
             }
             Self::Parent { change } => {
-                write!(f, "waits for change {change}, on which it rests, to be approved")
+                write!(f, "waits for {}, on which it rests, to be approved", change.named())
             }
             Self::Rebase { pair } => write!(
                 f,
@@ -214,7 +217,7 @@ impl fmt::Display for Reason {
             Self::Window { size } => {
                 write!(f, "waits for its turn: the first {size} items of a queue are built at once")
             }
-            Self::Turn { change } => write!(f, "is built when change {change} ahead of it is decided"),
+            Self::Turn { change } => write!(f, "is built when {} ahead of it is decided", change.named()),
             Self::Tip { pair } => write!(f, "waits for the tip of {pair} to be read"),
             Self::NoBranch { pair } => {
                 write!(f, "{pair} does not exist: create the branch, or move the change")
@@ -242,7 +245,7 @@ impl fmt::Display for Reason {
                 write!(f, "a build ended without a verdict and is run again: {why}")
             }
             Self::Ahead { change } => {
-                write!(f, "passed; waits for change {change} ahead of it to be decided")
+                write!(f, "passed; waits for {} ahead of it to be decided", change.named())
             }
             Self::Voting => write!(f, "passed; its vote is being posted"),
             Self::Looking => write!(f, "passed; the last look before landing"),
@@ -254,6 +257,7 @@ impl fmt::Display for Reason {
                 write!(f, "{pair} moved while it was being landed: tested again if need be")
             }
             Self::Finishing => write!(f, "decided; its last builds are ending"),
+            Self::Unseen => write!(f, "a change that you may not see"),
         }
     }
 }

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Scope;
 use super::item::JobResult;
-use super::{Account, ChangeNumber, Departure, ItemChange, ItemId, Pipeline, QueueName, Reason, Timestamp};
+use super::{
+    Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, JobName, Pair, Pipeline, QueueName,
+    Reason, Timestamp,
+};
 
 /// The whole picture at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -23,7 +26,10 @@ pub struct View {
     pub departed: Vec<DepartedView>,
     /// What is stopped.
     pub paused: Vec<PauseView>,
-    /// Builds that hold a slot.
+    /// Builds that hold a slot, oldest first.
+    #[serde(default)]
+    pub builds: Vec<BuildView>,
+    /// How many they are.
     pub builds_running: u32,
     /// Slots.
     pub slots: u32,
@@ -55,12 +61,32 @@ pub struct ItemView {
     pub entered_at: Timestamp,
     /// The undecided changes that its present node contains, in order.
     pub on_top_of: Vec<ChangeNumber>,
+    /// The same as items; those that a reader may not see keep their places here.
+    #[serde(default)]
+    pub contains: Vec<ItemId>,
     /// Its jobs.
     pub jobs: Vec<JobResult>,
     /// Why it is not further on.
     pub reason: Reason,
     /// The same in words.
     pub words: String,
+}
+
+/// A build that holds a slot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BuildView {
+    /// The build.
+    pub build: BuildId,
+    /// Its job.
+    pub job: JobName,
+    /// The branch that it runs for.
+    pub home: Pair,
+    /// The item that it was started for; others may use its verdict.
+    pub item: ItemId,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it is given up.
+    pub deadline: Timestamp,
 }
 
 /// An approved change that is not an item.

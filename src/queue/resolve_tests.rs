@@ -170,7 +170,7 @@ fn a_change_of_an_input_runs_the_job_of_the_other_repository_and_consults_its_jo
 
 /// The queue of `policy` that names these repositories, or matches them by pattern.
 fn queue_of(repositories: &[&str]) -> crate::model::policy::QueuePolicy {
-    use crate::model::policy::{AfterFailure, QueuePolicy, StrategyPolicy};
+    use crate::model::policy::{AfterFailure, LandingMode, QueuePolicy, StrategyPolicy};
     QueuePolicy {
         name: "main".into(),
         repositories: Patterns::new(repositories),
@@ -179,6 +179,7 @@ fn queue_of(repositories: &[&str]) -> crate::model::policy::QueuePolicy {
         max_items_per_push: 1,
         merge_from: Vec::new(),
         after_failure: AfterFailure::Forget,
+        landing: LandingMode::Push,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The picture that pages and the socket show.
 
-use crate::model::view::{DepartedView, ItemView, QueueView, View, WaitingView};
+use crate::model::view::{BuildView, DepartedView, ItemView, QueueView, View, WaitingView};
 use crate::model::{BuildId, ChangeNumber, ChangeStatus, ItemId, JobName, Reason, Timestamp};
 
 use super::Queue;
@@ -22,6 +22,7 @@ impl Queue {
             waiting: self.state.changes.values().filter_map(|change| self.view_waiting(change)).collect(),
             departed: self.state.departed.iter().cloned().collect(),
             paused: self.state.paused.values().cloned().collect(),
+            builds: self.view_builds(),
             builds_running: u32::try_from(self.state.builds.len()).unwrap_or(u32::MAX),
             slots: policy.map_or(0, |policy| policy.slots),
             effects: u32::try_from(self.state.effects.len()).unwrap_or(u32::MAX),
@@ -69,6 +70,32 @@ impl Queue {
         QueueView { name: queue.name.clone(), items }
     }
 
+    fn view_builds(&self) -> Vec<BuildView> {
+        let builds = self.state.builds.iter().map(|(id, build)| BuildView {
+            build: *id,
+            job: build.job.clone(),
+            home: build.home.clone(),
+            item: build.item,
+            started_at: build.started_at,
+            deadline: build.deadline,
+        });
+        builds.collect()
+    }
+
+    /// The undecided items that the item's node contains, in order.
+    fn items_below(&self, item: &Item) -> Vec<ItemId> {
+        let contained = self.node_of(item).map_or(&[][..], |node| &node.contains);
+        contained.iter().copied().filter(|id| self.state.items.contains_key(id)).collect()
+    }
+
+    /// All changes whose content a build that holds a slot can see: its item's, and those ahead of it.
+    pub fn changes_in(&self, build: BuildId) -> Vec<ChangeNumber> {
+        let item = self.state.builds.get(&build).and_then(|build| self.state.items.get(&build.item));
+        let Some(item) = item else { return Vec::new() };
+        let own = item.changes.iter().map(|change| change.number);
+        self.on_top_of(item).into_iter().chain(own).collect()
+    }
+
     fn first_change(&self, id: ItemId) -> Option<ChangeNumber> {
         self.state.items.get(&id)?.changes.first().map(|change| change.number)
     }
@@ -81,6 +108,7 @@ impl Queue {
             changes: item.changes.clone(),
             entered_at: item.entered_at,
             on_top_of: self.on_top_of(item),
+            contains: self.items_below(item),
             jobs: self.job_results(item.id),
             words: reason.to_string(),
             reason,

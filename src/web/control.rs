@@ -147,7 +147,7 @@ async fn converse(stream: UnixStream, desk: &dyn Desk) {
 async fn respond(line: &[u8], user: &str, desk: &dyn Desk) -> Response {
     match serde_json::from_slice(line) {
         Ok(Request::Version) => Response::Version { version: env!("CARGO_PKG_VERSION").into() },
-        Ok(Request::View) => Response::View(desk.view()),
+        Ok(Request::View) => Response::View(desk.whole_view()),
         Ok(Request::Reload { person }) => {
             let by = name_speaker(user, person.as_deref());
             tracing::info!(%by, "an operator asks for the configuration to be read anew");
@@ -171,7 +171,9 @@ async fn operate(command: Command, by: Account, desk: &dyn Desk) -> Response {
     if let Err(error) = check(&command) {
         return invalid(error.to_string());
     }
-    tracing::info!(%by, ?command, "an operator asks");
+    // Which changes are meant is in the journal; the log may have readers who may not see them.
+    tracing::info!(%by, "an operator asks to {}", verb(&command));
+    tracing::debug!(?command, "what the operator asks");
     match timeout(Duration::from_millis(COMMAND_MAX_MS), desk.ask(by, command)).await {
         Ok(answer) => Response::Operator { accepted: answer.accepted, text: answer.text },
         Err(_) => unknown(),
@@ -181,6 +183,16 @@ async fn operate(command: Command, by: Account, desk: &dyn Desk) -> Response {
 fn unknown() -> Response {
     Response::Unknown {
         text: "the daemon did not answer in time, so this may yet be done; look at the status".into(),
+    }
+}
+
+fn verb(command: &Command) -> &'static str {
+    match command {
+        Command::Enqueue { .. } => "enqueue a change",
+        Command::Dequeue { .. } => "dequeue a change",
+        Command::Promote { .. } => "promote changes",
+        Command::Pause { .. } => "stop landing",
+        Command::Resume { .. } => "resume landing",
     }
 }
 

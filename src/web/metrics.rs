@@ -1,8 +1,8 @@
 //! What monitoring reads. The daemon feeds it; labels are names from the configuration and fixed
 //! words, never numbers of changes or builds, so that the number of series stays small.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU64;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::state::reason_kind;
 use super::words;
 use crate::model::item::JobOutcome;
 use crate::model::view::View;
@@ -41,6 +42,30 @@ struct BuildLabels {
 struct RequestLabels {
     kind: &'static str,
     result: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct WaitLabels {
+    queue: String,
+    kind: &'static str,
+}
+
+/// What the Gerrit adapter has counted since the start of the daemon.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct GerritCounts {
+    /// Requests by how they ended: a fixed word and the number.
+    pub requests: [(&'static str, u64); 5],
+    /// Events of the stream.
+    pub events: u64,
+    /// Streams that ended.
+    pub reconnects: u64,
+    /// Whether the stream is up.
+    pub streaming: bool,
 }
 
 /// How a request to another system ended.
@@ -80,12 +105,20 @@ pub struct Metrics {
     left: Family<LeftLabels, Counter>,
     landing_seconds: Family<QueueLabel, Histogram, fn() -> Histogram>,
     build_seconds: Family<BuildLabels, Histogram, fn() -> Histogram>,
-    gerrit_requests: Family<RequestLabels, Counter>,
+    gerrit_requests: Family<ResultLabel, Counter>,
     event_lag_seconds: Histogram,
     journal_commit_seconds: Histogram,
-    git_push_seconds: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    waits: Family<WaitLabels, Gauge>,
+    page_streams: Gauge,
+    gerrit_stream_up: Gauge,
+    gerrit_events: Counter,
+    gerrit_reconnects: Counter,
+    effect_seconds: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    git_prepare_seconds: Family<ResultLabel, Histogram, fn() -> Histogram>,
+    git_push_seconds: Family<ResultLabel, Histogram, fn() -> Histogram>,
     clock: Gauge<f64, AtomicU64>,
     queues_seen: Mutex<BTreeSet<QueueName>>,
+    waits_seen: Mutex<BTreeSet<(QueueName, &'static str)>>,
     jobs_seen: Mutex<BTreeSet<JobName>>,
 }
 
@@ -126,9 +159,17 @@ impl Metrics {
             gerrit_requests: Family::default(),
             event_lag_seconds: short(),
             journal_commit_seconds: short(),
+            waits: Family::default(),
+            page_streams: Gauge::default(),
+            gerrit_stream_up: Gauge::default(),
+            gerrit_events: Counter::default(),
+            gerrit_reconnects: Counter::default(),
+            effect_seconds: Family::new_with_constructor(short),
+            git_prepare_seconds: Family::new_with_constructor(short),
             git_push_seconds: Family::new_with_constructor(short),
             clock: Gauge::default(),
             queues_seen: Mutex::default(),
+            waits_seen: Mutex::default(),
             jobs_seen: Mutex::default(),
         };
         metrics.register_states();
@@ -145,6 +186,17 @@ impl Metrics {
         to.register("slots", "Builds that may run at once", self.slots.clone());
         to.register("effects", "Effects under way", self.effects.clone());
         to.register("pauses", "Places where landing is stopped by a person", self.pauses.clone());
+        to.register("waits", "Items of a queue by the kind of what they wait for", self.waits.clone());
+        to.register(
+            "page_streams",
+            "Open pages and programs that are told what is new",
+            self.page_streams.clone(),
+        );
+        to.register(
+            "gerrit_stream_up",
+            "1 while Gerrit's stream of events is open",
+            self.gerrit_stream_up.clone(),
+        );
         to.register("executor_unable", "1 while no builds can be run", self.executor_unable.clone());
         let help = "1 while the configuration file cannot be used and an earlier one is in force";
         to.register("configuration_refused", help, self.configuration_refused.clone());
@@ -159,7 +211,13 @@ impl Metrics {
         let help = "From entering the queue to landing";
         to.register_with_unit("landing", help, Unit::Seconds, self.landing_seconds.clone());
         to.register_with_unit("build", "Duration of builds", Unit::Seconds, self.build_seconds.clone());
-        to.register("gerrit_requests", "Requests sent to Gerrit", self.gerrit_requests.clone());
+        to.register("gerrit_requests", "Requests sent to Gerrit over REST", self.gerrit_requests.clone());
+        to.register("gerrit_events", "Events that Gerrit's stream told", self.gerrit_events.clone());
+        to.register("gerrit_stream_reconnects", "Streams that ended", self.gerrit_reconnects.clone());
+        let help = "From asking for an effect to its end";
+        to.register_with_unit("effect", help, Unit::Seconds, self.effect_seconds.clone());
+        let help = "Duration of speculative merges with the search for their jobs";
+        to.register_with_unit("git_prepare", help, Unit::Seconds, self.git_prepare_seconds.clone());
         let help = "From an event at Gerrit to its acceptance";
         to.register_with_unit("event_lag", help, Unit::Seconds, self.event_lag_seconds.clone());
         let help = "Duration of journal transactions";
@@ -180,6 +238,7 @@ impl Metrics {
         for queue in &view.queues {
             self.queue_items.get_or_create(&queue_label(&queue.name)).set(count(queue.items.len()));
         }
+        self.observe_waits(view);
         self.waiting_changes.set(count(view.waiting.len()));
         self.checks.set(count(view.checks.len()));
         self.builds_running.set(i64::from(view.builds_running));
@@ -193,6 +252,25 @@ impl Metrics {
     /// The configuration was read anew, and could be used or not.
     pub fn configuration_read(&self, usable: bool) {
         self.configuration_refused.set(i64::from(!usable));
+    }
+
+    /// Counts items by what they wait for. Kinds that nothing waits for any more count as none.
+    fn observe_waits(&self, view: &View) {
+        let mut found: BTreeMap<(&QueueName, &'static str), i64> = BTreeMap::new();
+        for queue in &view.queues {
+            for item in &queue.items {
+                *found.entry((&queue.name, reason_kind(&item.reason))).or_default() += 1;
+            }
+        }
+        let mut seen = self.waits_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let label = |queue: &QueueName, kind| WaitLabels { queue: queue.as_str().into(), kind };
+        for (queue, kind) in seen.iter().filter(|(queue, kind)| !found.contains_key(&(queue, *kind))) {
+            self.waits.remove(&label(queue, kind));
+        }
+        for ((queue, kind), number) in &found {
+            self.waits.get_or_create(&label(queue, kind)).set(*number);
+        }
+        *seen = found.into_keys().map(|(queue, kind)| (queue.clone(), kind)).collect();
     }
 
     /// A gate item ended `stay_ms` milliseconds after it entered.
@@ -218,9 +296,31 @@ impl Metrics {
         self.build_seconds.get_or_create(&labels).observe(seconds(duration_ms));
     }
 
-    /// A request to Gerrit ended; `kind` is a fixed word such as `query` or `review`.
-    pub fn gerrit_request(&self, kind: &'static str, ended: Ended) {
-        self.gerrit_requests.get_or_create(&RequestLabels { kind, result: ended.word() }).inc();
+    /// Takes over what the Gerrit adapter has counted.
+    pub fn gerrit(&self, counts: &GerritCounts) {
+        for (result, number) in counts.requests {
+            let counter = self.gerrit_requests.get_or_create(&ResultLabel { result });
+            counter.inner().store(number, Ordering::Relaxed);
+        }
+        self.gerrit_events.inner().store(counts.events, Ordering::Relaxed);
+        self.gerrit_reconnects.inner().store(counts.reconnects, Ordering::Relaxed);
+        self.gerrit_stream_up.set(i64::from(counts.streaming));
+    }
+
+    /// So many streams are open.
+    pub fn streams(&self, open: usize) {
+        self.page_streams.set(count(open));
+    }
+
+    /// An effect ended; `kind` is a fixed word.
+    pub fn effect(&self, kind: &'static str, duration: std::time::Duration, ended: Ended) {
+        let (took, result) = (duration.as_secs_f64(), ended.word());
+        self.effect_seconds.get_or_create(&RequestLabels { kind, result }).observe(took);
+        match kind {
+            "land" => self.git_push_seconds.get_or_create(&ResultLabel { result }).observe(took),
+            "prepare" => self.git_prepare_seconds.get_or_create(&ResultLabel { result }).observe(took),
+            _ => {}
+        }
     }
 
     /// An event was accepted `lag_ms` milliseconds after Gerrit made it.
@@ -231,12 +331,6 @@ impl Metrics {
     /// A journal transaction took so long.
     pub fn journal_commit(&self, duration: std::time::Duration) {
         self.journal_commit_seconds.observe(duration.as_secs_f64());
-    }
-
-    /// A landing push took so long.
-    pub fn git_push(&self, duration: std::time::Duration, ended: Ended) {
-        let labels = RequestLabels { kind: "land", result: ended.word() };
-        self.git_push_seconds.get_or_create(&labels).observe(duration.as_secs_f64());
     }
 
     /// All series in the OpenMetrics text format.

@@ -2,15 +2,28 @@
 //! and the server side of the control socket. Floor 5: it reads views and hands over commands, and
 //! decides nothing.
 
+mod api;
+mod assets;
+mod chain;
 pub mod clean;
 pub mod control;
+mod figures;
+pub mod history;
 mod html;
 mod listener;
+mod live;
 mod log;
 pub mod metrics;
 mod page;
+mod picture;
 mod pieces;
+mod plot;
 mod router;
+mod rows;
+mod search;
+mod state;
+mod stream;
+pub mod veil;
 pub mod wire;
 pub mod words;
 
@@ -22,6 +35,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use api::paths as api_paths;
+pub use history::History;
 pub use metrics::Metrics;
 pub use router::{Options, router, serve};
 
@@ -37,8 +52,17 @@ pub type Reloading = Pin<Box<dyn Future<Output = Reloaded> + Send>>;
 
 /// What the face needs of the daemon. The daemon implements it; nothing here blocks.
 pub trait Desk: Send + Sync + 'static {
-    /// The latest published view. Private changes are never in it.
+    /// The latest published view as readers may see it: what they may not read is not in it.
     fn view(&self) -> Arc<View>;
+
+    /// All of it, for the operators on the control socket.
+    fn whole_view(&self) -> Arc<View>;
+
+    /// The last day, and what was learnt of jobs.
+    fn history(&self) -> &History;
+
+    /// The figures, for what the face itself counts.
+    fn figures(&self) -> &Metrics;
 
     /// Bumps whenever the view changes.
     fn changed(&self) -> watch::Receiver<u64>;
@@ -55,7 +79,8 @@ pub trait Desk: Send + Sync + 'static {
     /// All metrics in the OpenMetrics text format.
     fn metrics(&self) -> String;
 
-    /// Where the log of a build is, if there ever was such a build.
+    /// Where the log of a build is, if there ever was such a build and readers may see all changes whose
+    /// content it could show.
     fn log_path(&self, build: BuildId) -> Option<PathBuf>;
 }
 

@@ -1,189 +1,260 @@
-//! The status page and the page of one change, written anew for each request.
+//! The pages: what regions each has, in what order, and how they are written. A region is either a part,
+//! written whole, or a list of entries with keys; streams replace what is new in either.
 
+use super::figures;
 use super::html::Html;
+use super::picture::{Picture, Row};
 use super::pieces::Frame;
-use super::{Health, words};
-use crate::model::ChangeNumber;
-use crate::model::view::{DepartedView, ItemView, PauseView, View, WaitingView};
+use super::rows::{self, Entry};
+use super::{plot, search};
+use crate::model::view::{DepartedView, ItemView};
+use crate::model::{ChangeNumber, ItemChange};
 
-/// The most entries that a section of the status page shows; the JSON has them all.
-const ENTRIES_MAX: usize = 300;
+/// The most entries of one list; the API has them all.
+pub const ENTRIES_MAX: usize = 2_000;
+/// The most entries of one list that are there from the start, so that a long page shows soon.
+pub const FIRST_MAX: usize = 100;
 /// The most ended items on the status page.
 const DEPARTED_MAX: usize = 50;
+/// The most finds that a search shows of a kind.
+const FINDS_MAX: usize = 200;
+
+/// Which page.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Everything.
+    Status,
+    /// One change and its history.
+    Change(ChangeNumber),
+    /// What a search finds.
+    Search(String),
+}
+
+/// A piece of a page that can be replaced by itself.
+pub struct Region<'a> {
+    /// Its name in the page.
+    pub id: String,
+    /// What it holds.
+    pub body: Body<'a>,
+    /// Whether it stands beside the queues where there is room.
+    beside: bool,
+}
+
+/// What a region holds.
+pub enum Body<'a> {
+    /// Something written whole.
+    Part(Part<'a>),
+    /// Entries with a heading, and words for when there are none; without words it is then not shown.
+    List {
+        /// Its heading.
+        heading: String,
+        /// Words for an empty list.
+        none: &'static str,
+        /// The entries in order.
+        entries: Vec<Entry<'a>>,
+    },
+}
+
+/// A piece that is written whole.
+#[derive(Clone, Copy)]
+pub enum Part<'a> {
+    /// What a person should see before all else.
+    Alerts(&'a Picture),
+    /// The most important numbers.
+    Figures(&'a Picture),
+    /// The last day.
+    Plots(&'a Picture),
+}
+
+impl Part<'_> {
+    /// Writes it.
+    pub fn write(&self, html: &mut Html, frame: &Frame<'_>) {
+        match self {
+            Self::Alerts(picture) => alerts(html, picture, frame),
+            Self::Figures(picture) => figures::write(html, picture),
+            Self::Plots(picture) => plot::write(html, picture),
+        }
+    }
+}
+
+impl Kind {
+    /// From where the page hears what is new, below the start page.
+    pub fn live(&self) -> String {
+        match self {
+            Self::Status => "live".into(),
+            Self::Change(number) => format!("live?change={number}"),
+            Self::Search(query) => format!("live?q={}", search::escape(query)),
+        }
+    }
+
+    /// The way back to the start page.
+    pub fn root(&self) -> &'static str {
+        if matches!(self, Self::Change(_)) { "../" } else { "" }
+    }
+
+    /// The page's regions as they are in a picture.
+    pub fn regions<'a>(&self, picture: &'a Picture) -> Vec<Region<'a>> {
+        match self {
+            Self::Status => status(picture),
+            Self::Change(number) => chosen(picture, |change| change.number == *number, ENTRIES_MAX),
+            Self::Search(query) => {
+                let wanted = search::Wanted::read(query);
+                chosen(picture, |change| wanted.is_met_by(change), FINDS_MAX)
+            }
+        }
+    }
+}
+
+fn part<'a>(id: &str, beside: bool, part: Part<'a>) -> Region<'a> {
+    Region { id: id.into(), beside, body: Body::Part(part) }
+}
+
+fn list<'a>(id: &str, heading: String, none: &'static str, entries: Vec<Entry<'a>>) -> Region<'a> {
+    Region { id: id.into(), beside: id == "departed", body: Body::List { heading, none, entries } }
+}
+
+fn rows(rows: &[Row]) -> Vec<Entry<'_>> {
+    rows.iter().take(ENTRIES_MAX).map(Entry::Item).collect()
+}
+
+fn status(picture: &Picture) -> Vec<Region<'_>> {
+    let view = &picture.view;
+    let mut regions =
+        vec![part("alerts", false, Part::Alerts(picture)), part("figures", false, Part::Figures(picture))];
+    for (at, (queue, items)) in view.queues.iter().zip(&picture.queues).enumerate() {
+        let heading = format!("Queue {}", queue.name);
+        regions.push(list(&format!("queue-{at}"), heading, "Nothing is in this queue.", rows(items)));
+    }
+    let waiting = view.waiting.iter().take(ENTRIES_MAX).map(Entry::Waiting).collect();
+    regions.push(list("waiting", "Approved, not yet in a queue".into(), "", waiting));
+    regions.push(list("checks", "Check of new patch sets".into(), "", rows(&picture.checks)));
+    regions.push(part("plots", true, Part::Plots(picture)));
+    let departed = view.departed.iter().take(DEPARTED_MAX).map(Entry::Departed).collect();
+    regions.push(list("departed", "Landed and left".into(), "Nothing has landed or left yet.", departed));
+    regions
+}
+
+/// What concerns the changes for which `wanted` holds, wherever they are.
+fn chosen<'a>(picture: &'a Picture, wanted: impl Fn(&ItemChange) -> bool, most: usize) -> Vec<Region<'a>> {
+    let view = &picture.view;
+    let holds = |item: &ItemView| item.changes.iter().any(&wanted);
+    let mut regions = vec![part("alerts", false, Part::Alerts(picture))];
+    for (at, (queue, items)) in view.queues.iter().zip(&picture.queues).enumerate() {
+        let found = items.iter().filter(|row| holds(&row.item)).take(most).map(Entry::Item).collect();
+        regions.push(list(&format!("queue-{at}"), format!("In queue {}", queue.name), "", found));
+    }
+    let waiting = view.waiting.iter().filter(|entry| wanted(&entry.change)).take(most);
+    let waiting = waiting.map(Entry::Waiting).collect();
+    regions.push(list("waiting", "Approved, not yet in a queue".into(), "", waiting));
+    let checks = picture.checks.iter().filter(|row| holds(&row.item)).take(most).map(Entry::Item);
+    regions.push(list("checks", "In check".into(), "", checks.collect()));
+    let ended = |entry: &&DepartedView| entry.changes.iter().any(&wanted);
+    let before = view.departed.iter().filter(ended).take(most).map(Entry::Departed).collect();
+    regions.push(list("before", "Before".into(), "", before));
+    regions
+}
 
 /// The status page.
-pub fn status(view: &View, health: &Health, frame: &Frame<'_>) -> String {
-    let mut html = frame.open("Seakeeper");
-    html.raw("<h1>Seakeeper</h1><p class=\"dim\">")
-        .text(view.builds_running)
-        .element(" of ", view.slots, " slots are building")
-        .element(" · ", view.waiting.len(), " approved changes wait outside the queues</p>");
-    alerts(&mut html, view, health, frame);
-    for queue in &view.queues {
-        html.element("<h2>Queue ", &queue.name, "</h2>");
-        items(&mut html, &queue.items, "Nothing is in this queue.", frame);
-    }
-    if !view.waiting.is_empty() {
-        html.raw("<h2>Approved, not yet in a queue</h2><ul>");
-        bounded(&mut html, &view.waiting, ENTRIES_MAX, |html, entry| waiting(html, entry, frame));
-        html.raw("</ul>");
-    }
-    if !view.checks.is_empty() {
-        html.raw("<h2>Check</h2>");
-        items(&mut html, &view.checks, "", frame);
-    }
-    if !view.departed.is_empty() {
-        html.raw("<h2>Landed and left</h2><ul>");
-        bounded(&mut html, &view.departed, DEPARTED_MAX, |html, entry| departed(html, entry, frame));
-        html.raw("</ul>");
-    }
+pub fn write_status(picture: &Picture, frame: &Frame<'_>) -> String {
+    let kind = Kind::Status;
+    let mut html = frame.open("Seakeeper", &kind.live(), "");
+    let wide = "<main id=\"main\" tabindex=\"-1\" class=\"wide\"><h1 class=\"unseen\">Status</h1>";
+    html.raw(wide);
+    let regions = kind.regions(picture);
+    let (beside, before): (Vec<_>, Vec<_>) = regions.iter().partition(|region| region.beside);
+    html.raw("<div class=\"lead\">");
+    before.iter().for_each(|region| write_region(&mut html, region, frame));
+    html.raw("</div><div class=\"beside\">");
+    beside.iter().for_each(|region| write_region(&mut html, region, frame));
+    html.raw("</div></main>");
     frame.close(html)
 }
 
 /// The page of one change, and whether anything is known of it.
-pub fn change(view: &View, number: ChangeNumber, frame: &Frame<'_>) -> (bool, String) {
-    let mut html = frame.open(&format!("Change {number} · Seakeeper"));
-    html.element("<h1>Change ", number, "</h1>").element(
+pub fn write_change(picture: &Picture, number: ChangeNumber, frame: &Frame<'_>) -> (bool, String) {
+    let kind = Kind::Change(number);
+    let mut html = frame.open(&format!("Change {number} · Seakeeper"), &kind.live(), "");
+    html.raw("<main id=\"main\" tabindex=\"-1\">").element("<h1>Change ", number, "</h1>").element(
         "<p><a href=\"",
         frame.root,
         "./\">All queues</a></p>",
     );
-    for entry in &view.paused {
-        pause(&mut html, entry, frame);
-    }
-    let mut known = false;
-    for queue in &view.queues {
-        for (place, item) in queue.items.iter().enumerate().filter(|(_, item)| holds(item, number)) {
-            known = true;
-            html.element("<h2>In queue ", &queue.name, "").element(", place ", place + 1, "").element(
-                " of ",
-                queue.items.len(),
-                "</h2><ol>",
-            );
-            item_entry(&mut html, item, frame);
-            html.raw("</ol>");
-        }
-    }
-    for item in view.checks.iter().filter(|item| holds(item, number)) {
-        known = true;
-        html.raw("<h2>In check</h2><ol>");
-        item_entry(&mut html, item, frame);
-        html.raw("</ol>");
-    }
-    for entry in view.waiting.iter().filter(|entry| entry.change.number == number) {
-        known = true;
-        html.raw("<h2>Approved, not yet in a queue</h2><ul>");
-        waiting(&mut html, entry, frame);
-        html.raw("</ul>");
-    }
-    let ended = |entry: &&DepartedView| entry.changes.iter().any(|change| change.number == number);
-    for entry in view.departed.iter().filter(ended) {
-        known = true;
-        html.raw("<h2>Before</h2><ul>");
-        departed(&mut html, entry, frame);
-        html.raw("</ul>");
-    }
-    if !known {
-        html.raw("<p>Nothing is known of this change here. It may not be approved yet, be in a ")
-            .raw("repository or branch that no queue gates, be private, or have ended long ago.</p>");
-    }
+    let regions = kind.regions(picture);
+    regions.iter().for_each(|region| write_region(&mut html, region, frame));
+    let known = has_entries(&regions);
+    html.raw(
+        "<p class=\"nothing\">Nothing is known of this change here. It may not be approved yet, be in a ",
+    )
+    .raw("repository or branch that no queue gates, be one that you may not see, or have ended long ago.")
+    .raw("</p></main>");
     (known, frame.close(html))
 }
 
-fn holds(item: &ItemView, number: ChangeNumber) -> bool {
-    item.changes.iter().any(|change| change.number == number)
+/// What a search finds.
+pub fn write_search(picture: &Picture, query: &str, frame: &Frame<'_>) -> String {
+    let kind = Kind::Search(query.to_owned());
+    let mut html = frame.open("Search · Seakeeper", &kind.live(), query);
+    html.raw("<main id=\"main\" tabindex=\"-1\">").element("<h1>Search for “", query, "”</h1>").element(
+        "<p><a href=\"",
+        frame.root,
+        "./\">All queues</a></p>",
+    );
+    kind.regions(picture).iter().for_each(|region| write_region(&mut html, region, frame));
+    html.raw(
+        "<p class=\"nothing\">Nothing fits. A search looks for a change's number, a part of its Change-Id, ",
+    )
+    .raw(
+        "its subject, its owner or its repository, in the queues, outside of them, and in what ended lately.",
+    )
+    .raw("</p></main>");
+    frame.close(html)
+}
+
+fn has_entries(regions: &[Region<'_>]) -> bool {
+    regions.iter().any(|region| matches!(&region.body, Body::List { entries, .. } if !entries.is_empty()))
+}
+
+fn write_region(html: &mut Html, region: &Region<'_>, frame: &Frame<'_>) {
+    match &region.body {
+        Body::Part(part) => {
+            html.element("<div id=\"", &region.id, "\" class=\"part\">");
+            part.write(html, frame);
+            html.raw("</div>");
+        }
+        Body::List { heading, none, entries } => {
+            html.element("<section class=\"list ", if none.is_empty() { "quiet" } else { "" }, "\"")
+                .element(" aria-labelledby=\"", &region.id, "-head\">")
+                .element("<h2 id=\"", &region.id, "-head\">")
+                .element("", heading, " <span class=\"count\" data-count=\"")
+                .element("", &region.id, "\">")
+                .element("", entries.len(), "</span></h2>")
+                .element("<ol id=\"", &region.id, "\" data-list>");
+            entries.iter().take(frame.most).for_each(|entry| entry.write(html, frame));
+            html.raw("</ol>");
+            if entries.len() > frame.most {
+                html.element("<p class=\"more\" data-more=\"", &region.id, "\">The first ").element(
+                    "",
+                    frame.most,
+                    " are shown. <a href=\"?all=1\">Show all</a></p>",
+                );
+            }
+            if !none.is_empty() {
+                html.raw("<p class=\"none\">").raw(none).raw("</p>");
+            }
+            html.raw("</section>");
+        }
+    }
 }
 
 /// What a person should see before all else.
-fn alerts(html: &mut Html, view: &View, health: &Health, frame: &Frame<'_>) {
-    for problem in &health.problems {
+fn alerts(html: &mut Html, picture: &Picture, frame: &Frame<'_>) {
+    for problem in &picture.problems {
         html.element("<p class=\"stop\">", problem, "</p>");
     }
-    if let Some(why) = &view.unable {
+    if let Some(why) = &picture.view.unable {
         html.element("<p class=\"stop\">No builds can be run: ", why, "</p>");
     }
-    for entry in &view.paused {
-        pause(html, entry, frame);
-    }
-}
-
-fn pause(html: &mut Html, entry: &PauseView, frame: &Frame<'_>) {
-    html.element("<p class=\"stop\">Landing is stopped for ", words::scope(&entry.scope), "")
-        .element(" by ", &entry.by, " for ");
-    frame.ago(html, entry.at);
-    html.element(": ", &entry.reason, "</p>");
-}
-
-fn items(html: &mut Html, items: &[ItemView], none: &'static str, frame: &Frame<'_>) {
-    if items.is_empty() {
-        html.raw("<p class=\"dim\">").raw(none).raw("</p>");
-        return;
-    }
-    html.raw("<ol>");
-    bounded(html, items, ENTRIES_MAX, |html, item| item_entry(html, item, frame));
-    html.raw("</ol>");
-}
-
-fn item_entry(html: &mut Html, item: &ItemView, frame: &Frame<'_>) {
-    html.raw("<li class=\"item\">");
-    for change in &item.changes {
-        frame.change(html, change);
-    }
-    html.element("<p class=\"why\">", &item.words, "</p><p class=\"dim\">here for ");
-    frame.ago(html, item.entered_at);
-    if item.on_top_of.is_empty() {
-        html.raw(" · tested on the branches as they are");
-    } else {
-        html.raw(" · tested on top of ");
-        for (at, number) in item.on_top_of.iter().enumerate() {
-            html.raw(if at == 0 { "" } else { ", " })
-                .element("<a href=\"", frame.root, "change/")
-                .element("", number, "\">")
-                .element("", number, "</a>");
-        }
-    }
-    html.raw("</p>");
-    frame.jobs(html, &item.jobs);
-    html.raw("</li>");
-}
-
-fn waiting(html: &mut Html, entry: &WaitingView, frame: &Frame<'_>) {
-    html.raw("<li class=\"item\">");
-    frame.change(html, &entry.change);
-    html.element("<p class=\"why\">", &entry.words, "</p></li>");
-}
-
-fn departed(html: &mut Html, entry: &DepartedView, frame: &Frame<'_>) {
-    html.raw("<li class=\"item\">");
-    for change in &entry.changes {
-        frame.change(html, change);
-    }
-    let colour = match words::departure_kind(&entry.departure) {
-        "landed" | "check_passed" => "<p class=\"why success\">",
-        "failed" | "check_failed" => "<p class=\"why failure\">",
-        _ => "<p class=\"why\">",
-    };
-    html.element(colour, words::departure(&entry.departure), "</p><p class=\"dim\">").element(
-        "",
-        entry.pipeline.name(),
-        " ended ",
-    );
-    frame.ago(html, entry.ended_at);
-    html.element(
-        " ago after ",
-        crate::model::time::in_words(entry.ended_at.since_ms(entry.entered_at)),
-        "</p>",
-    );
-    frame.jobs(html, &entry.jobs);
-    html.raw("</li>");
-}
-
-/// Writes the first `most` entries and says how many more there are.
-fn bounded<T>(html: &mut Html, entries: &[T], most: usize, mut write: impl FnMut(&mut Html, &T)) {
-    for entry in entries.iter().take(most) {
-        write(html, entry);
-    }
-    if let Some(more @ 1..) = entries.len().checked_sub(most) {
-        html.element("<li class=\"dim\">", more, " more are in the JSON.</li>");
+    for entry in &picture.view.paused {
+        rows::pause(html, entry, frame);
     }
 }

@@ -8,39 +8,56 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::map_response_with_state;
 use axum::response::{Html as HtmlBody, IntoResponse, Response};
 use axum::routing::get;
-use base64::Engine;
-use sha2::{Digest, Sha256};
+use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::sleep;
 
 use super::listener::BoundedListener;
-use super::pieces::{Frame, STYLE};
-use super::{Desk, Health, log, page};
+use super::page::{self, Kind};
+use super::picture::{Album, Picture};
+use super::pieces::Frame;
+use super::stream::{self, About, STREAMS_MAX};
+use super::{Desk, Health, api, assets, log, search};
 use crate::model::{BuildId, ChangeNumber, Timestamp};
+
+/// Nothing but the page's own style sheet, script and streams may take effect; a search may be sent.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
 
 /// What the pages need to know of the site.
 #[derive(Clone, Default, Debug)]
 pub struct Options {
     /// Where changes are reviewed, as in `https://gerrit.example.org`; pages link to it.
     pub review_url: Option<String>,
+    /// The page's address for people, for links in answers of the API; relative ones without it.
+    pub public_url: String,
 }
 
-struct Site {
-    desk: Arc<dyn Desk>,
-    review_url: Option<String>,
-    /// Content-Security-Policy.
-    policy: HeaderValue,
+/// What all requests share.
+pub struct Site {
+    /// The daemon.
+    pub desk: Arc<dyn Desk>,
+    /// Where changes are reviewed, without a slash at the end.
+    pub review_url: Option<String>,
+    /// The page's address, ending in a slash, or nothing.
+    pub public_url: String,
     /// Tells the views of this run of the daemon from those of others.
-    run: i64,
+    pub run: i64,
+    /// What the views look like.
+    pub album: Album,
+    /// Places for streams.
+    pub streams: Arc<Semaphore>,
 }
 
-type Shared = State<Arc<Site>>;
+/// The site as requests get it.
+pub type Shared = State<Arc<Site>>;
 
 /// How long requests under way may take once the server is to stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -74,19 +91,28 @@ pub async fn serve(
 
 /// All paths.
 pub fn router(desk: Arc<dyn Desk>, options: Options) -> Router {
-    let run = now().0;
     let trimmed = options.review_url.map(|url| url.trim_end_matches('/').to_owned());
     // Only the web's own schemes may become links.
     let review_url = trimmed.filter(|url| url.starts_with("https://") || url.starts_with("http://"));
-    let site = Arc::new(Site { desk, review_url, policy: content_policy(), run });
+    let site = Arc::new(Site {
+        desk,
+        review_url,
+        public_url: options.public_url,
+        run: now().0,
+        album: Album::default(),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+    });
     Router::new()
         .route("/", get(status))
         .route("/change/{number}", get(change))
+        .route("/search", get(find))
         .route("/build/{id}", get(build))
-        .route("/api/v1/view", get(view))
+        .route("/live", get(live))
+        .route("/assets/{name}", get(asset))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .merge(api::routes())
         .fallback(|| async {
             (StatusCode::NOT_FOUND, "there is no such page; the status page is at the top\n")
         })
@@ -94,34 +120,74 @@ pub fn router(desk: Arc<dyn Desk>, options: Options) -> Router {
         .with_state(site)
 }
 
-/// Nothing but the page's own style sheet, known by its digest, is allowed to take effect.
-fn content_policy() -> HeaderValue {
-    let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(STYLE));
-    let text = format!(
-        "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    // Base64 and fixed text, which a header always takes; the fallback forbids everything.
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
-}
-
 /// Adds to each response what keeps a browser from doing more with it than showing it.
-async fn guard(State(site): Shared, mut response: Response) -> Response {
+async fn guard(State(_): Shared, mut response: Response) -> Response {
     let fields = response.headers_mut();
-    fields.insert(header::CONTENT_SECURITY_POLICY, site.policy.clone());
+    fields.insert(header::CONTENT_SECURITY_POLICY, POLICY);
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     fields.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
-async fn status(State(site): Shared) -> HtmlBody<String> {
-    HtmlBody(page::status(&site.desk.view(), &site.desk.health(), &site.frame("")))
+#[derive(Deserialize)]
+struct Whole {
+    all: Option<String>,
+}
+
+async fn status(State(site): Shared, Query(asked): Query<Whole>) -> HtmlBody<String> {
+    let picture = site.picture();
+    let id = site.id_of(&picture);
+    let mut frame = site.frame(Kind::Status.root(), &picture, &id);
+    if asked.all.is_none() {
+        frame.most = page::FIRST_MAX;
+    }
+    HtmlBody(page::write_status(&picture, &frame))
 }
 
 async fn change(State(site): Shared, Path(number): Path<u64>) -> Response {
-    let (known, text) = page::change(&site.desk.view(), ChangeNumber(number), &site.frame("../"));
+    let (picture, number) = (site.picture(), ChangeNumber(number));
+    let id = site.id_of(&picture);
+    let frame = site.frame(Kind::Change(number).root(), &picture, &id);
+    let (known, text) = page::write_change(&picture, number, &frame);
     let status = if known { StatusCode::OK } else { StatusCode::NOT_FOUND };
     (status, HtmlBody(text)).into_response()
+}
+
+#[derive(Deserialize)]
+struct Search {
+    #[serde(default)]
+    q: String,
+}
+
+async fn find(State(site): Shared, Query(asked): Query<Search>) -> HtmlBody<String> {
+    let query: String = asked.q.trim().chars().take(search::QUERY_MAX_CHARS).collect();
+    let picture = site.picture();
+    HtmlBody(page::write_search(&picture, &query, &site.frame("", &picture, &site.id_of(&picture))))
+}
+
+#[derive(Deserialize)]
+struct Listen {
+    change: Option<u64>,
+    q: Option<String>,
+    at: Option<String>,
+    most: Option<usize>,
+}
+
+async fn live(State(site): Shared, Query(asked): Query<Listen>, headers: HeaderMap) -> Response {
+    let kind = match (asked.change, asked.q) {
+        (Some(number), _) => Kind::Change(ChangeNumber(number)),
+        (None, Some(query)) => Kind::Search(query.chars().take(search::QUERY_MAX_CHARS).collect()),
+        (None, None) => Kind::Status,
+    };
+    // A browser that lost its connection says itself where it was.
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let most = asked.most.filter(|_| last.is_none());
+    stream::open(site, About::Page(kind, most), last.or(asked.at).as_deref())
+}
+
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    assets::send(&name, &headers)
 }
 
 async fn build(State(site): Shared, Path(id): Path<u64>, headers: HeaderMap) -> Response {
@@ -129,16 +195,6 @@ async fn build(State(site): Shared, Path(id): Path<u64>, headers: HeaderMap) -> 
         Some(path) => log::send(&path, &headers).await,
         None => (StatusCode::NOT_FOUND, "there is no such build\n").into_response(),
     }
-}
-
-async fn view(State(site): Shared, headers: HeaderMap) -> Response {
-    // The number is read first: a view that is newer than its tag is fetched once more, never less.
-    let tag = format!("\"{}-{}\"", site.run, *site.desk.changed().borrow());
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return StatusCode::NOT_MODIFIED.into_response();
-    }
-    let fields = [(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache".into())];
-    (fields, axum::Json(site.desk.view())).into_response()
 }
 
 async fn healthz(State(site): Shared) -> Response {
@@ -167,8 +223,20 @@ async fn metrics(State(site): Shared) -> Response {
 }
 
 impl Site {
-    fn frame(&self, root: &'static str) -> Frame<'_> {
-        Frame { root, now: now(), review_url: self.review_url.as_deref() }
+    /// The picture of the present view.
+    pub fn picture(&self) -> Arc<Picture> {
+        self.album.latest(&*self.desk)
+    }
+
+    /// The name of a picture, which no other run of the daemon gives.
+    pub fn id_of(&self, picture: &Picture) -> String {
+        format!("{}-{}", self.run, picture.number)
+    }
+
+    /// What a page is written with.
+    pub fn frame<'a>(&'a self, root: &'static str, picture: &'a Picture, at: &'a str) -> Frame<'a> {
+        let (review_url, times) = (self.review_url.as_deref(), &picture.times);
+        Frame { root, now: now(), review_url, times, at, most: page::ENTRIES_MAX }
     }
 }
 

@@ -152,7 +152,7 @@ fn branches_of_one_repository_are_judged_one_by_one_in_one_push() {
 
 #[test]
 fn stores_that_nothing_needs_go_after_their_time_and_are_fetched_anew() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let state = world.folder.0.join("state");
     let paths = ["p", "q"].map(|name| store_path(&state, &name.into()));
     for (at, name) in ["p", "q"].iter().enumerate() {
@@ -182,7 +182,7 @@ fn stores_that_nothing_needs_go_after_their_time_and_are_fetched_anew() {
 
 #[test]
 fn stores_are_packed_in_turn() {
-    let mut world = world(LandingForm::MergeAlways, |_| {});
+    let mut world = world(|_| {});
     let remote = world.remote("p");
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let first = change(&remote, 1, tip, &[(b"f", Some("x"))]);

@@ -1,113 +1,35 @@
 //! The face against a daemon that is made up: pages over real HTTP, the control socket with the
 //! real binary as its client.
 
-use std::io::{Read, Write};
+mod api;
+#[path = "../page/made.rs"]
+mod made;
+mod monitoring;
+mod page;
+
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use made::{HOSTILE, Made, change, job};
 use seakeeper::model::event::{Command, Scope};
-use seakeeper::model::item::{JobOutcome, JobResult};
-use seakeeper::model::view::{DepartedView, ItemView, PauseView, QueueView, View, WaitingView};
-use seakeeper::model::{
-    Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, Pair, PatchSet, Pipeline, Reason, Sha,
-    Timestamp,
-};
+use seakeeper::model::item::JobOutcome;
+use seakeeper::model::view::{BuildView, DepartedView, PauseView, QueueView, View, WaitingView};
+use seakeeper::model::{BuildId, ChangeNumber, Departure, ItemId, Pipeline, Reason, Timestamp};
 use seakeeper::web::control::{ControlSocket, OpenError};
-use seakeeper::web::{Answer, Asked, Desk, Health, Metrics, Options, Reloaded, Reloading, Verdict};
-use tokio::sync::watch;
-
-const HOSTILE: &str = "<script>alert('x')</script>\" onload=\"\u{202e}\x1b[2J";
-
-/// A daemon that has one view and remembers what it was asked.
-struct Made {
-    view: Arc<View>,
-    changed: watch::Sender<u64>,
-    ready: bool,
-    logs: PathBuf,
-    asked: Mutex<Vec<(Account, Command)>>,
-    reloads: Mutex<Vec<Account>>,
-    metrics: Metrics,
-}
-
-impl Desk for Made {
-    fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view)
-    }
-
-    fn changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    fn ask(&self, by: Account, command: Command) -> Asked {
-        let answer = match &command {
-            Command::Enqueue { change: ChangeNumber(404) } => {
-                Answer { accepted: false, text: "there is no such change".into() }
-            }
-            _ => Answer { accepted: true, text: "done".into() },
-        };
-        self.asked.lock().expect("no test panics while it holds this").push((by, command));
-        Box::pin(async move { answer })
-    }
-
-    fn reload(&self, by: Account) -> Reloading {
-        self.reloads.lock().expect("no test panics while it holds this").push(by);
-        let lines = vec![format!("seakeeper.toml:3: key `{HOSTILE}`: unknown key"), "and another".to_owned()];
-        Box::pin(async move { Reloaded { verdict: Verdict::Faulty, lines } })
-    }
-
-    fn health(&self) -> Health {
-        let problems = if self.ready { vec![] } else { vec!["Gerrit does not answer".to_owned()] };
-        Health { live: true, ready: self.ready, problems }
-    }
-
-    fn metrics(&self) -> String {
-        self.metrics.observe_view(&self.view);
-        self.metrics.encode()
-    }
-
-    fn log_path(&self, build: BuildId) -> Option<PathBuf> {
-        Some(self.logs.join(format!("{build}.log")))
-    }
-}
-
-fn change(number: u64, subject: &str) -> ItemChange {
-    ItemChange {
-        number: ChangeNumber(number),
-        change_id: format!("I{number:040}").into(),
-        patchset: PatchSet(2),
-        revision: Sha([7; 20]),
-        pair: Pair::new("site/core", "main"),
-        subject: subject.into(),
-        owner: "alice".into(),
-    }
-}
+use seakeeper::web::{Desk, Options};
 
 fn view() -> View {
-    let job = JobResult {
-        job: "unit".into(),
-        home: Pair::new("site/core", "main"),
-        result: JobOutcome::Running,
-        duration_ms: 0,
-        build: Some(BuildId(5)),
-        voting: true,
-        detail: "".into(),
-    };
-    let reason = Reason::Building { jobs: vec!["unit".into()] };
-    let item = ItemView {
-        item: ItemId(1),
-        pipeline: Pipeline::Gate,
-        changes: vec![change(11, HOSTILE)],
-        entered_at: Timestamp(1_000),
-        on_top_of: vec![ChangeNumber(10)],
-        jobs: vec![job.clone()],
-        words: reason.to_string(),
-        reason,
-    };
+    let running = job("unit", JobOutcome::Running, Some(5), 0);
+    let mut item = made::item(1, change(11, HOSTILE), &[], Reason::Building { jobs: vec!["unit".into()] });
+    item.entered_at = Timestamp(1_000);
+    item.on_top_of = vec![ChangeNumber(10)];
+    item.jobs = vec![running.clone()];
     let departed = DepartedView {
         item: ItemId(2),
         pipeline: Pipeline::Gate,
@@ -116,7 +38,7 @@ fn view() -> View {
         entered_at: Timestamp(0),
         ended_at: Timestamp(61_000),
         departure: Departure::Failed { jobs: vec!["unit".into()] },
-        jobs: vec![JobResult { result: JobOutcome::Failure, detail: "exit code 3".into(), ..job }],
+        jobs: vec![job("unit", JobOutcome::Failure, Some(4), 9_000)],
     };
     View {
         at: Timestamp(62_000),
@@ -133,6 +55,14 @@ fn view() -> View {
             reason: "release <in> progress".into(),
             by: "bob".into(),
             at: Timestamp(50_000),
+        }],
+        builds: vec![BuildView {
+            build: BuildId(5),
+            job: "unit".into(),
+            home: running.home,
+            item: ItemId(1),
+            started_at: Timestamp(40_000),
+            deadline: Timestamp(1_840_000),
         }],
         builds_running: 1,
         slots: 8,
@@ -154,17 +84,7 @@ impl Face {
     fn new(name: &str, ready: bool) -> Self {
         let folder = std::env::temp_dir().join(format!("seakeeper-face-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
-        let (changed, _) = watch::channel(3);
-        let (view, metrics) = (Arc::new(view()), Metrics::new());
-        let desk = Arc::new(Made {
-            view,
-            changed,
-            ready,
-            logs: folder.clone(),
-            asked: Mutex::default(),
-            reloads: Mutex::default(),
-            metrics,
-        });
+        let desk = Arc::new(Made::new(view(), ready, folder.clone()));
         let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
         let socket = folder.join("control.sock");
         let web = runtime.block_on(async {
@@ -172,7 +92,10 @@ impl Face {
             tokio::spawn(control.serve(Arc::clone(&desk) as Arc<dyn Desk>));
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
             let web = listener.local_addr().expect("it has an address");
-            let options = Options { review_url: Some("https://gerrit.example.org/".into()) };
+            let options = Options {
+                review_url: Some("https://gerrit.example.org/".into()),
+                public_url: "https://ci.example.org/gate/".into(),
+            };
             let served = Arc::clone(&desk) as Arc<dyn Desk>;
             tokio::spawn(seakeeper::web::serve(listener, served, options, std::future::pending()));
             web
@@ -197,6 +120,73 @@ impl Face {
     }
 }
 
+/// A stream of server-sent events, as a browser reads it.
+struct Stream {
+    lines: std::io::Lines<BufReader<TcpStream>>,
+    /// The id of the last event.
+    id: String,
+}
+
+impl Stream {
+    fn open(face: &Face, path: &str, header: &str) -> Self {
+        Self::ask(face, path, header).unwrap_or_else(|status| panic!("{path} opens: {status}"))
+    }
+
+    fn try_open(face: &Face, path: &str) -> Option<Self> {
+        Self::ask(face, path, "").ok()
+    }
+
+    fn ask(face: &Face, path: &str, header: &str) -> Result<Self, String> {
+        let mut stream = TcpStream::connect(face.web).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n");
+        stream.write_all(request.as_bytes()).expect("the request is taken");
+        let mut lines = BufReader::new(stream).lines();
+        let status = lines.next().expect("an answer").expect("text");
+        if !status.starts_with("HTTP/1.1 200") {
+            return Err(status);
+        }
+        Ok(Self { lines, id: String::new() })
+    }
+
+    /// The next event: its name and what it says.
+    fn event(&mut self) -> (String, serde_json::Value) {
+        let mut name = String::new();
+        loop {
+            let line = self.lines.next().expect("the stream goes on").expect("text within the time");
+            if let Some(found) = line.strip_prefix("event: ") {
+                name = found.to_owned();
+            } else if let Some(found) = line.strip_prefix("id: ") {
+                self.id = found.to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                let data = serde_json::from_str(data).expect("JSON");
+                if !self.id.is_empty() {
+                    return (name, data);
+                }
+                // The id follows the data.
+                let id = self.lines.next().expect("the stream goes on").expect("text");
+                self.id = id.strip_prefix("id: ").unwrap_or_default().to_owned();
+                return (name, data);
+            }
+        }
+    }
+
+    /// What the next event of that name says.
+    fn next(&mut self, wanted: &str) -> serde_json::Value {
+        loop {
+            let (name, data) = self.event();
+            if name == wanted {
+                return data;
+            }
+        }
+    }
+
+    /// What the next event says, whatever it is called.
+    fn any(&mut self) -> serde_json::Value {
+        self.event().1
+    }
+}
+
 impl Drop for Face {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -213,13 +203,19 @@ fn run(socket: Option<&Path>, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn pages_escape_hostile_subjects_and_forbid_scripts() {
+fn pages_escape_hostile_subjects_and_forbid_foreign_scripts() {
     let face = Face::new("escape", true);
     for path in ["/", "/change/11"] {
         let (head, body) = face.get(path, "");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        assert!(head.contains("content-security-policy: default-src 'none'; style-src 'sha256-"), "{head}");
-        assert!(!body.contains("<script"), "{body}");
+        assert!(
+            head.contains(
+                "content-security-policy: default-src 'none'; style-src 'self'; script-src 'self';"
+            ),
+            "{head}"
+        );
+        assert_eq!(body.matches("<script").count(), 1, "only the page's own script: {body}");
+        assert!(!body.contains(" style=") && !body.contains("<style"), "{body}");
         assert!(!body.contains('\u{202e}') && !body.contains('\x1b'), "{body}");
         assert!(
             body.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot; onload=&quot;"),
@@ -235,12 +231,13 @@ fn the_page_says_what_each_change_waits_for_and_how_others_ended() {
     let (_, body) = face.get("/", "");
     for part in [
         "unit running",
-        "tested on top of <a href=\"change/10\">10</a>",
-        "<a href=\"build/5\">unit</a> running",
+        "tested on top of change 10",
+        "href=\"change/10\">10</a>",
+        "<a href=\"build/5\">unit</a> <span>running <span data-since=\"40000\">",
         "no job is configured for it",
         "failed unit",
         "(exit code 3)",
-        "Landing is stopped for everything by bob",
+        "<b>Landing is stopped for everything</b> by bob",
         "Gerrit does not answer",
         "https://gerrit.example.org/c/site/core/+/11",
     ] {
@@ -265,11 +262,11 @@ fn links_work_behind_a_path_prefix() {
 fn the_view_survives_json_and_is_not_sent_twice() {
     let face = Face::new("json", true);
     let (head, body) = face.get("/api/v1/view", "");
-    assert_eq!(serde_json::from_str::<View>(&body).expect("a view"), *face.desk.view);
+    assert_eq!(serde_json::from_str::<View>(&body).expect("a view"), *face.desk.view());
     let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag");
     let (again, _) = face.get("/api/v1/view", &format!("If-None-Match: {tag}\r\n"));
     assert!(again.starts_with("HTTP/1.1 304"), "{again}");
-    face.desk.changed.send_replace(4);
+    face.desk.show(view());
     let (changed, _) = face.get("/api/v1/view", &format!("If-None-Match: {tag}\r\n"));
     assert!(changed.starts_with("HTTP/1.1 200"), "{changed}");
 }

@@ -1,0 +1,318 @@
+//! The one place where a view loses what its readers may not see. It stands between the core's view
+//! and the desk; pages, API and streams are written from what comes out of it and cannot leak more.
+//!
+//! A change counts as hidden unless it is known to be readable. In a queue its place stays, as *a
+//! change that you may not see*; elsewhere nothing of it is left, and where others' reasons name it,
+//! they name [`ChangeNumber::UNSEEN`].
+
+use std::collections::BTreeSet;
+
+use crate::model::event::Scope;
+use crate::model::item::JobResult;
+use crate::model::view::{DepartedView, ItemView, PauseView, QueueView, View, WaitingView};
+use crate::model::{ChangeNumber, Departure, ItemChange, Reason, Repository, Sha};
+
+/// What stands for a hidden number in running text.
+const HIDDEN: &str = "(hidden)";
+
+/// What the readers may see.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Veil {
+    /// All of it: nothing is hidden.
+    pub everything: bool,
+    /// Changes that are known to be readable.
+    pub changes: BTreeSet<ChangeNumber>,
+    /// Repositories that are known to be readable.
+    pub repositories: BTreeSet<Repository>,
+}
+
+impl Veil {
+    /// Whether the change may be shown.
+    pub fn shows(&self, number: ChangeNumber) -> bool {
+        self.everything || number == ChangeNumber::UNSEEN || self.changes.contains(&number)
+    }
+
+    /// The view as its readers may see it.
+    pub fn over(&self, view: &View) -> View {
+        if self.everything {
+            return view.clone();
+        }
+        let hidden: BTreeSet<ChangeNumber> =
+            mentioned(view).into_iter().filter(|number| !self.shows(*number)).collect();
+        let cover = Cover { hidden: &hidden, repositories: &self.repositories };
+        let queues = view.queues.iter().map(|queue| QueueView {
+            name: queue.name.clone(),
+            items: queue.items.iter().map(|item| cover.place(item)).collect(),
+        });
+        let queues: Vec<QueueView> = queues.collect();
+        let checks: Vec<ItemView> = view.checks.iter().filter_map(|item| cover.item(item)).collect();
+        let shown: BTreeSet<_> = queues
+            .iter()
+            .flat_map(|queue| &queue.items)
+            .chain(&checks)
+            .filter(|item| !item.changes.is_empty())
+            .map(|item| item.item)
+            .collect();
+        View {
+            at: view.at,
+            queues,
+            checks,
+            waiting: view.waiting.iter().filter_map(|entry| cover.waiting(entry)).collect(),
+            departed: view.departed.iter().filter_map(|entry| cover.departed(entry)).collect(),
+            paused: view.paused.iter().map(|entry| cover.pause(entry)).collect(),
+            builds: view.builds.iter().filter(|build| shown.contains(&build.item)).cloned().collect(),
+            builds_running: view.builds_running,
+            slots: view.slots,
+            effects: view.effects,
+            unable: view.unable.as_ref().map(|why| redact(why, |number| hidden.contains(&number)).into()),
+        }
+    }
+}
+
+/// Every change that a view names anywhere, but in free text.
+pub fn mentioned(view: &View) -> BTreeSet<ChangeNumber> {
+    let mut found = BTreeSet::new();
+    let items = view.queues.iter().flat_map(|queue| &queue.items).chain(&view.checks);
+    for item in items {
+        found.extend(item.changes.iter().map(|change| change.number));
+        found.extend(&item.on_top_of);
+        found.extend(named_by(&item.reason));
+    }
+    for entry in &view.waiting {
+        found.insert(entry.change.number);
+        found.extend(named_by(&entry.reason));
+    }
+    for entry in &view.departed {
+        found.extend(entry.changes.iter().map(|change| change.number));
+        match &entry.departure {
+            Departure::Dependency { change } | Departure::Closure { change: Some(change), .. } => {
+                found.insert(*change);
+            }
+            _ => {}
+        }
+    }
+    found.remove(&ChangeNumber::UNSEEN);
+    found
+}
+
+/// The repositories that a view names by themselves.
+pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
+    let scopes = view.paused.iter().filter_map(|entry| match &entry.scope {
+        Scope::Repository(repository) => Some(repository.clone()),
+        Scope::Everything | Scope::Queue(_) => None,
+    });
+    scopes.collect()
+}
+
+fn named_by(reason: &Reason) -> Option<ChangeNumber> {
+    match reason {
+        Reason::Parent { change } | Reason::Turn { change } | Reason::Ahead { change } => Some(*change),
+        _ => None,
+    }
+}
+
+/// `text` without the numbers for which `hides` holds.
+pub fn redact(text: &str, hides: impl Fn(ChangeNumber) -> bool) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(at);
+        let end = from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len());
+        let (digits, after) = from.split_at(end);
+        kept.push_str(before);
+        let hidden = digits.parse().is_ok_and(|number| number > 0 && hides(ChangeNumber(number)));
+        kept.push_str(if hidden { HIDDEN } else { digits });
+        rest = after;
+    }
+    kept.push_str(rest);
+    kept
+}
+
+struct Cover<'a> {
+    hidden: &'a BTreeSet<ChangeNumber>,
+    repositories: &'a BTreeSet<Repository>,
+}
+
+impl Cover<'_> {
+    fn hides(&self, changes: &[ItemChange]) -> bool {
+        changes.iter().any(|change| self.hidden.contains(&change.number))
+    }
+
+    fn number(&self, number: ChangeNumber) -> ChangeNumber {
+        if self.hidden.contains(&number) { ChangeNumber::UNSEEN } else { number }
+    }
+
+    fn text(&self, text: &str) -> std::sync::Arc<str> {
+        redact(text, |number| self.hidden.contains(&number)).into()
+    }
+
+    /// An item of a queue; of a hidden one only the place is left.
+    fn place(&self, item: &ItemView) -> ItemView {
+        self.item(item).unwrap_or_else(|| ItemView {
+            item: item.item,
+            pipeline: item.pipeline,
+            changes: Vec::new(),
+            entered_at: item.entered_at,
+            on_top_of: Vec::new(),
+            contains: Vec::new(),
+            jobs: Vec::new(),
+            words: Reason::Unseen.to_string(),
+            reason: Reason::Unseen,
+        })
+    }
+
+    fn item(&self, item: &ItemView) -> Option<ItemView> {
+        if self.hides(&item.changes) {
+            return None;
+        }
+        let reason = self.reason(&item.reason);
+        Some(ItemView {
+            on_top_of: item.on_top_of.iter().map(|number| self.number(*number)).collect(),
+            jobs: self.jobs(&item.jobs),
+            words: reason.to_string(),
+            reason,
+            ..item.clone()
+        })
+    }
+
+    fn waiting(&self, entry: &WaitingView) -> Option<WaitingView> {
+        if self.hidden.contains(&entry.change.number) {
+            return None;
+        }
+        let reason = self.reason(&entry.reason);
+        Some(WaitingView { change: entry.change.clone(), words: reason.to_string(), reason })
+    }
+
+    fn departed(&self, entry: &DepartedView) -> Option<DepartedView> {
+        if self.hides(&entry.changes) {
+            return None;
+        }
+        let (departure, jobs) = (self.departure(&entry.departure), self.jobs(&entry.jobs));
+        Some(DepartedView { departure, jobs, ..entry.clone() })
+    }
+
+    fn pause(&self, entry: &PauseView) -> PauseView {
+        let scope = match &entry.scope {
+            Scope::Repository(repository) if !self.repositories.contains(repository) => {
+                Scope::Repository("that you may not see".into())
+            }
+            scope => scope.clone(),
+        };
+        PauseView { scope, reason: self.text(&entry.reason), ..entry.clone() }
+    }
+
+    fn jobs(&self, jobs: &[JobResult]) -> Vec<JobResult> {
+        let jobs = jobs.iter().map(|job| JobResult { detail: self.text(&job.detail), ..job.clone() });
+        jobs.collect()
+    }
+
+    /// A reason without hidden numbers. Each kind stands here, so that a new one must be thought of.
+    fn reason(&self, reason: &Reason) -> Reason {
+        match reason {
+            Reason::Parent { change } => Reason::Parent { change: self.number(*change) },
+            Reason::Turn { change } => Reason::Turn { change: self.number(*change) },
+            Reason::Ahead { change } => Reason::Ahead { change: self.number(*change) },
+            Reason::PreparingAgain { why, at } => Reason::PreparingAgain { why: self.text(why), at: *at },
+            Reason::BuildAgain { why, at } => Reason::BuildAgain { why: self.text(why), at: *at },
+            Reason::Executor { why } => Reason::Executor { why: self.text(why) },
+            Reason::Paused { scope, reason, by } => {
+                let hidden = scope.strip_prefix("repository ");
+                let hidden = hidden.is_some_and(|name| !self.repositories.contains(&Repository::from(name)));
+                let scope = if hidden { "its repository".into() } else { scope.clone() };
+                Reason::Paused { scope, reason: self.text(reason), by: by.clone() }
+            }
+            Reason::Requirements { names } => {
+                Reason::Requirements { names: names.iter().map(|name| self.text(name)).collect() }
+            }
+            Reason::Approval { .. }
+            | Reason::NewApproval
+            | Reason::Unchanged { .. }
+            | Reason::Veto { .. }
+            | Reason::Observing
+            | Reason::Window { .. }
+            | Reason::Tip { .. }
+            | Reason::NoBranch { .. }
+            | Reason::Preparing
+            | Reason::NoJob
+            | Reason::ConflictAhead
+            | Reason::FailedAhead { .. }
+            | Reason::Slots { .. }
+            | Reason::Building { .. }
+            | Reason::Voting
+            | Reason::Looking
+            | Reason::Landing
+            | Reason::UnknownPush { .. }
+            | Reason::Moved { .. }
+            | Reason::Finishing
+            | Reason::Rebase { .. }
+            | Reason::NoChangeId
+            | Reason::Form { .. }
+            | Reason::ReadOnly { .. }
+            | Reason::Unseen => reason.clone(),
+        }
+    }
+
+    /// How a stay ended, without hidden numbers and the commits that belong to them.
+    fn departure(&self, departure: &Departure) -> Departure {
+        match departure {
+            Departure::Dependency { change } => Departure::Dependency { change: self.number(*change) },
+            Departure::Closure { commit, change, why } => {
+                let hidden = change.is_some_and(|number| self.hidden.contains(&number));
+                Departure::Closure {
+                    commit: if hidden { Sha([0; 20]) } else { *commit },
+                    change: change.map(|number| self.number(number)),
+                    why: if hidden {
+                        "its change is one that you may not see".into()
+                    } else {
+                        self.text(why)
+                    },
+                }
+            }
+            Departure::BrokenJobFile { pair, why } => {
+                Departure::BrokenJobFile { pair: pair.clone(), why: self.text(why) }
+            }
+            Departure::Unfit { why } => Departure::Unfit { why: self.text(why) },
+            Departure::Held { reason } => Departure::Held { reason: self.reason(reason) },
+            Departure::VoteWithdrawn { why } => Departure::VoteWithdrawn { why: self.text(why) },
+            Departure::Refused { why } => Departure::Refused { why: self.text(why) },
+            Departure::Dequeued { by, reason } => {
+                Departure::Dequeued { by: by.clone(), reason: self.text(reason) }
+            }
+            Departure::Landed { .. }
+            | Departure::Failed { .. }
+            | Departure::Conflict { .. }
+            | Departure::NewPatchSet { .. }
+            | Departure::Abandoned
+            | Departure::MergedElsewhere
+            | Departure::Gone
+            | Departure::WorkInProgress
+            | Departure::Private
+            | Departure::Moved
+            | Departure::Requirement { .. }
+            | Departure::QueueRemoved
+            | Departure::Superseded
+            | Departure::Checked { .. } => departure.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_numbers_are_taken_out_of_running_text_and_no_others() {
+        let hides = |number| number == ChangeNumber(12);
+        for (text, expected) in [
+            ("", ""),
+            ("no number", "no number"),
+            ("change 12 of 120", "change (hidden) of 120"),
+            ("refs/changes/12/12/1", "refs/changes/(hidden)/(hidden)/1"),
+            ("exit code 3", "exit code 3"),
+            ("99999999999999999999999", "99999999999999999999999"),
+            ("é12é", "é(hidden)é"),
+        ] {
+            assert_eq!(redact(text, hides), expected);
+        }
+    }
+}
