@@ -177,41 +177,16 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Approval { label, min } => write!(f, "waits for a vote of {label} +{min}"),
-            Self::NewApproval => write!(
-                f,
-                "its approval was used up by the last attempt: waits for a new vote (take the old one back, then vote again)"
-            ),
-            Self::Unchanged { pair } => {
-                write!(
-                    f,
-                    "failed on the present state of {pair}: tried again when that has moved, or after a new vote"
-                )
-            }
-            Self::Veto { label, by } => write!(f, "waits until {by} takes back a negative vote on {label}"),
-            Self::Requirements { names } => {
-                write!(f, "waits for the submit requirement {}", names.join(", "))
-            }
-            Self::Parent { change } => {
-                write!(f, "waits for {}, on which it rests, to be approved", change.named())
-            }
-            Self::Rebase { pair } => write!(
-                f,
-                "rebase needed: {pair} is moved by fast-forward only and has moved on since the change was made"
-            ),
-            Self::NoChangeId => write!(
-                f,
-                "has no Change-Id in the last paragraph of its commit message: it would land as another commit, which then closes no change"
-            ),
-            Self::Form { repository } => {
-                write!(
-                    f,
-                    "waits until the review host names a submit type of {repository} that can be landed"
-                )
-            }
-            Self::ReadOnly { repository } => {
-                write!(f, "waits until {repository} is no longer read-only")
-            }
+            Self::Approval { .. }
+            | Self::NewApproval
+            | Self::Unchanged { .. }
+            | Self::Veto { .. }
+            | Self::Requirements { .. }
+            | Self::Parent { .. }
+            | Self::Rebase { .. }
+            | Self::NoChangeId
+            | Self::Form { .. }
+            | Self::ReadOnly { .. } => self.say_outside(f),
             Self::Observing => write!(f, "waits for an answer from the review host"),
             Self::Paused { scope, reason, by } => write!(f, "{scope} is stopped by {by}: {reason}"),
             Self::Window { size } => {
@@ -258,6 +233,50 @@ impl fmt::Display for Reason {
             }
             Self::Finishing => write!(f, "decided; its last builds are ending"),
             Self::Unseen => write!(f, "a change that you may not see"),
+        }
+    }
+}
+
+impl Reason {
+    /// Says why a change is not in a queue; says nothing of what an item waits for there.
+    fn say_outside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Approval { label, min } => write!(f, "waits for a vote of {label} +{min}"),
+            Self::NewApproval => write!(
+                f,
+                "its approval was used up by the last attempt: waits for a new vote (take the old one back, then vote again)"
+            ),
+            Self::Unchanged { pair } => {
+                write!(
+                    f,
+                    "failed on the present state of {pair}: tried again when that has moved, or after a new vote"
+                )
+            }
+            Self::Veto { label, by } => write!(f, "waits until {by} takes back a negative vote on {label}"),
+            Self::Requirements { names } => {
+                write!(f, "waits for the submit requirement {}", names.join(", "))
+            }
+            Self::Parent { change } => {
+                write!(f, "waits for {}, on which it rests, to be approved", change.named())
+            }
+            Self::Rebase { pair } => write!(
+                f,
+                "rebase needed: {pair} is moved by fast-forward only and has moved on since the change was made"
+            ),
+            Self::NoChangeId => write!(
+                f,
+                "has no Change-Id in the last paragraph of its commit message: it would land as another commit, which then closes no change"
+            ),
+            Self::Form { repository } => {
+                write!(
+                    f,
+                    "waits until the review host names a submit type of {repository} that can be landed"
+                )
+            }
+            Self::ReadOnly { repository } => {
+                write!(f, "waits until {repository} is no longer read-only")
+            }
+            _ => Ok(()),
         }
     }
 }
