@@ -410,6 +410,7 @@ fn a_commit_that_nobody_judged_is_foreign_and_cannot_be_pushed() {
         changes: vec![(ChangeNumber(2), PatchSet(1), above)],
         merge_from: Vec::new(),
         judged,
+        submit: None,
     };
     world.begin(9, EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![push(Vec::new())] });
     let ended = world.next();
@@ -462,7 +463,7 @@ fn early_fetches_bring_what_is_merged_later() {
     let (pair, tip) = (Pair::new("p", "main"), base(&remote));
     let revision = change(&remote, 1, tip, &[(b"f", Some("x"))]);
     world.git.early().patch_set(&"p".into(), ChangeNumber(1), PatchSet(1), revision);
-    world.begin(1, EffectKind::ObservePush { pair: pair.clone(), new: revision });
+    world.begin(1, EffectKind::ObservePush { pair: pair.clone(), new: revision, submit: None });
     let seen = world.next();
     assert!(matches!(seen[0], Event::PushSeen { contains: false, .. }), "{seen:?}");
     let store = world.git.shared.store(&"p".into()).expect("store");

@@ -233,7 +233,7 @@ fn forms_a_read_only_project_and_a_deleted_branch_are_waited_for(server: &Server
     wait_for("the reason of the change in the closed project", || {
         daemon.words_on(kept_out.number).filter(|words| words.contains("read-only"))
     });
-    let endings = [Ending::of(&project).elsewhere([&change]), Ending::of(&closed).untouched([&kept_out])];
+    let endings = [Ending::of(&project).elsewhere([&change]), Ending::of(&closed).left([&kept_out])];
     story.end(daemon, &endings);
     Ok(())
 }
