@@ -171,6 +171,32 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// The words for what keeps a change from landing in its repository's form; none for others.
+    fn form_words(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rebase { pair } => write!(
+                f,
+                "rebase needed: {pair} is moved by fast-forward only and has moved on since the change was made"
+            ),
+            Self::NoChangeId => write!(
+                f,
+                "has no Change-Id in the last paragraph of its commit message: it would land as another commit, which then closes no change"
+            ),
+            Self::Form { repository } => {
+                write!(
+                    f,
+                    "waits until the review host names a submit type of {repository} that can be landed"
+                )
+            }
+            Self::ReadOnly { repository } => {
+                write!(f, "waits until {repository} is no longer read-only")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -192,22 +218,8 @@ impl fmt::Display for Reason {
             Self::Parent { change } => {
                 write!(f, "waits for change {change}, on which it rests, to be approved")
             }
-            Self::Rebase { pair } => write!(
-                f,
-                "rebase needed: {pair} is moved by fast-forward only and has moved on since the change was made"
-            ),
-            Self::NoChangeId => write!(
-                f,
-                "has no Change-Id in the last paragraph of its commit message: it would land as another commit, which then closes no change"
-            ),
-            Self::Form { repository } => {
-                write!(
-                    f,
-                    "waits until the review host names a submit type of {repository} that can be landed"
-                )
-            }
-            Self::ReadOnly { repository } => {
-                write!(f, "waits until {repository} is no longer read-only")
+            Self::Rebase { .. } | Self::NoChangeId | Self::Form { .. } | Self::ReadOnly { .. } => {
+                self.form_words(f)
             }
             Self::Observing => write!(f, "waits for an answer from the review host"),
             Self::Paused { scope, reason, by } => write!(f, "{scope} is stopped by {by}: {reason}"),
