@@ -405,6 +405,8 @@ impl Queue {
             landing.items.retain(|id| *id != item.id);
             if landing.items.is_empty() {
                 self.state.landings.remove(&effect);
+                // Other queues may have waited for it.
+                self.index.dirty_queues.extend(self.state.queues.keys().cloned());
             }
         }
     }

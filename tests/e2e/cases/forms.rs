@@ -68,7 +68,7 @@ fn land_five(server: &Server, forms: &[&str], as_copies: bool) -> Run {
         .map(|((project, seed), changes)| {
             let landed = changes.iter().enumerate().filter(|(at, _)| *at != 2).map(|(_, change)| change);
             let ending = Ending::of(project).landed(landed).left([&changes[2]]).outside([*seed]);
-            if as_copies { ending.as_copies() } else { ending }
+            if as_copies { ending.in_copies() } else { ending }
         })
         .collect();
     story.end(daemon, &endings);
@@ -178,7 +178,7 @@ fn forms_a_commit_without_change_id_is_refused_until_it_has_one(server: &Server)
     change.change_id = found["change_id"].as_str().expect("every change has an id").to_owned();
     let named = project.amend(&change, None, &[("a", Some("good"))]);
     story.alice().approve(&named);
-    story.end(daemon, &[Ending::of(&project).landed([&named]).outside([seed]).attempts(2).as_copies()]);
+    story.end(daemon, &[Ending::of(&project).landed([&named]).outside([seed]).attempts(2).in_copies()]);
     Ok(())
 }
 
@@ -198,7 +198,7 @@ fn forms_copies_are_signed_off_where_the_project_asks_for_it(server: &Server) ->
         change
     });
     let endings = [
-        Ending::of(&projects[0]).landed([&changes[0]]).as_copies(),
+        Ending::of(&projects[0]).landed([&changes[0]]).in_copies(),
         Ending::of(&projects[1]).landed([&changes[1]]),
     ];
     story.end(daemon, &endings);
@@ -233,7 +233,7 @@ fn forms_a_read_only_project_and_a_deleted_branch_are_waited_for(server: &Server
     wait_for("the reason of the change in the closed project", || {
         daemon.words_on(kept_out.number).filter(|words| words.contains("read-only"))
     });
-    let endings = [Ending::of(&project).elsewhere([&change]), Ending::of(&closed).untouched([&kept_out])];
+    let endings = [Ending::of(&project).elsewhere([&change]), Ending::of(&closed).left([&kept_out])];
     story.end(daemon, &endings);
     Ok(())
 }

@@ -59,7 +59,7 @@ impl<'a> Ending<'a> {
     }
 
     /// What landed did so as other commits, each a new patch set of its change.
-    pub fn as_copies(mut self) -> Self {
+    pub fn in_copies(mut self) -> Self {
         self.as_copies = true;
         self
     }
