@@ -6,13 +6,17 @@
 //! ```
 
 mod desk;
+mod doctor;
 mod form;
 mod run;
+mod settings;
 mod start;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+
+pub use doctor::{Asked, DoctorError, doctor};
 
 use crate::config::Config;
 

@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use super::SystemClock;
 use super::desk::Board;
 use super::run::{Adapters, Loop, Message};
+use super::settings::{gerrit_settings, needs};
 use crate::config::{Config, parse_job_file};
 use crate::engine::Engine;
 use crate::executor::local::{Confinement, Local, Settings as LocalSettings};
-use crate::gerrit::{Gerrit, Identity, Settings as GerritSettings};
+use crate::gerrit::{Gerrit, Identity, Needs};
 use crate::git::{Early, Git, Settings as GitSettings};
 use crate::model::{Event, Pair, Policy, Repository, Timestamp};
 use crate::port::{Clock as _, Inbox};
@@ -35,8 +36,6 @@ const KEEP_LOG_DAYS: u64 = 30;
 const KEEP_LOG_BYTES: u64 = 10 << 30;
 /// Pause between two attempts to learn who the daemon is on Gerrit.
 const IDENTITY_PAUSE: Duration = Duration::from_secs(2);
-/// Branches whose tips are read where the configuration names none.
-const USUAL_BRANCHES: [&str; 2] = ["main", "master"];
 /// How often the executor is asked for all its builds.
 const LIST_EVERY: Duration = Duration::from_secs(300);
 /// How often the mark of what was read is written down.
@@ -76,7 +75,7 @@ pub async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let git = start_git(&config, &gerrit, &identity, &state, inbox_of(&sender))?;
     let local = start_local(&config, &state, inbox_of(&sender))?;
     watch_health(&board, &gerrit);
-    report_setup(gerrit.clone(), board.clone());
+    report_setup(gerrit.clone(), needs(&config), board.clone());
     fetch_open(gerrit.clone(), git.early());
     let housekeeping = tokio::spawn(keep_house(local.clone()));
     let watermark = tokio::spawn(keep_high_water(gerrit.clone(), high_water.clone()));
@@ -165,36 +164,8 @@ fn start_gerrit(
     inbox: Inbox,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<Gerrit> {
-    let gerrit = &config.gerrit;
-    let policy = &config.policy;
-    let patterns = || policy.queues.iter().flat_map(|queue| queue.branches.0.iter());
-    let mut branches: Vec<String> =
-        patterns().filter_map(|pattern| pattern.literal()).map(str::to_owned).collect();
-    if patterns().any(|pattern| pattern.literal().is_none()) {
-        // A pattern names no branch to ask for: the usual ones show which repositories there are.
-        branches.extend(USUAL_BRANCHES.map(str::to_owned));
-    }
-    let values = [policy.gate.success, policy.gate.failure, policy.check.success, policy.check.failure];
-    let mut vote_values: Vec<i32> = values.into_iter().filter(|value| *value != 0).collect();
-    vote_values.sort_unstable();
-    vote_values.dedup();
-    let settings = GerritSettings {
-        url: gerrit.url.clone(),
-        user: gerrit.user.clone(),
-        token: gerrit.token.expose().to_owned(),
-        ssh_host: gerrit.ssh_host.clone(),
-        ssh_port: gerrit.ssh_port,
-        ssh_key: gerrit.ssh_key.clone(),
-        known_hosts: gerrit.known_hosts.clone(),
-        vote_label: policy.gate.label.to_string(),
-        vote_values,
-        approval: policy.gate.approval.iter().map(|need| (need.label.to_string(), need.min)).collect(),
-        branches,
-        tips_poll_ms: gerrit.poll_ms.unsigned_abs(),
-        sweep_ms: gerrit.sweep_ms.unsigned_abs(),
-        since,
-    };
-    let (gated, links) = (policy.clone(), Links { public_url: Some(config.web.public_url.clone()) });
+    let settings = gerrit_settings(config, since);
+    let (gated, links) = (config.policy.clone(), Links { public_url: Some(config.web.public_url.clone()) });
     let tracked = board.clone();
     let started = Gerrit::start(
         settings,
@@ -243,9 +214,6 @@ fn start_git(
     let (form, sign_off, default_branch, known) =
         (gerrit.clone(), gerrit.clone(), gerrit.clone(), gerrit.clone());
     let parser = config.clone();
-    // Gerrit drops connections that were idle for half a minute.
-    let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(20)).tcp_nodelay(true);
-    let client = if crate::git::is_loopback(&config.gerrit.url) { client.no_proxy() } else { client };
     let settings = GitSettings {
         folder: state.to_owned(),
         url: config.gerrit.url.clone(),
@@ -264,11 +232,19 @@ fn start_git(
         known: Arc::new(move || known.repositories()),
         parse_job_file: Arc::new(move |pair: &Pair, text: &str| job_file(&parser, pair, text)),
         clock: Arc::new(SystemClock),
-        client: client.build().context("make an HTTP client")?,
+        client: push_client(&config.gerrit.url)?,
         runtime: tokio::runtime::Handle::current(),
         workers: 4,
     };
     Git::start(settings, inbox, config.policy.clone()).map_err(|error| anyhow!("failed to {error}"))
+}
+
+/// The client for pushes.
+pub(super) fn push_client(url: &str) -> anyhow::Result<reqwest::Client> {
+    // Gerrit drops connections that were idle for half a minute.
+    let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(20)).tcp_nodelay(true);
+    let client = if crate::git::is_loopback(url) { client.no_proxy() } else { client };
+    client.build().context("make an HTTP client")
 }
 
 fn job_file(config: &Config, pair: &Pair, text: &str) -> Result<JobFile, String> {
@@ -308,13 +284,13 @@ fn watch_health(board: &Board, gerrit: &Gerrit) {
 }
 
 /// Looks once for what is missing on Gerrit, and keeps saying it.
-fn report_setup(gerrit: Gerrit, board: Arc<Board>) {
+fn report_setup(gerrit: Gerrit, needs: Needs, board: Arc<Board>) {
     tokio::spawn(async move {
         // What can be seen depends on the tips that were read.
         while !gerrit.ready() {
             tokio::time::sleep(IDENTITY_PAUSE).await;
         }
-        let problems: Vec<String> = gerrit.probe().await.iter().map(ToString::to_string).collect();
+        let problems: Vec<String> = gerrit.probe(&needs).await.iter().map(ToString::to_string).collect();
         for problem in &problems {
             tracing::error!("gerrit: {problem}");
         }

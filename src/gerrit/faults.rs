@@ -59,8 +59,6 @@ fn settings(port: u16) -> Settings {
         ssh_port: 1,
         ssh_key: "none".into(),
         known_hosts: "none".into(),
-        vote_label: "Verified".into(),
-        vote_values: vec![1, -1],
         approval: Vec::new(),
         branches: Vec::new(),
         tips_poll_ms: 30_000,

@@ -10,6 +10,7 @@
 //! Floor 4. The words of messages come from outside as a closure, for they are made on this floor
 //! too.
 
+mod doctor;
 mod events;
 #[cfg(test)]
 mod faults;
@@ -17,7 +18,6 @@ mod host;
 mod ledger;
 #[cfg(test)]
 mod live;
-mod probe;
 mod projects;
 mod reader;
 mod rest;
@@ -40,7 +40,7 @@ use crate::model::report::Report;
 use crate::model::{ChangeNumber, Effect, EffectKind, Pair, PatchSet, Repository, Sha, Timestamp};
 use crate::port::{Inbox, Reporter, ReviewHost};
 
-pub use probe::Problem;
+pub use doctor::{Call, Doctor, Finding, Landing, Level, Needs, Report as DoctorReport};
 pub use projects::{Identity, Project};
 pub use rest::RestError;
 pub use ssh::SshError;
@@ -77,10 +77,6 @@ pub struct Settings {
     pub ssh_key: PathBuf,
     /// The SSH server's public keys.
     pub known_hosts: PathBuf,
-    /// The label that the daemon votes on.
-    pub vote_label: String,
-    /// The values that it gives, 0 left out.
-    pub vote_values: Vec<i32>,
     /// The votes that approve a change: label and least value.
     pub approval: Vec<(String, i32)>,
     /// Branches named in the configuration, whose tips are polled. Others are polled once seen.
@@ -99,6 +95,18 @@ impl fmt::Debug for Settings {
     }
 }
 
+impl Settings {
+    fn address(&self) -> ssh::Address {
+        ssh::Address {
+            host: self.ssh_host.clone(),
+            port: self.ssh_port,
+            user: self.user.clone(),
+            key: self.ssh_key.clone(),
+            known_hosts: self.known_hosts.clone(),
+        }
+    }
+}
+
 /// Why the adapter cannot be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
@@ -112,8 +120,6 @@ pub enum StartError {
 
 struct Shared {
     user: String,
-    vote_label: String,
-    vote_values: Vec<i32>,
     approval: Vec<(String, i32)>,
     branches: Vec<String>,
     tips_poll_ms: u64,
@@ -164,16 +170,8 @@ impl Gerrit {
             .map_err(StartError::Settings)?;
         let ledger = ledger::Ledger::new(inbox, gated, tracked);
         let shared = Arc::new(Shared {
-            address: ssh::Address {
-                host: settings.ssh_host,
-                port: settings.ssh_port,
-                user: settings.user.clone(),
-                key: settings.ssh_key,
-                known_hosts: settings.known_hosts,
-            },
+            address: settings.address(),
             user: settings.user,
-            vote_label: settings.vote_label,
-            vote_values: settings.vote_values,
             approval: settings.approval,
             branches: settings.branches,
             tips_poll_ms: settings.tips_poll_ms,
@@ -196,9 +194,10 @@ impl Gerrit {
         Ok(Self { shared })
     }
 
-    /// Looks for what would keep the daemon from working. A few requests; half a minute at most.
-    pub async fn probe(&self) -> Vec<Problem> {
-        probe::probe(&self.shared).await
+    /// Looks for what keeps the daemon from working, as far as its own account can see it. A few
+    /// requests; half a minute at most.
+    pub async fn probe(&self, needs: &Needs) -> Vec<Finding> {
+        doctor::probe(&self.shared, needs).await
     }
 
     /// The patch sets that may soon be approved: of the open changes modified last, in gated branches.

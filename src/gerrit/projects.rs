@@ -61,7 +61,11 @@ impl Projects {
     }
 }
 
-async fn read(rest: &Rest, repository: &Repository) -> Result<Project, RestError> {
+/// Reads how a project wants changes to land.
+///
+/// # Errors
+/// See [`RestError`].
+pub(super) async fn read(rest: &Rest, repository: &Repository) -> Result<Project, RestError> {
     let name = encode(repository.as_str());
     let (settings, head) = (format!("projects/{name}/config"), format!("projects/{name}/HEAD"));
     let (settings, head) = tokio::join!(rest.get(&settings), rest.get(&head));

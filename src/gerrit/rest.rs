@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -115,6 +115,16 @@ impl Rest {
         })
     }
 
+    /// The server's address, without what stands before every path.
+    pub fn url(&self) -> &str {
+        self.base.strip_suffix("/a/").unwrap_or(&self.base)
+    }
+
+    /// The account that asks.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
     /// Reads `path` (below `/a/`); repeated with growing pauses while the server is unavailable.
     ///
     /// # Errors
@@ -139,16 +149,46 @@ impl Rest {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// Sends one request, with JSON if there is a body.
+    ///
+    /// # Errors
+    /// As [`Rest::post`].
     pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, RestError> {
+        let request = self.request(method, path);
+        self.count(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    /// Writes plain text once.
+    ///
+    /// # Errors
+    /// As [`Rest::post`].
+    pub(super) async fn send_text(&self, method: Method, path: &str, body: &str) -> Result<Value, RestError> {
+        let request = self.request(method, path).header("Content-Type", "text/plain");
+        self.count(request.body(body.to_owned())).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.base))
+            .basic_auth(&self.user, Some(&self.token))
+            .header("Accept", "application/json")
+    }
+
+    /// Sends when there is room, and counts what comes of it.
+    async fn count(&self, request: RequestBuilder) -> Result<Value, RestError> {
         let _running = self.running.acquire().await;
         self.pace.until_ready().await;
         Stats::count(&self.stats.requests);
-        let result = self.exchange(method, path, body).await;
+        let result = exchange(request).await;
         if let Err(error) = &result {
             Stats::count(match error {
                 RestError::Unauthorized | RestError::Forbidden(_) => &self.stats.denied,
@@ -161,26 +201,18 @@ impl Rest {
         }
         result
     }
+}
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, RestError> {
-        let mut request = self
-            .client
-            .request(method, format!("{}{path}", self.base))
-            .basic_auth(&self.user, Some(&self.token))
-            .header("Accept", "application/json");
-        if let Some(body) = body {
-            request = request.json(body);
+async fn exchange(request: RequestBuilder) -> Result<Value, RestError> {
+    let mut response = request.send().await.map_err(|error| unavailable(&error))?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
+        if bytes.len() + chunk.len() > ANSWER_MAX {
+            return Err(RestError::Malformed(format!("it is longer than {} MiB", ANSWER_MAX >> 20)));
         }
-        let mut response = request.send().await.map_err(|error| unavailable(&error))?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
-            if bytes.len() + chunk.len() > ANSWER_MAX {
-                return Err(RestError::Malformed(format!("it is longer than {} MiB", ANSWER_MAX >> 20)));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        read_answer(response.status(), &bytes)
+        bytes.extend_from_slice(&chunk);
     }
+    read_answer(response.status(), &bytes)
 }
 
 /// What an answer says.

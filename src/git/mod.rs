@@ -15,6 +15,7 @@ mod receive;
 mod shared;
 mod store;
 mod trees;
+mod trial;
 mod work;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use layout::store_path;
 pub use shared::is_loopback;
+pub use trial::Trial;
 
 use crate::model::tree::Prepared;
 use crate::model::{
@@ -257,6 +259,14 @@ impl TreeStore for Git {
             other => tracing::error!(effect = %id, ?other, "an effect that is not git's was given to it"),
         }
     }
+}
+
+/// Whether the installed git can be used.
+///
+/// # Errors
+/// When it is missing or too old.
+pub fn check_version() -> Result<(), GitError> {
+    process::check_version()
 }
 
 /// Locks; what a thread that broke off left behind is still whole, since all is set in one go.

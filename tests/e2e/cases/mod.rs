@@ -4,6 +4,7 @@ mod bad_input;
 mod crash;
 mod demonstration;
 mod dependencies;
+mod doctor;
 mod landing;
 mod leaving;
 mod network;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Case> {
     [
         crash::cases(),
         network::cases(),
+        doctor::cases(),
         demonstration::cases(),
         landing::cases(),
         leaving::cases(),
