@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::Shared;
 use super::reader::read_one;
 use super::rest::{Rest, RestError, encode};
-use super::stats::now_ms;
 use super::wire::{options, read_change, sha};
 use crate::model::{
     ChangeId, ChangeNumber, ChangeSnapshot, EffectId, EffectKind, Event, Outcome, Pair, Repository, Sha,
@@ -83,7 +83,7 @@ async fn look(shared: &Shared, effect: EffectId, wanted: &[(ChangeNumber, Reposi
         }
     }
     let age = i64::try_from(oldest.elapsed().as_millis()).unwrap_or(i64::MAX);
-    let at = Timestamp(now_ms()).plus_ms(age.saturating_neg());
+    let at = Timestamp((shared.wall)()).plus_ms(age.saturating_neg());
     let readings = join_all(missing.into_iter().map(|(number, repository)| async move {
         (number, read_one(&shared.rest, number, repository).await)
     }));

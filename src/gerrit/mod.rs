@@ -14,10 +14,13 @@ mod doctor;
 mod events;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod flapping;
 mod host;
 mod ledger;
 #[cfg(test)]
 mod live;
+mod outside;
 mod projects;
 mod reader;
 mod rest;
@@ -54,6 +57,9 @@ pub type Tracked = Arc<dyn Fn() -> Vec<(ChangeNumber, Repository)> + Send + Sync
 pub type OpenPatchSet = (Repository, ChangeNumber, PatchSet, Sha);
 /// Makes the words of a report.
 pub type Compose = Arc<dyn Fn(&Report) -> String + Send + Sync>;
+
+/// The wall clock, in milliseconds since 1970.
+type Wall = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Reports with a vote under way at once: someone waits for each of them.
 const VOTES: usize = 6;
@@ -126,6 +132,8 @@ struct Shared {
     sweep_ms: u64,
     since: Timestamp,
     address: ssh::Address,
+    source: Arc<dyn outside::Source>,
+    wall: Wall,
     rest: rest::Rest,
     ledger: Arc<ledger::Ledger>,
     hints: Arc<reader::Hints>,
@@ -138,6 +146,13 @@ struct Shared {
     projects: projects::Projects,
     turns: review::Turns,
     runtime: Handle,
+}
+
+/// The ways out of the process.
+struct Outside {
+    rest: rest::Rest,
+    source: Arc<dyn outside::Source>,
+    wall: Wall,
 }
 
 /// A handle on the running adapter.
@@ -159,18 +174,34 @@ impl Gerrit {
         compose: Compose,
         shutdown: watch::Receiver<bool>,
     ) -> Result<Self, StartError> {
-        let runtime = Handle::try_current().map_err(|_| StartError::Runtime)?;
         if settings.token.trim().is_empty() {
             return Err(StartError::Settings(
                 "the token is empty; put the account's HTTP token into `token-file`".into(),
             ));
         }
-        let stats = Arc::new(Stats::default());
-        let rest = rest::Rest::new(&settings.url, &settings.user, settings.token.trim(), stats.clone())
+        let rest = rest::Rest::new(&settings.url, &settings.user, settings.token.trim(), Arc::default())
             .map_err(StartError::Settings)?;
+        let outside = Outside { rest, source: Arc::new(settings.address()), wall: Arc::new(stats::now_ms) };
+        Self::start_with(outside, settings, inbox, gated, tracked, compose, shutdown)
+    }
+
+    fn start_with(
+        outside: Outside,
+        settings: Settings,
+        inbox: Inbox,
+        gated: Gated,
+        tracked: Tracked,
+        compose: Compose,
+        shutdown: watch::Receiver<bool>,
+    ) -> Result<Self, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::Runtime)?;
+        let Outside { rest, source, wall } = outside;
+        let stats = rest.stats();
         let ledger = ledger::Ledger::new(inbox, gated, tracked);
         let shared = Arc::new(Shared {
             address: settings.address(),
+            source,
+            wall,
             user: settings.user,
             approval: settings.approval,
             branches: settings.branches,

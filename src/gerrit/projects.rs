@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::rest::{Rest, RestError, encode};
 use crate::model::{Branch, Repository};
