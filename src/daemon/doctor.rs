@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::SystemClock;
 use super::adapters::push_client;
-use super::settings::{gerrit_settings, needs};
+use super::settings::{gerrit_settings, is_pushed, needs};
 use crate::config::Config;
 use crate::executor::local::{Confinement, unable};
 use crate::gerrit::{Call, Doctor, DoctorReport, Finding, Identity, Landing, Level, RestError};
@@ -74,7 +74,7 @@ pub fn doctor(config: &Config, asked: &Asked<'_>) -> Result<Vec<Finding>, Doctor
     findings.append(&mut report.findings);
     if let Some(branch) = asked.push_to {
         let trial = trial(config, &report, &scratch.0, runtime.handle())?;
-        for landing in &report.landings {
+        for landing in report.landings.iter().filter(|landing| is_pushed(&config.policy, &landing.pair)) {
             findings.push(push(&doctor, &trial, runtime.handle(), landing, branch));
         }
     }

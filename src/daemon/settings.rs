@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::gerrit::{Needs, Rules, Settings as GerritSettings};
-use crate::model::Timestamp;
+use crate::model::policy::LandingMode;
+use crate::model::{Pair, Policy, Timestamp};
 
 /// Branches whose tips are read where the configuration names none.
 const USUAL_BRANCHES: [&str; 2] = ["main", "master"];
@@ -45,7 +46,7 @@ pub fn rules_of(config: &Config) -> Rules {
 
 /// What the configuration needs from Gerrit.
 pub fn needs(config: &Config) -> Needs {
-    let gated = config.policy.clone();
+    let (gated, pushed) = (config.policy.clone(), config.policy.clone());
     Needs {
         label: config.policy.gate.label.to_string(),
         values: vote_values(config),
@@ -53,7 +54,13 @@ pub fn needs(config: &Config) -> Needs {
         approval: approval(config),
         committer_email: config.gerrit.committer_email.clone(),
         gated: Arc::new(move |pair| gated.queue_of(pair).is_some()),
+        pushed: Arc::new(move |pair| is_pushed(&pushed, pair)),
     }
+}
+
+/// Whether the daemon pushes to a gated branch; else it has Gerrit submit.
+pub fn is_pushed(policy: &Policy, pair: &Pair) -> bool {
+    policy.queue_of(pair).is_some_and(|queue| queue.landing == LandingMode::Push)
 }
 
 /// The values that the daemon votes, 0 left out, sorted.

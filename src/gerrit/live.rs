@@ -346,6 +346,7 @@ async fn a_sound_set_up_has_no_problems() {
         approval: Vec::new(),
         committer_email: None,
         gated: Arc::new(|_| true),
+        pushed: Arc::new(|_| true),
     };
     assert_eq!(world.gerrit.probe(&needs).await, []);
     let stats: Arc<Stats> = world.gerrit.stats();

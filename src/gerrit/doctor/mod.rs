@@ -7,6 +7,7 @@
 mod access;
 mod finding;
 mod project;
+mod rights;
 mod server;
 mod targets;
 mod votes;
@@ -44,6 +45,8 @@ pub struct Needs {
     pub committer_email: Option<String>,
     /// Whether a branch is gated.
     pub gated: Gated,
+    /// Whether the daemon pushes to it; else it has Gerrit submit.
+    pub pushed: Gated,
 }
 
 /// Who asks, and for whom.

@@ -1,30 +1,26 @@
-//! What concerns single repositories: the label, the rights, the requirements, the submit type.
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+//! What concerns single repositories: the label, the requirements, the submit type.
 
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 
-use super::access::{Answer, Rights};
 use super::finding::{Finding, Level};
-use super::server::{Account, add_email};
+use super::rights::{self, Chains, Way};
+use super::server::Account;
 use super::targets::{Draft, Family, Fix, Grant, gather};
 use super::votes::{Requirement, missing, values_of};
-use super::{GROUP, Landing, Report, View};
+use super::{Landing, Report, View};
 use crate::gerrit::rest::{RestError, encode};
 use crate::gerrit::wire::{list, text};
 use crate::gerrit::{projects, wire};
-use crate::model::{Pair, Repository};
+use crate::model::{LandingForm, Pair, Repository};
 
 /// Repositories looked at at once; the client bounds the requests.
 const AT_ONCE: usize = 8;
 /// Gated branches of a repository whose rights are worked out.
 const BRANCHES_MAX: usize = 5;
-/// Longest chain of parents that is followed.
-const PARENTS_MAX: usize = 50;
 /// How what cannot be seen is found out.
-const HOW: &str = "run `seakeeper doctor` with --admin-user and --admin-token-file, or with --push-to";
+pub(super) const HOW: &str =
+    "run `seakeeper doctor` with --admin-user and --admin-token-file, or with --push-to";
 
 /// Looks at each gated repository.
 pub(super) async fn look(view: &View<'_>, account: &Account, report: &mut Report) {
@@ -96,8 +92,13 @@ async fn one(view: &View<'_>, account: &Account, chains: &Chains, repository: &R
     look.drafts.extend(approvals(view, &project));
     let max = values_of(&project, &view.needs.label).and_then(|values| values.keys().max().copied());
     look.drafts.extend(requirements(view, repository, max).await);
-    look.drafts.extend(rights(view, account, chains, repository, &branches).await);
-    match projects::read(view.reader(), repository).await {
+    let lands = projects::read(view.reader(), repository).await;
+    let way = Way {
+        push: (view.needs.pushed)(&Pair::new(repository.as_str(), first.as_str())),
+        copies: lands.as_ref().ok().and_then(form_of).is_some_and(|form| form.rewrites(1)),
+    };
+    look.drafts.extend(rights::look(view, account, chains, repository, &branches, way).await);
+    match lands {
         Ok(project) => {
             look.drafts.extend(landing(&project));
             look.landing = Some(Landing { pair: Pair::new(repository.as_str(), first.as_str()), project });
@@ -120,7 +121,7 @@ fn gated_branches(listed: &[Value], gated: impl Fn(&str) -> bool) -> Vec<String>
     branches
 }
 
-fn unreadable(id: &'static str, what: &str, error: &RestError) -> Draft {
+pub(super) fn unreadable(id: &'static str, what: &str, error: &RestError) -> Draft {
     Draft::new(
         id,
         Level::Unknown,
@@ -199,7 +200,7 @@ fn approvals(view: &View, project: &Value) -> Vec<Draft> {
 
 /// Whether the account may give each of the values, seen on any open change; without one it cannot
 /// be told.
-async fn permitted(view: &View<'_>, repository: &Repository) -> Option<Draft> {
+pub(super) async fn permitted(view: &View<'_>, repository: &Repository) -> Option<Draft> {
     let needs = view.needs;
     let change = open_change(view, repository).await?;
     let permitted = change.get("permitted_labels")?;
@@ -220,7 +221,7 @@ async fn open_change(view: &View<'_>, repository: &Repository) -> Option<Value> 
     view.bot.get(&path).await.ok()?.get(0).cloned()
 }
 
-fn range(values: &[i32]) -> (i32, i32) {
+pub(super) fn range(values: &[i32]) -> (i32, i32) {
     let bound = |value: Option<&i32>| value.copied().unwrap_or(0);
     (bound(values.iter().min()).min(0), bound(values.iter().max()).max(0))
 }
@@ -277,6 +278,10 @@ fn judge_requirements(view: &View<'_>, all: &[Requirement], max: Option<i32>) ->
     drafts
 }
 
+fn form_of(project: &projects::Project) -> Option<LandingForm> {
+    wire::form(project.submit_type.as_deref()?)
+}
+
 /// How changes land. The forms are those that [`wire::form`] knows, as each change is read.
 fn landing(project: &projects::Project) -> Vec<Draft> {
     let id = "submit-type";
@@ -285,7 +290,7 @@ fn landing(project: &projects::Project) -> Vec<Draft> {
             let what = "the submit type is not shown to this account";
             Draft::new(id, Level::Unknown, what, Fix::Words(HOW.into()))
         }
-        Some(kind) if wire::form(kind).is_some() => Draft::well(id, format!("the submit type is {kind}")),
+        Some(kind) if form_of(project).is_some() => Draft::well(id, format!("the submit type is {kind}")),
         Some(kind) => {
             let what = format!("the submit type is {kind}, in which nothing can be landed");
             let words = "set one of Gerrit's own submit types";
@@ -296,194 +301,4 @@ fn landing(project: &projects::Project) -> Vec<Draft> {
         drafts.push(Draft::well("sign-off", "Signed-off-by is asked for; the daemon signs its merges off"));
     }
     drafts
-}
-
-/// The access rules of projects, each read once.
-#[derive(Default)]
-struct Chains(Mutex<BTreeMap<String, Value>>);
-
-impl Chains {
-    async fn rights(&self, view: &View<'_>, repository: &str) -> Result<Option<Rights>, RestError> {
-        let mut rights = Rights::default();
-        let mut at = repository.to_owned();
-        for _ in 0..PARENTS_MAX {
-            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&at).cloned();
-            let answer = match known {
-                Some(answer) => answer,
-                None => view.reader().get(&format!("projects/{}/access", encode(&at))).await?,
-            };
-            // Without the right to read the rules the answer holds but a part of them.
-            if answer.get("config_visible").and_then(Value::as_bool) != Some(true) {
-                return Ok(None);
-            }
-            rights.add(&at, &answer);
-            let parent = answer.pointer("/inherits_from/name").and_then(Value::as_str).map(str::to_owned);
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(at, answer);
-            match parent {
-                Some(parent) => at = parent,
-                None => break,
-            }
-        }
-        Ok(Some(rights))
-    }
-}
-
-/// A right that the daemon needs.
-struct Right {
-    id: &'static str,
-    permission: String,
-    /// What stands before the branch's name.
-    before: &'static str,
-    level: Level,
-    words: &'static str,
-    values: Vec<i32>,
-}
-
-fn needed(view: &View, account: &Account) -> Vec<Right> {
-    let label = format!("label-{}", view.needs.label);
-    let right = |id, permission: &str, before, level, words| Right {
-        id,
-        permission: permission.to_owned(),
-        before,
-        level,
-        words,
-        values: Vec::new(),
-    };
-    let heads = "refs/heads/";
-    let mut all = vec![
-        Right { values: view.needs.values.clone(), ..right("vote", &label, heads, Level::Lack, "vote") },
-        right("push", "push", heads, Level::Lack, "push to gated branches"),
-        right("push-merge", "pushMerge", "refs/for/refs/heads/", Level::Lack, "push merge commits"),
-        right(
-            "submit",
-            "submit",
-            heads,
-            Level::Warning,
-            "submit, by which it closes a landed change that Gerrit left open",
-        ),
-    ];
-    if account.foreign_committer.is_some() {
-        all.push(right("forge-committer", "forgeCommitter", heads, Level::Lack, "push with that committer"));
-    }
-    all
-}
-
-/// Which rights the daemon's account has on the gated branches, and who else may submit there.
-async fn rights(
-    view: &View<'_>,
-    account: &Account,
-    chains: &Chains,
-    repository: &Repository,
-    branches: &[String],
-) -> Vec<Draft> {
-    let rights = match chains.rights(view, repository.as_str()).await {
-        Ok(Some(rights)) => rights,
-        Ok(None) => return unseen(view, account, repository).await,
-        Err(error) => return vec![unreadable("rights", "the access rules", &error)],
-    };
-    let needed = needed(view, account);
-    let mut drafts: Vec<Draft> =
-        needed.iter().map(|right| judge_right(view, account, &rights, right, branches)).collect();
-    let branch = branches.first().map(String::as_str).unwrap_or_default();
-    drafts.push(others_who_submit(&rights, branch));
-    let can_push = drafts.iter().any(|draft| draft.id == "push" && draft.level == Level::Well);
-    if can_push {
-        drafts.extend(gerrits_word(view, repository, branch).await);
-    }
-    drafts
-}
-
-/// What can be told of rights without seeing the rules.
-async fn unseen(view: &View<'_>, account: &Account, repository: &Repository) -> Vec<Draft> {
-    let mut drafts = Vec::new();
-    drafts.extend(permitted(view, repository).await);
-    let seen = drafts.iter().any(|draft| draft.id == "vote");
-    let rest = needed(view, account).into_iter().filter(|right| right.id != "vote" || !seen);
-    let names: Vec<String> = rest.map(|right| right.permission).collect();
-    let what = format!(
-        "whether the daemon's account has the rights {}, and who else may submit: the account may not see the access rules",
-        names.join(", ")
-    );
-    drafts.push(Draft::new("rights", Level::Unknown, what, Fix::Words(HOW.into())));
-    drafts
-}
-
-fn judge_right(view: &View, account: &Account, rights: &Rights, right: &Right, branches: &[String]) -> Draft {
-    let ask = |groups: &BTreeSet<String>| {
-        let mut answers = branches.iter().map(|branch| {
-            rights.may(&right.permission, &format!("{}{branch}", right.before), groups, &right.values)
-        });
-        answers.find(|answer| *answer != Answer::Yes).unwrap_or(Answer::Yes)
-    };
-    let (user, words) = (view.user, right.words);
-    let lack = |text: String, fix| Draft::new(right.id, right.level, text, fix);
-    let answer = ask(&account.groups);
-    if answer == Answer::Yes {
-        return Draft::well(right.id, format!("the daemon may {words}"));
-    }
-    let as_member = account.groups.iter().cloned().chain(account.service.clone()).collect();
-    if ask(&as_member) == Answer::Yes {
-        let what = format!("the account {user} may not {words}; members of {GROUP} may");
-        return lack(what, Fix::Calls(vec![view.membership()]));
-    }
-    match answer {
-        Answer::Blocked { by: (project, reference) } => {
-            let what = format!("the account {user} may not {words}: {project} blocks it on {reference}");
-            let fix = format!(
-                "remove from project.config of {project}, section [access \"{reference}\"], the line `{} = block …` that concerns a group of the account, or take the account out of that group",
-                right.permission
-            );
-            lack(what, Fix::Words(fix))
-        }
-        Answer::Unsure => {
-            let what = format!("whether the account {user} may {words}: rules by regular expression decide");
-            Draft::new(right.id, Level::Unknown, what, Fix::Words("find out with --push-to".into()))
-        }
-        Answer::No { at } => {
-            let (project, reference) = at
-                .map_or((None, format!("{}*", right.before)), |(project, reference)| {
-                    (Some(project), reference)
-                });
-            let range = right.permission.starts_with("label-").then(|| range(&right.values));
-            let grant = Grant { permission: right.permission.clone(), range, reference, project };
-            let fix = match (&account.foreign_committer, right.id) {
-                (Some(email), "forge-committer") => Fix::Calls(vec![add_email(view, email)]),
-                _ => Fix::Grant(grant),
-            };
-            lack(format!("the account {user} may not {words}"), fix)
-        }
-        Answer::Yes => Draft::well(right.id, format!("the daemon may {words}")),
-    }
-}
-
-/// The daemon's vote would let a person submit onto trees that were never judged.
-fn others_who_submit(rights: &Rights, branch: &str) -> Draft {
-    let mut holders = rights.holders("submit", &format!("refs/heads/{branch}"));
-    holders.retain(|name| name != GROUP);
-    if holders.is_empty() {
-        return Draft::well("others-submit", format!("nobody but {GROUP} may submit"));
-    }
-    let what = format!(
-        "{} may submit: after the daemon's vote they can land a change onto trees that were never judged",
-        holders.join(", ")
-    );
-    let words = format!(
-        "write in the repository's own project.config (or that of its parent):\n[access \"refs/heads/*\"]\n\texclusiveGroupPermissions = submit\n\tsubmit = group {GROUP}"
-    );
-    Draft::new("others-submit", Level::Warning, what, Fix::Words(words))
-}
-
-/// Gerrit's own word on the right to push, where the rules seem to give it.
-async fn gerrits_word(view: &View<'_>, repository: &Repository, branch: &str) -> Option<Draft> {
-    let (name, user, reference) =
-        (encode(repository.as_str()), encode(view.user), encode(&format!("refs/heads/{branch}")));
-    let path = format!("projects/{name}/check.access?account={user}&ref={reference}&perm=push");
-    let answer = view.reader().get(&path).await.ok()?;
-    if answer.get("status").and_then(Value::as_u64) == Some(200) {
-        return None;
-    }
-    let what =
-        format!("Gerrit says of a push: {}", text(&answer, "message").unwrap_or("it is not permitted"));
-    let words = "look at the project's access rules (its page Access in Gerrit)";
-    Some(Draft::new("push-checked", Level::Lack, what, Fix::Words(words.into())))
 }

@@ -50,8 +50,8 @@ fn five_on(project: &Project, seed: Oid) -> Vec<Change> {
 }
 
 /// Lands five changes in each of these submit types; gives the repositories with their changes.
-fn land_five(server: &Server, forms: &[&str], as_copies: bool) -> Run {
-    let story = Story::begin(server, if as_copies { "copies" } else { "merges" });
+fn land_five(server: &Server, forms: &[&str], copied: bool) -> Run {
+    let story = Story::begin(server, if copied { "copies" } else { "merges" });
     let projects: Vec<_> = forms
         .iter()
         .map(|form| seeded(&story, &form.to_lowercase(), &json!({ "submit_type": form })))
@@ -68,7 +68,7 @@ fn land_five(server: &Server, forms: &[&str], as_copies: bool) -> Run {
         .map(|((project, seed), changes)| {
             let landed = changes.iter().enumerate().filter(|(at, _)| *at != 2).map(|(_, change)| change);
             let ending = Ending::of(project).landed(landed).left([&changes[2]]).outside([*seed]);
-            if as_copies { ending.as_copies() } else { ending }
+            if copied { ending.copied() } else { ending }
         })
         .collect();
     story.end(daemon, &endings);
@@ -77,7 +77,7 @@ fn land_five(server: &Server, forms: &[&str], as_copies: bool) -> Run {
             project.check_out(project.tip("master"), story.folder.join(format!("{}-out", project.name)));
         let text = std::fs::read_to_string(tip.join("renamed.txt")).expect("the file under its new name");
         assert_eq!(text, EDITED, "{}: the edit followed the rename", project.name);
-        for change in changes.iter().enumerate().filter(|(at, _)| as_copies && *at != 2).map(|(_, one)| one) {
+        for change in changes.iter().enumerate().filter(|(at, _)| copied && *at != 2).map(|(_, one)| one) {
             judge_copy(&story, project, change);
         }
     }
@@ -178,7 +178,7 @@ fn forms_a_commit_without_change_id_is_refused_until_it_has_one(server: &Server)
     change.change_id = found["change_id"].as_str().expect("every change has an id").to_owned();
     let named = project.amend(&change, None, &[("a", Some("good"))]);
     story.alice().approve(&named);
-    story.end(daemon, &[Ending::of(&project).landed([&named]).outside([seed]).attempts(2).as_copies()]);
+    story.end(daemon, &[Ending::of(&project).landed([&named]).outside([seed]).attempts(2).copied()]);
     Ok(())
 }
 
@@ -198,7 +198,7 @@ fn forms_copies_are_signed_off_where_the_project_asks_for_it(server: &Server) ->
         change
     });
     let endings = [
-        Ending::of(&projects[0]).landed([&changes[0]]).as_copies(),
+        Ending::of(&projects[0]).landed([&changes[0]]).copied(),
         Ending::of(&projects[1]).landed([&changes[1]]),
     ];
     story.end(daemon, &endings);
