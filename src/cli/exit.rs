@@ -14,7 +14,7 @@ pub enum Exit {
     Usage = 2,
     /// The configuration cannot be used.
     Configuration = 3,
-    /// The daemon cannot be reached; nothing was done.
+    /// The daemon cannot be reached, or, for the doctor, Gerrit; nothing was done.
     Unreachable = 4,
     /// The daemon understood and said no; nothing was done.
     Refused = 5,
@@ -35,7 +35,7 @@ EXIT CODES:
   1  what was asked for failed, or a check found a fault
   2  the command line makes no sense
   3  the configuration cannot be used
-  4  the daemon cannot be reached; nothing was done
+  4  the daemon (for `doctor`: Gerrit) cannot be reached; nothing was done
   5  the daemon said no; nothing was done
   6  the daemon did not answer; it may have been done";
 

@@ -8,6 +8,7 @@ mod client;
 mod daemon_at;
 mod demo;
 mod dequeue;
+mod doctor;
 mod enqueue;
 pub mod exit;
 mod failure;
@@ -49,6 +50,9 @@ enum Command {
     /// Say all that is wrong with a configuration, before a daemon is given it.
     #[command(after_help = check_config::CheckConfig::EXAMPLES)]
     CheckConfig(check_config::CheckConfig),
+    /// Say all that the daemon lacks on Gerrit and on this machine, and what mends it.
+    #[command(after_help = doctor::Doctor::EXAMPLES)]
+    Doctor(doctor::Doctor),
     /// Prove the queue against faked worlds full of faults, seed by seed.
     #[command(after_help = simulate::Simulate::EXAMPLES)]
     Simulate(simulate::Simulate),
@@ -110,6 +114,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::BuildShim(_) => Ok(()),

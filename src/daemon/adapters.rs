@@ -11,9 +11,10 @@ use tokio::sync::watch;
 use super::SystemClock;
 use super::desk::Board;
 use super::in_force::InForce;
+use super::settings::gerrit_settings;
 use crate::config::{Config, parse_job_file};
 use crate::executor::local::{Confinement, Local, Settings as LocalSettings};
-use crate::gerrit::{Gerrit, Identity, Rules, Settings as GerritSettings};
+use crate::gerrit::{Gerrit, Identity};
 use crate::git::{Git, Settings as GitSettings, Submission};
 use crate::model::{Pair, Policy, Repository, Timestamp};
 use crate::port::Inbox;
@@ -22,8 +23,6 @@ use crate::report::{Links, compose};
 
 /// Pause between two attempts to learn who the daemon is on Gerrit.
 const IDENTITY_PAUSE: Duration = Duration::from_secs(2);
-/// Branches whose tips are read where the configuration names none.
-const USUAL_BRANCHES: [&str; 2] = ["main", "master"];
 
 /// Starts the Gerrit adapter; changes modified before `since` were read by an earlier run.
 pub fn start_gerrit(
@@ -33,19 +32,7 @@ pub fn start_gerrit(
     inbox: Inbox,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<Gerrit> {
-    let now = config.get();
-    let gerrit = &now.gerrit;
-    let settings = GerritSettings {
-        url: gerrit.url.clone(),
-        user: gerrit.user.clone(),
-        token: gerrit.token.expose().to_owned(),
-        ssh_host: gerrit.ssh_host.clone(),
-        ssh_port: gerrit.ssh_port,
-        ssh_key: gerrit.ssh_key.clone(),
-        known_hosts: gerrit.known_hosts.clone(),
-        rules: rules_of(&now),
-        since,
-    };
+    let settings = gerrit_settings(&config.get(), since);
     let (gated, links, tracked) = (config.clone(), config.clone(), board.clone());
     let started = Gerrit::start(
         settings,
@@ -58,30 +45,6 @@ pub fn start_gerrit(
         stop,
     );
     started.map_err(|error| anyhow!("failed to {error}"))
-}
-
-/// What the Gerrit adapter may be told anew while it runs.
-pub fn rules_of(config: &Config) -> Rules {
-    let policy = &config.policy;
-    let patterns = || policy.queues.iter().flat_map(|queue| queue.branches.0.iter());
-    let mut branches: Vec<String> =
-        patterns().filter_map(|pattern| pattern.literal()).map(str::to_owned).collect();
-    if patterns().any(|pattern| pattern.literal().is_none()) {
-        // A pattern names no branch to ask for: the usual ones show which repositories there are.
-        branches.extend(USUAL_BRANCHES.map(str::to_owned));
-    }
-    let values = [policy.gate.success, policy.gate.failure, policy.check.success, policy.check.failure];
-    let mut vote_values: Vec<i32> = values.into_iter().filter(|value| *value != 0).collect();
-    vote_values.sort_unstable();
-    vote_values.dedup();
-    Rules {
-        vote_label: policy.gate.label.to_string(),
-        vote_values,
-        approval: policy.gate.approval.iter().map(|need| (need.label.to_string(), need.min)).collect(),
-        branches,
-        tips_poll_ms: config.gerrit.poll_ms.unsigned_abs(),
-        sweep_ms: config.gerrit.sweep_ms.unsigned_abs(),
-    }
 }
 
 /// Whether a branch's tip is of interest: it is gated, or a job reads its repository.
@@ -122,9 +85,6 @@ pub fn start_git(
     let (default_branch, known, submit) = (gerrit.clone(), gerrit.clone(), gerrit.clone());
     let parser = config.clone();
     let config = config.get();
-    // Gerrit drops connections that were idle for half a minute.
-    let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(20)).tcp_nodelay(true);
-    let client = if crate::git::is_loopback(&config.gerrit.url) { client.no_proxy() } else { client };
     let settings = GitSettings {
         folder: state.to_owned(),
         url: config.gerrit.url.clone(),
@@ -149,11 +109,22 @@ pub fn start_git(
         known: Arc::new(move || known.repositories()),
         parse_job_file: Arc::new(move |pair: &Pair, text: &str| job_file(&parser.get(), pair, text)),
         clock: Arc::new(SystemClock),
-        client: client.build().context("make an HTTP client")?,
+        client: push_client(&config.gerrit.url)?,
         runtime: tokio::runtime::Handle::current(),
         workers: 4,
     };
     Git::start(settings, inbox, config.policy.clone()).map_err(|error| anyhow!("failed to {error}"))
+}
+
+/// The client for pushes to the server at `url`.
+///
+/// # Errors
+/// When the machine's certificates cannot be used.
+pub fn push_client(url: &str) -> anyhow::Result<reqwest::Client> {
+    // Gerrit drops connections that were idle for half a minute.
+    let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(20)).tcp_nodelay(true);
+    let client = if crate::git::is_loopback(url) { client.no_proxy() } else { client };
+    client.build().context("make an HTTP client")
 }
 
 fn job_file(config: &Config, pair: &Pair, text: &str) -> Result<JobFile, String> {

@@ -8,15 +8,19 @@
 mod adapters;
 pub mod backup;
 mod desk;
+mod doctor;
 mod in_force;
 mod reload;
 mod run;
+mod settings;
 mod sight;
 mod start;
 mod timing;
 mod upkeep;
 
 use anyhow::Context as _;
+
+pub use doctor::{Asked, DoctorError, doctor};
 
 use crate::config::Config;
 

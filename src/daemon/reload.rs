@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::adapters::{configure_local, rules_of};
+use super::adapters::configure_local;
 use super::desk::Board;
 use super::in_force::InForce;
 use super::run::Message;
+use super::settings::rules_of;
 use super::upkeep::report_setup;
 use crate::config::{Config, GerritConfig, Problem, Warning};
 use crate::executor::local::Local;
@@ -118,7 +119,7 @@ impl Reloader {
         if let Err(error) = tokio::task::spawn_blocking(walls).await {
             tracing::error!("failed to set up builds anew: {error}; restart the daemon");
         }
-        report_setup(running.gerrit.clone(), self.board.clone());
+        report_setup(running.gerrit.clone(), self.config.clone(), self.board.clone());
         self.board.metrics.configuration_read(true);
         let waits = (!fixed.is_empty()).then(|| {
             let keys: Vec<String> = fixed.iter().map(|key| format!("`{key}`")).collect();

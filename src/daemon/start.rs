@@ -65,7 +65,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     watch_health(&board, &gerrit);
     count_requests(&board, &gerrit);
     let looking = tokio::spawn(keep_looking(board.clone(), gerrit.clone()));
-    report_setup(gerrit.clone(), board.clone());
+    report_setup(gerrit.clone(), config.clone(), board.clone());
     fetch_open(gerrit.clone(), git.early());
     reloader.begin(Running { gerrit: gerrit.clone(), git: git.upkeep(), local: local.clone() });
     let house = House {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::SystemClock;
 use super::desk::Board;
 use super::in_force::InForce;
+use super::settings::needs;
 use crate::executor::local::Local;
 use crate::gerrit::Gerrit;
 use crate::git::{Early, Upkeep};
@@ -41,11 +42,12 @@ pub fn watch_health(board: &Board, gerrit: &Gerrit) {
 }
 
 /// Looks once for what is missing on Gerrit, and keeps saying it.
-pub fn report_setup(gerrit: Gerrit, board: Arc<Board>) {
+pub fn report_setup(gerrit: Gerrit, config: InForce, board: Arc<Board>) {
     tokio::spawn(async move {
         // What can be seen depends on the tips that were read.
         gerrit.wait_ready().await;
-        let problems: Vec<String> = gerrit.probe().await.iter().map(ToString::to_string).collect();
+        let needs = needs(&config.get());
+        let problems: Vec<String> = gerrit.probe(&needs).await.iter().map(ToString::to_string).collect();
         for problem in &problems {
             tracing::error!("gerrit: {problem}");
         }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::Shared;
 use super::reader::{BATCH, from_index, read_one};
 use super::rest::{Rest, RestError, encode};
-use super::stats::now_ms;
 use super::wire::{list, options, read_change, sha};
 use crate::model::{
     ChangeId, ChangeNumber, ChangeSnapshot, EffectId, EffectKind, Event, Outcome, Pair, Repository, Sha,
@@ -82,7 +82,8 @@ async fn look(shared: &Shared, effect: EffectId, wanted: &[(ChangeNumber, Reposi
             None => rest.push((*number, repository)),
         }
     }
-    let at = Timestamp(now_ms()).plus_ms(-i64::try_from(oldest.elapsed().as_millis()).unwrap_or(0));
+    let age = i64::try_from(oldest.elapsed().as_millis()).unwrap_or(i64::MAX);
+    let at = Timestamp((shared.wall)()).plus_ms(age.saturating_neg());
     if streaming && rest.len() > 1 {
         let found = look_in_index(shared, &rest).await;
         rest.retain(|(number, _)| !found.iter().any(|seen| seen.number == *number));

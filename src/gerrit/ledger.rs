@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Gated, Tracked};
 use crate::model::{ChangeNumber, ChangeSnapshot, Event, Pair, Repository, Sha, Timestamp};

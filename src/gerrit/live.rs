@@ -165,8 +165,6 @@ fn settings(info: &Value, known_hosts: PathBuf) -> Settings {
         ssh_key: text(&info["bot"], "ssh_key").unwrap().into(),
         known_hosts,
         rules: Rules {
-            vote_label: "Verified".into(),
-            vote_values: vec![1, -1],
             approval: vec![("Code-Review".into(), 2)],
             branches: vec!["main".into()],
             tips_poll_ms: 30_000,
@@ -341,7 +339,16 @@ async fn landing_is_seen_and_reports_after_it_work() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_set_up_has_no_problems() {
     let Some(world) = World::open("probe").await else { return };
-    assert_eq!(world.gerrit.probe().await, []);
+    let needs = super::Needs {
+        label: "Verified".into(),
+        values: vec![-1, 1],
+        success: 1,
+        approval: Vec::new(),
+        committer_email: None,
+        gated: Arc::new(|_| true),
+        pushed: Arc::new(|_| true),
+    };
+    assert_eq!(world.gerrit.probe(&needs).await, []);
     let stats: Arc<Stats> = world.gerrit.stats();
     assert_eq!(stats.malformed_lines.load(std::sync::atomic::Ordering::Relaxed), 0);
 }

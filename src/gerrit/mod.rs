@@ -10,14 +10,17 @@
 //! Floor 4. The words of messages come from outside as a closure, for they are made on this floor
 //! too.
 
+mod doctor;
 mod events;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod flapping;
 mod host;
 mod ledger;
 #[cfg(test)]
 mod live;
-mod probe;
+mod outside;
 mod projects;
 mod public;
 mod reader;
@@ -43,7 +46,7 @@ use crate::model::report::Report;
 use crate::model::{ChangeNumber, Effect, EffectKind, Outcome, Pair, PatchSet, Repository, Sha, Timestamp};
 use crate::port::{Inbox, Reporter, ReviewHost};
 
-pub use probe::Problem;
+pub use doctor::{Call, Doctor, Finding, Landing, Level, Needs, Report as DoctorReport};
 pub use projects::{Identity, Project};
 pub use public::BATCH as PUBLIC_BATCH;
 pub use rest::RestError;
@@ -59,6 +62,9 @@ pub type Tracked = Arc<dyn Fn() -> Vec<(ChangeNumber, Repository)> + Send + Sync
 pub type OpenPatchSet = (Repository, ChangeNumber, PatchSet, Sha);
 /// Makes the words of a report.
 pub type Compose = Arc<dyn Fn(&Report) -> String + Send + Sync>;
+
+/// The wall clock, in milliseconds since 1970.
+type Wall = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Reports with a vote under way at once: someone waits for each of them.
 const VOTES: usize = 6;
@@ -94,6 +100,18 @@ impl fmt::Debug for Settings {
     }
 }
 
+impl Settings {
+    fn address(&self) -> ssh::Address {
+        ssh::Address {
+            host: self.ssh_host.clone(),
+            port: self.ssh_port,
+            user: self.user.clone(),
+            key: self.ssh_key.clone(),
+            known_hosts: self.known_hosts.clone(),
+        }
+    }
+}
+
 /// Why the adapter cannot be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
@@ -110,6 +128,8 @@ struct Shared {
     rules: watch::Sender<Arc<Rules>>,
     since: Timestamp,
     address: ssh::Address,
+    source: Arc<dyn outside::Source>,
+    wall: Wall,
     rest: rest::Rest,
     ledger: Arc<ledger::Ledger>,
     hints: Arc<reader::Hints>,
@@ -123,6 +143,13 @@ struct Shared {
     projects: projects::Projects,
     turns: review::Turns,
     runtime: Handle,
+}
+
+/// The ways out of the process.
+struct Outside {
+    rest: rest::Rest,
+    source: Arc<dyn outside::Source>,
+    wall: Wall,
 }
 
 /// A handle on the running adapter.
@@ -144,24 +171,34 @@ impl Gerrit {
         compose: Compose,
         shutdown: watch::Receiver<bool>,
     ) -> Result<Self, StartError> {
-        let runtime = Handle::try_current().map_err(|_| StartError::Runtime)?;
         if settings.token.trim().is_empty() {
             return Err(StartError::Settings(
                 "the token is empty; put the account's HTTP token into `token-file`".into(),
             ));
         }
-        let stats = Arc::new(Stats::default());
-        let rest = rest::Rest::new(&settings.url, &settings.user, settings.token.trim(), stats.clone())
+        let rest = rest::Rest::new(&settings.url, &settings.user, settings.token.trim(), Arc::default())
             .map_err(StartError::Settings)?;
+        let outside = Outside { rest, source: Arc::new(settings.address()), wall: Arc::new(stats::now_ms) };
+        Self::start_with(outside, settings, inbox, gated, tracked, compose, shutdown)
+    }
+
+    fn start_with(
+        outside: Outside,
+        settings: Settings,
+        inbox: Inbox,
+        gated: Gated,
+        tracked: Tracked,
+        compose: Compose,
+        shutdown: watch::Receiver<bool>,
+    ) -> Result<Self, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::Runtime)?;
+        let Outside { rest, source, wall } = outside;
+        let stats = rest.stats();
         let ledger = ledger::Ledger::new(inbox, gated, tracked);
         let shared = Arc::new(Shared {
-            address: ssh::Address {
-                host: settings.ssh_host,
-                port: settings.ssh_port,
-                user: settings.user.clone(),
-                key: settings.ssh_key,
-                known_hosts: settings.known_hosts,
-            },
+            address: settings.address(),
+            source,
+            wall,
             user: settings.user,
             rules: watch::Sender::new(Arc::new(settings.rules)),
             since: settings.since,
@@ -183,9 +220,10 @@ impl Gerrit {
         Ok(Self { shared })
     }
 
-    /// Looks for what would keep the daemon from working. A few requests; half a minute at most.
-    pub async fn probe(&self) -> Vec<Problem> {
-        probe::probe(&self.shared).await
+    /// Looks for what keeps the daemon from working, as far as its own account can see it. A few
+    /// requests; half a minute at most.
+    pub async fn probe(&self, needs: &Needs) -> Vec<Finding> {
+        doctor::probe(&self.shared, needs).await
     }
 
     /// The patch sets that may soon be approved: of the open changes modified last, in gated branches.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::rest::{Rest, RestError, encode};
 use crate::model::{Branch, Repository};
@@ -25,6 +26,8 @@ pub struct Identity {
 /// How a project wants changes to land.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Project {
+    /// The submit type, as in `MERGE_IF_NECESSARY`, with `INHERIT` resolved; `None` where it is not shown.
+    pub submit_type: Option<String>,
     /// Whether commits must be signed off.
     pub sign_off: bool,
     /// Whether two changes of one file may be merged where they do not touch.
@@ -63,7 +66,11 @@ impl Projects {
     }
 }
 
-async fn read(rest: &Rest, repository: &Repository) -> Result<Project, RestError> {
+/// Reads how a project wants changes to land.
+///
+/// # Errors
+/// See [`RestError`].
+pub(super) async fn read(rest: &Rest, repository: &Repository) -> Result<Project, RestError> {
     let name = encode(repository.as_str());
     let (settings, head) = (format!("projects/{name}/config"), format!("projects/{name}/HEAD"));
     let (settings, head) = tokio::join!(rest.get(&settings), rest.get(&head));
@@ -71,7 +78,9 @@ async fn read(rest: &Rest, repository: &Repository) -> Result<Project, RestError
     let flag = |name: &str| settings.pointer(&format!("/{name}/value")).and_then(Value::as_bool);
     let state = settings.get("state").and_then(Value::as_str).unwrap_or("ACTIVE");
     let head = head.ok().and_then(|head| Some(head.as_str()?.trim_start_matches("refs/heads/").to_owned()));
+    let kind = settings.pointer("/default_submit_type/value").or_else(|| settings.get("submit_type"));
     Ok(Project {
+        submit_type: kind.and_then(Value::as_str).map(str::to_owned),
         // Gerrit leaves this out for accounts that may not read refs/meta/config. A footer too many
         // harms nobody; one that is missing keeps the project from taking anything.
         sign_off: flag("use_signed_off_by").unwrap_or(true),

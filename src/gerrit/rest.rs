@@ -2,22 +2,22 @@
 //!
 //! Only reads are repeated by themselves; whoever writes decides what an ambiguous end means.
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until};
 
+use super::outside::Exchange;
 use super::stats::Stats;
 
 /// Requests under way at once; Gerrit's own pool for batch users is of this order.
 const CONCURRENCY: usize = 8;
-/// Requests a second, with as many at once: far above need, below what hurts a server.
-const RATE: NonZeroU32 = NonZeroU32::new(300).expect("300 is not zero");
+/// Requests in a second at most: far above need, below what hurts a server.
+const RATE: u32 = 300;
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer read, in bytes.
@@ -84,7 +84,8 @@ pub struct Rest {
     user: Arc<str>,
     token: Arc<str>,
     running: Arc<Semaphore>,
-    pace: Arc<DefaultDirectRateLimiter>,
+    pace: Arc<Pace>,
+    wire: Arc<dyn Exchange>,
     stats: Arc<Stats>,
 }
 
@@ -112,14 +113,30 @@ impl Rest {
         }
         let client = builder.build().map_err(|error| format!("the HTTP client cannot be set up: {error}"))?;
         Ok(Self {
-            client,
+            client: client.clone(),
             base: base_of(url).into(),
             user: user.into(),
             token: token.into(),
             running: Arc::new(Semaphore::new(CONCURRENCY)),
-            pace: Arc::new(RateLimiter::direct(Quota::per_second(RATE))),
+            pace: Arc::default(),
+            wire: Arc::new(client),
             stats,
         })
+    }
+
+    /// The server's address, without what stands before every path.
+    pub fn url(&self) -> &str {
+        self.base.strip_suffix("/a/").unwrap_or(&self.base)
+    }
+
+    /// Its counters.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
+    }
+
+    /// The account that asks.
+    pub fn user(&self) -> &str {
+        &self.user
     }
 
     /// Reads `path` (below `/a/`); repeated with growing pauses while the server is unavailable.
@@ -155,29 +172,58 @@ impl Rest {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// Sends one request, with JSON if there is a body.
+    ///
+    /// # Errors
+    /// As [`Rest::post`].
     pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, RestError> {
-        let mut request = self
-            .client
+        let request = self.request(method, path);
+        self.counted(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    /// Writes plain text once.
+    ///
+    /// # Errors
+    /// As [`Rest::post`].
+    pub(super) async fn send_text(&self, method: Method, path: &str, body: &str) -> Result<Value, RestError> {
+        let request = self.request(method, path).header("Content-Type", "text/plain");
+        self.counted(request.body(body.to_owned())).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
             .request(method, format!("{}{path}", self.base))
             .basic_auth(&self.user, Some(&self.token))
-            .header("Accept", "application/json");
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        self.counted(request).await
+            .header("Accept", "application/json")
+    }
+
+    /// The same with another way to the server.
+    #[cfg(test)]
+    pub fn through(self, wire: Arc<dyn Exchange>) -> Self {
+        Self { wire, ..self }
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<Value, RestError> {
+        let request = request.build().map_err(|error| unavailable(&error))?;
+        let (status, bytes) = self.wire.exchange(request).await?;
+        read_answer(status, &bytes)
     }
 
     /// Sends a request when it is its turn, and counts how it ends.
-    async fn counted(&self, request: reqwest::RequestBuilder) -> Result<Value, RestError> {
+    async fn counted(&self, request: RequestBuilder) -> Result<Value, RestError> {
         let _running = self.running.acquire().await;
-        self.pace.until_ready().await;
+        self.pace.come().await;
         Stats::count(&self.stats.requests);
-        let result = exchange(request).await;
+        let result = self.exchange(request).await;
         if let Err(error) = &result {
             Stats::count(match error {
                 RestError::Unauthorized | RestError::Forbidden(_) => &self.stats.denied,
@@ -192,8 +238,33 @@ impl Rest {
     }
 }
 
-async fn exchange(request: reqwest::RequestBuilder) -> Result<Value, RestError> {
-    let mut response = request.send().await.map_err(|error| unavailable(&error))?;
+/// A bound on requests in a second that lets a burst pass: each takes a place in time, and a place may
+/// lie up to a second behind.
+#[derive(Default)]
+struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    async fn come(&self) {
+        let place = {
+            let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let earliest = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
+            let place = next.map_or(earliest, |next| next.max(earliest));
+            *next = Some(place + Duration::from_secs(1) / RATE);
+            place
+        };
+        sleep_until(place).await;
+    }
+}
+
+/// Reads an answer to its end.
+///
+/// # Errors
+/// When it breaks off, or is too long.
+pub(super) async fn read_body(
+    response: Result<Response, reqwest::Error>,
+) -> Result<(StatusCode, Vec<u8>), RestError> {
+    let mut response = response.map_err(|error| unavailable(&error))?;
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
         if bytes.len() + chunk.len() > ANSWER_MAX {
@@ -201,7 +272,7 @@ async fn exchange(request: reqwest::RequestBuilder) -> Result<Value, RestError> 
         }
         bytes.extend_from_slice(&chunk);
     }
-    read_answer(response.status(), &bytes)
+    Ok((response.status(), bytes))
 }
 
 /// What an answer says.

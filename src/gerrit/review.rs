@@ -6,17 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Shared;
+use super::doctor::{label_remedy, permission_remedy};
 use super::host::failed;
 use super::rest::{RestError, encode};
 use super::wire::{OPTIONS, clip, list, read_change, text};
 use crate::model::report::{Report, Says};
-use crate::model::{ChangeNumber, Departure, EffectId, Event, Label, Outcome};
+use crate::model::{ChangeNumber, Departure, EffectId, Event, Outcome};
 
 /// Longest message posted, in bytes; Gerrit's limit is 16,384, its own heading included.
 const MESSAGE_MAX: usize = 16_000;
@@ -179,7 +181,7 @@ fn judge(reply: &Value, report: &Report) -> Outcome {
         format!(
             "Gerrit dropped the vote {label} {value:+}: the label does not exist in {}, or has no such value; {}",
             report.repository,
-            label_remedy(label)
+            label_remedy(label, *value, &report.repository)
         )
         .into(),
     )
@@ -187,25 +189,12 @@ fn judge(reply: &Value, report: &Report) -> Outcome {
 
 fn refusal(error: &RestError, report: &Report) -> Outcome {
     match (error, &report.vote) {
-        (RestError::Forbidden(words), Some((label, _))) if words.contains("label") => {
-            Outcome::Refused(format!("failed to {error}; {}", permission_remedy(label)).into())
+        (RestError::Forbidden(words), Some((label, value))) if words.contains("label") => {
+            let remedy = permission_remedy(label, *value, &report.repository);
+            Outcome::Refused(format!("failed to {error}; {remedy}").into())
         }
         _ => failed(error),
     }
-}
-
-/// How a label is added.
-pub(super) fn label_remedy(label: &Label) -> String {
-    format!(
-        "an administrator adds it with: PUT /a/projects/All-Projects/labels/{label} {{\"values\":{{\"-1\":\"Fails\",\" 0\":\"No score\",\"+1\":\"Verified\"}},\"copy_condition\":\"changekind:NO_CODE_CHANGE\"}}"
-    )
-}
-
-/// How the daemon's account may use a label.
-pub(super) fn permission_remedy(label: &Label) -> String {
-    format!(
-        "an administrator grants it with: POST /a/projects/All-Projects/access {{\"add\":{{\"refs/heads/*\":{{\"permissions\":{{\"label-{label}\":{{\"rules\":{{\"Service Users\":{{\"action\":\"ALLOW\",\"min\":-1,\"max\":1}}}}}}}}}}}}}}, the daemon's account being in the group Service Users"
-    )
 }
 
 fn cut(mut words: String) -> String {

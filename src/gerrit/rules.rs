@@ -1,12 +1,8 @@
 //! What the configuration says to the adapter and may say otherwise while it runs.
 
-/// Labels, branches and intervals.
+/// Approvals, branches and intervals.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rules {
-    /// The label that the daemon votes on.
-    pub vote_label: String,
-    /// The values that it gives, 0 left out.
-    pub vote_values: Vec<i32>,
     /// The votes that approve a change: label and least value.
     pub approval: Vec<(String, i32)>,
     /// Branches named in the configuration, whose tips are polled. Others are polled once seen.

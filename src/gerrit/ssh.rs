@@ -2,7 +2,7 @@
 //! silently dead.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +80,16 @@ pub enum SshError {
     /// The network, or the server.
     #[error("reach the SSH server: {0}")]
     Unreachable(String),
+}
+
+/// The public half of the private key in a file, as Gerrit takes it.
+///
+/// # Errors
+/// When the file cannot be used, with the remedy.
+pub(super) fn public_key(path: &Path) -> Result<String, SshError> {
+    let unusable = |why: String| SshError::Key { path: path.display().to_string(), why };
+    let key = load_secret_key(path, None).map_err(|error| unusable(error.to_string()))?;
+    key.public_key().to_openssh().map_err(|error| unusable(error.to_string()))
 }
 
 struct Checker {

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Shared;
 use super::events::{Hint, Lines, read_line};
-use super::ssh::{SshError, Stream};
+use super::outside::Events;
+use super::ssh::SshError;
 use super::stats::{Stats, now_ms};
 use crate::model::{Branch, ChangeNumber, Pair, Repository, Sha};
 
@@ -43,7 +46,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 /// One connection from its beginning to its end.
 async fn session(shared: &Arc<Shared>) -> SshError {
-    let mut stream = match shared.address.open().await {
+    let mut stream = match shared.source.open().await {
         Ok(stream) => stream,
         Err(error) => return error,
     };
@@ -52,12 +55,12 @@ async fn session(shared: &Arc<Shared>) -> SshError {
     shared.stats.streaming.store(true, Relaxed);
     // Only now: what happens during the catch-up is in the stream.
     shared.catch_up.notify_one();
-    let error = read(shared, &mut stream).await;
+    let error = read(shared, stream.as_mut()).await;
     stream.close().await;
     error
 }
 
-async fn read(shared: &Arc<Shared>, stream: &mut Stream) -> SshError {
+async fn read(shared: &Arc<Shared>, stream: &mut dyn Events) -> SshError {
     let mut lines = Lines::default();
     loop {
         match stream.next().await {

@@ -3,17 +3,17 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::host::read_tip;
 use super::ledger::Taken;
 use super::reader::{BATCH, by_number, read_one};
 use super::rest::{RestError, encode};
-use super::stats::{Stats, now_ms};
+use super::stats::Stats;
 use super::wire::{options, read_change, sha};
 use super::{OpenPatchSet, Rules, Shared};
 use crate::model::{ChangeNumber, ChangeSnapshot, Pair, Sha, Timestamp};
@@ -40,7 +40,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut rules = shared.rules.subscribe();
     let (mut tips, mut sweep) = timers(&rules.borrow_and_update());
     let mut clock = timer(5_000);
-    let (start, start_ms) = (Instant::now(), now_ms());
+    let (start, start_ms) = (Instant::now(), (shared.wall)());
     let mut offset = 0;
     loop {
         tokio::select! {
@@ -56,7 +56,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             },
             _ = clock.tick() => {
                 let steady = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
-                let now = (now_ms() - start_ms).saturating_sub(steady);
+                let now = ((shared.wall)() - start_ms).saturating_sub(steady);
                 if (now - offset).abs() > JUMP_MS {
                     offset = now;
                     catch_up(&shared).await;

@@ -73,7 +73,7 @@ pub(super) fn read_change(value: &Value) -> Option<ChangeSnapshot> {
 }
 
 /// The form that a submit type stands for; Gerrit has resolved `INHERIT`.
-fn form(submit_type: &str) -> Option<LandingForm> {
+pub(super) fn form(submit_type: &str) -> Option<LandingForm> {
     Some(match submit_type {
         "MERGE_ALWAYS" => LandingForm::MergeAlways,
         "MERGE_IF_NECESSARY" => LandingForm::MergeIfNecessary,

@@ -159,7 +159,7 @@ pub(super) fn check(store: &Store, push: &Push) -> Result<(), Outcome> {
 }
 
 /// What an answer says about one ref.
-fn outcome_of(answer: &Answer, reference: &str) -> Outcome {
+pub(super) fn outcome_of(answer: &Answer, reference: &str) -> Outcome {
     match answer {
         Answer::Refused(why) => Outcome::Refused(why.as_str().into()),
         Answer::NotSent(why) => Outcome::Failed(why.as_str().into()),

@@ -17,6 +17,7 @@ mod shared;
 mod store;
 mod submit;
 mod trees;
+mod trial;
 mod upkeep;
 mod work;
 
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use layout::store_path;
 pub use shared::is_loopback;
+pub use trial::Trial;
 pub use upkeep::Upkeep;
 
 use crate::model::tree::Prepared;
@@ -247,6 +249,14 @@ impl TreeStore for Git {
             other => tracing::error!(effect = %id, ?other, "an effect that is not git's was given to it"),
         }
     }
+}
+
+/// Whether the installed git can be used.
+///
+/// # Errors
+/// When it is missing or too old.
+pub fn check_version() -> Result<(), GitError> {
+    process::check_version()
 }
 
 /// Locks; what a thread that broke off left behind is still whole, since all is set in one go.

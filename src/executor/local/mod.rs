@@ -110,6 +110,12 @@ impl Able {
 #[derive(Clone)]
 pub struct Local(Arc<Inner>);
 
+/// Why builds cannot be kept apart on this machine, if so; tried once in `folder`, which is made and
+/// removed.
+pub fn unable(folder: &Path, walls: &Confinement) -> Option<String> {
+    sandbox::probe(folder, walls)
+}
+
 impl Local {
     /// Makes the folders, tries the walls, tells what it can do and adopts the builds found.
     ///

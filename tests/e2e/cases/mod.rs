@@ -4,6 +4,7 @@ mod bad_input;
 mod crash;
 mod demonstration;
 mod dependencies;
+mod doctor;
 mod forms;
 mod landing;
 mod leaving;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Case> {
     [
         crash::cases(),
         network::cases(),
+        doctor::cases(),
         demonstration::cases(),
         forms::cases(),
         landing::cases(),

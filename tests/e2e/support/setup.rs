@@ -99,6 +99,12 @@ impl<'a> Setup<'a> {
 
     /// Writes the files and starts the daemon, without waiting for it.
     pub fn spawn(&self) -> Daemon {
+        let listen = self.write();
+        Daemon::spawn(&self.story.folder, listen)
+    }
+
+    /// Writes the files; the port of the page.
+    pub fn write(&self) -> u16 {
         let listen = free_port();
         let folder = &self.story.folder;
         let ssh_port = self.ssh_port;
@@ -152,7 +158,7 @@ repositories = ["{name}-*"]
                 more = self.more,
             ),
         );
-        Daemon::spawn(folder, listen)
+        listen
     }
 
     /// Starts the daemon and waits until it is ready.
