@@ -28,5 +28,7 @@ pub mod port;
 pub mod queue;
 pub mod report;
 pub mod sim;
+pub mod standin;
 pub mod store;
 pub mod web;
+pub mod world;

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::rng::Rng;
-use super::world::Tree;
 use crate::model::job::RunsFor;
 use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, Limits, Need, QueuePolicy, StrategyPolicy,
 };
 use crate::model::{BuildSpec, InputPolicy, JobPolicy, Pair, Patterns, Policy};
+use crate::world::Tree;
 
 /// The daemon's account.
 pub const BOT: &str = "bot";

@@ -4,8 +4,8 @@ use super::{Audit, Checked, fault};
 use crate::model::report::Says;
 use crate::model::view::{ItemView, View, WaitingView};
 use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemId, Pipeline, Policy, Reason};
-use crate::sim::world::Gerrit;
-use crate::sim::world::gerrit::{Change, REVIEW, VERIFIED};
+use crate::world::Gerrit;
+use crate::world::gerrit::{Change, REVIEW, VERIFIED};
 
 /// What is left at the end of a run.
 pub struct Remaining<'a> {

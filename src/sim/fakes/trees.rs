@@ -8,7 +8,7 @@ use crate::model::action::{Merge, Onto, Push};
 use crate::model::tree::{Foreign, Prepared, Resolved, Written};
 use crate::model::{Branch, NodeId, Pair, Pipeline, Policy, Sha, Timestamp};
 use crate::queue::resolve::resolve;
-use crate::sim::world::Gerrit;
+use crate::world::Gerrit;
 
 /// A node as it was made.
 #[derive(Clone, Debug)]
