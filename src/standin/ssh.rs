@@ -189,7 +189,8 @@ async fn stream(mut channel: Channel<Msg>, mut events: tokio::sync::mpsc::Receiv
                 }
             }
             message = channel.wait() => match message {
-                None | Some(russh::ChannelMsg::Close | russh::ChannelMsg::Eof) => break,
+                None | Some(russh::ChannelMsg::Close) => break,
+                // An end of its input is none of the client: it may have nothing to say.
                 Some(_) => {}
             },
         }
