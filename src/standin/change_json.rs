@@ -168,20 +168,27 @@ fn add_what_was_asked(
     reader: Option<&Person>,
     value: &mut Value,
 ) {
+    let is_detailed = asked.has(&["DETAILED_ACCOUNTS"]);
     if asked.has(&["LABELS", "DETAILED_LABELS"]) {
         value["labels"] = labels_json::labels(site, change, asked.has(&["DETAILED_LABELS"]));
         let open = reader.filter(|_| change.status == ChangeStatus::Open);
         value["permitted_labels"] = open.map_or_else(|| json!({}), labels_json::permitted);
     }
     if asked.has(&["DETAILED_LABELS"]) {
-        let people = change.reviewers.iter().map(|reviewer| account(site, reviewer, true));
-        let people: Vec<Value> = people.collect();
-        value["reviewers"] = if people.is_empty() { json!({}) } else { json!({ "REVIEWER": people }) };
+        let mut people = Map::new();
+        for (state, accounts) in [("REVIEWER", &change.reviewers), ("CC", &change.onlookers)] {
+            if !accounts.is_empty() {
+                let accounts: Vec<Value> =
+                    accounts.iter().map(|one| account(site, one, is_detailed)).collect();
+                people.insert(state.into(), accounts.into());
+            }
+        }
+        value["reviewers"] = Value::Object(people);
     }
     if asked.has(&["SUBMIT_REQUIREMENTS"]) {
         value["submit_requirements"] = labels_json::submit_requirements(change);
     }
-    if asked.has(&["SUBMITTABLE"]) {
+    if asked.has(&["SUBMITTABLE"]) && change.status != ChangeStatus::Merged {
         value["submittable"] = change.is_submittable().into();
     }
     if asked.has(&["MESSAGES"]) {

@@ -144,9 +144,15 @@ impl Site {
 
     /// Tells something about a change, to those who may see it.
     pub fn tell_of(&self, change: &Change, value: Value) {
-        let readers = change
-            .private
-            .then(|| change.reviewers.iter().chain([&change.owner]).cloned().collect::<Vec<_>>());
+        let readers = change.private.then(|| {
+            change
+                .reviewers
+                .iter()
+                .chain(&change.onlookers)
+                .chain([&change.owner])
+                .cloned()
+                .collect::<Vec<_>>()
+        });
         self.bus.publish(Event { value, readers });
     }
 

@@ -315,6 +315,8 @@ impl Site {
             commit,
             by: who.account(),
             kind,
+            work_in_progress: None,
+            private: None,
         };
         let words = format!("Patch Set {}: Patch Set {before} was rebased", before.0 + 1);
         self.take_patch(&mut state, &git, who, now(), received, &words)?;

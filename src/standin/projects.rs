@@ -9,7 +9,6 @@ use super::accounts::Person;
 use super::event_json;
 use super::labels_json;
 use super::objects;
-use super::operate::Switch;
 use super::refusal::Refusal;
 use super::site::{Site, State, now};
 use crate::model::{Branch, ChangeId, ChangeNumber, Pair, Repository, Sha};
@@ -253,13 +252,17 @@ impl Site {
         };
         let (change_id, commit) = empty_commit(&state, &git, who, tip, subject)?;
         objects::adopt(&git, &mut state.gerrit.git, objects::oid(commit)).map_err(broken)?;
-        let received = Received { pair, change_id, commit, by: who.account(), kind: Kind::Rework };
+        let flag = |field: &str| input.get(field).and_then(Value::as_bool);
+        let received = Received {
+            pair,
+            change_id,
+            commit,
+            by: who.account(),
+            kind: Kind::Rework,
+            work_in_progress: flag("work_in_progress"),
+            private: flag("is_private"),
+        };
         let number = self.take_patch(&mut state, &git, who, now(), received, "Uploaded patch set {}.")?;
-        for (field, switch) in [("work_in_progress", Switch::Wip), ("is_private", Switch::Private)] {
-            if input.get(field).and_then(Value::as_bool) == Some(true) {
-                self.switch_in(&mut state, who, number, switch, true)?;
-            }
-        }
         if let Some(topic) = text(input, "topic") {
             self.set_topic_in(&mut state, who, number, topic)?;
         }

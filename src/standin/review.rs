@@ -143,6 +143,11 @@ impl Site {
             }
         }
         if told.is_empty() && words.is_empty() {
+            // Even then one has looked at it, which Gerrit notes once.
+            state.gerrit.note_look(at, number, &by);
+            if let Some(change) = state.gerrit.change(number) {
+                self.tell_meta(at, who, change, Some(before.meta()));
+            }
             return;
         }
         let mut text = format!("Patch Set {patchset}:");

@@ -7,7 +7,6 @@ use git2::{Oid, Repository as Git};
 use super::accounts::Person;
 use super::change_json::subject;
 use super::objects;
-use super::operate::Switch;
 use super::receive::{Rejected, all_known};
 use super::site::{Site, State, now};
 use crate::model::{ChangeId, ChangeNumber, ChangeStatus, Pair, Repository, Sha};
@@ -71,11 +70,16 @@ impl Marks {
                 "remove-private" => marks.private = Some(false),
                 // Who is told by mail, and words for it, are of no matter here.
                 "notify" | "r" | "reviewer" | "cc" | "m" | "message" => {}
-                _ => return Err(Rejected::because(format!("\"{name}\" is not a valid option"))),
+                _ => return Err(Rejected::because(format!("\"--{name}\" is not a valid option"))),
             }
         }
         Ok(marks)
     }
+}
+
+/// A commit's name in messages, as long as Gerrit has it.
+fn short(commit: Sha) -> String {
+    commit.to_string().chars().take(7).collect()
 }
 
 /// Fails when the committer of a new commit is somebody else than who pushes.
@@ -99,7 +103,7 @@ pub fn check_committers(
         let committer = commit.committer();
         let email = committer.email().unwrap_or_default();
         if email != who.email && !who.is_admin() {
-            let short = objects::sha(id).short().to_string();
+            let short = short(objects::sha(id));
             let said = vec![
                 format!(
                     "ERROR: commit {short}: email address {email} is not registered in your account, and you lack 'forge committer' permission."
@@ -149,7 +153,15 @@ impl Site {
             let kind = before.map_or(Kind::Rework, |before| {
                 state.gerrit.git.kind(before, commit, || objects::is_rebased(git, before, commit))
             });
-            let received = Received { pair: pair.clone(), change_id, commit, by: who.account(), kind };
+            let received = Received {
+                pair: pair.clone(),
+                change_id,
+                commit,
+                by: who.account(),
+                kind,
+                work_in_progress: marks.wip,
+                private: marks.private,
+            };
             let words = if kind == Kind::NoCodeChange {
                 "Uploaded patch set {}: Commit message was updated."
             } else {
@@ -215,7 +227,7 @@ impl Site {
     }
 
     fn missing_change_id(&self, commit: Sha) -> Rejected {
-        let short = commit.short().to_string();
+        let short = short(commit);
         let hook = format!("{}tools/hooks/commit-msg", self.url);
         let said = vec![
             format!("ERROR: commit {short}: missing Change-Id in message footer"),
@@ -239,13 +251,6 @@ impl Site {
         number: ChangeNumber,
         marks: &Marks,
     ) -> Result<(), Rejected> {
-        let has = |state: &State, read: fn(&Change) -> bool| state.gerrit.change(number).is_some_and(read);
-        if let Some(on) = marks.wip.filter(|on| *on != has(state, |change| change.work_in_progress)) {
-            self.switch_in(state, who, number, Switch::Wip, on)?;
-        }
-        if let Some(on) = marks.private.filter(|on| *on != has(state, |change| change.private)) {
-            self.switch_in(state, who, number, Switch::Private, on)?;
-        }
         if let Some(topic) = &marks.topic {
             self.set_topic_in(state, who, number, topic)?;
         }

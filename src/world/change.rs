@@ -54,8 +54,10 @@ pub struct Change {
     pub current: PatchSet,
     /// Who owns it.
     pub owner: Account,
-    /// Who has voted or written on it.
+    /// Who has voted on it.
     pub reviewers: BTreeSet<Account>,
+    /// Who has only written on it.
+    pub onlookers: BTreeSet<Account>,
     /// Marked work in progress.
     pub work_in_progress: bool,
     /// Marked private.
@@ -100,6 +102,7 @@ impl Change {
             current: PatchSet(0),
             owner,
             reviewers: BTreeSet::new(),
+            onlookers: BTreeSet::new(),
             work_in_progress: false,
             private: false,
             blocked: false,
@@ -144,9 +147,24 @@ impl Change {
         id_of([&self.number.0.to_be_bytes()[..], &self.revisions.to_be_bytes()])
     }
 
-    /// Whether `reader` may see it: a private change is its owner's and its reviewers'.
+    /// Whether `reader` may see it: a private change is its owner's and of those who have looked at it.
     pub fn is_visible_to(&self, reader: &Account) -> bool {
-        !self.private || self.owner == *reader || self.reviewers.contains(reader)
+        !self.private || self.owner == *reader || self.has_looked(reader)
+    }
+
+    /// Whether an account has voted or written on it.
+    pub fn has_looked(&self, account: &Account) -> bool {
+        self.reviewers.contains(account) || self.onlookers.contains(account)
+    }
+
+    /// An account has looked at it, and voted or not.
+    pub(super) fn looked(&mut self, account: &Account, has_voted: bool) {
+        if has_voted {
+            self.onlookers.remove(account);
+            self.reviewers.insert(account.clone());
+        } else if *account != self.owner && !self.has_looked(account) {
+            self.onlookers.insert(account.clone());
+        }
     }
 
     /// Whether all that it must meet is met.

@@ -49,6 +49,10 @@ pub struct Received {
     pub by: Account,
     /// How it differs from the patch set before it; without meaning for a new change.
     pub kind: Kind,
+    /// Whether the change is work in progress from now on; `None` leaves it as it is.
+    pub work_in_progress: Option<bool>,
+    /// Whether the change is private from now on.
+    pub private: Option<bool>,
 }
 
 /// Why a commit was not taken for review.
@@ -140,7 +144,8 @@ impl Gerrit {
             let rebased = self.git.rebased_tree(before, commit);
             self.git.kind(before, commit, || rebased == Some(tree))
         });
-        self.receive(at, Received { pair, change_id, commit, by, kind }).ok()
+        let (work_in_progress, private) = (None, None);
+        self.receive(at, Received { pair, change_id, commit, by, kind, work_in_progress, private }).ok()
     }
 
     /// The change with this Change-Id for this branch.
@@ -159,7 +164,7 @@ impl Gerrit {
     /// # Errors
     /// Nothing was taken.
     pub fn receive(&mut self, at: Timestamp, received: Received) -> Result<ChangeNumber, UploadError> {
-        let Received { pair, change_id, commit, by, kind } = received;
+        let Received { pair, change_id, commit, by, kind, work_in_progress, private } = received;
         let number = match self.change_for(&pair, &change_id) {
             Some(known) if known.patchset_of(commit).is_some() => return Err(UploadError::NothingNew),
             Some(known) if known.status != ChangeStatus::Open => {
@@ -170,6 +175,8 @@ impl Gerrit {
         };
         if let Some(change) = self.changes.get_mut(&number) {
             change.add_patch(Patch { commit, by, at }, kind);
+            change.work_in_progress = work_in_progress.unwrap_or(change.work_in_progress);
+            change.private = private.unwrap_or(change.private);
         }
         self.by_commit.entry(commit).or_default().insert(number);
         self.modified(at, number);
@@ -219,7 +226,7 @@ impl Gerrit {
         let Some(change) = self.changes.get_mut(&number) else { return false };
         let Some(patchset) = change.patchset_of(revision) else { return false };
         if change.set_vote(at, patchset, label, value, by) {
-            change.reviewers.insert(by.clone());
+            change.looked(by, true);
             self.modified(at, number);
         }
         true
@@ -236,12 +243,15 @@ impl Gerrit {
     pub fn write(&mut self, number: ChangeNumber, message: Message) -> bool {
         let Some(change) = self.changes.get_mut(&number) else { return false };
         let at = message.at;
-        if message.by != change.owner {
-            change.reviewers.insert(message.by.clone());
-        }
+        change.looked(&message.by, false);
         change.messages.push(message);
         self.modified(at, number);
         true
+    }
+
+    /// Notes that an account has looked at a change; nothing where that is known.
+    pub fn note_look(&mut self, at: Timestamp, number: ChangeNumber, by: &Account) {
+        self.edit(at, number, |change| change.looked(by, false));
     }
 
     /// Whether a message with this tag was written.

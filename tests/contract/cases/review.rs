@@ -16,7 +16,7 @@ cases![
     an_unknown_patch_set_is_not_found,
     a_vote_is_taken_back_with_zero,
     the_same_vote_again_changes_nothing,
-    nothing_said_changes_nothing,
+    nothing_said_is_a_look_and_changes_nothing_more,
     a_review_names_its_patch_set_in_three_ways,
     votes_go_with_a_rework_and_a_veto_stays,
     verified_stays_when_only_words_change,
@@ -122,11 +122,17 @@ fn the_same_vote_again_changes_nothing(world: &World<'_>) {
     assert_eq!(meta(world, &change), before);
 }
 
-fn nothing_said_changes_nothing(world: &World<'_>) {
+fn nothing_said_is_a_look_and_changes_nothing_more(world: &World<'_>) {
     let change = change(world);
-    let before = meta(world, &change);
     let answer = world.review("bob", &change, json!({})).is(200);
-    assert_eq!((meta(world, &change), answer.get("labels")), (before, None));
+    assert_eq!(answer.get("labels"), None);
+    let read = world.read(&change);
+    assert_eq!(read["reviewers"]["CC"][0]["username"], "bob");
+    world.review("bob", &change, json!({})).is(200);
+    assert_eq!(
+        (meta(world, &change), read["messages"].as_array().map(Vec::len)),
+        (read["meta_rev_id"].clone(), Some(1))
+    );
 }
 
 fn a_review_names_its_patch_set_in_three_ways(world: &World<'_>) {
