@@ -6,8 +6,8 @@
 //! ```text
 //! 7  cli        one file per sub-command
 //! 6  daemon     wires the real adapters to the engine
-//! 5  web  sim   pages, socket, metrics; worlds to simulate in
-//! 4  gerrit  git  executor  store  report  config
+//! 5  web  sim  standin   pages, socket, metrics; worlds to simulate in; a Gerrit to play with
+//! 4  gerrit  git  executor  store  report  config  world
 //! 3  engine     journal first, then effects
 //! 2  port       what lies outside, as traits
 //! 1  queue      the core: pure and total
@@ -28,5 +28,7 @@ pub mod port;
 pub mod queue;
 pub mod report;
 pub mod sim;
+pub mod standin;
 pub mod store;
 pub mod web;
+pub mod world;

@@ -18,7 +18,9 @@ const FLOORS: &[(&str, u8)] = &[
     ("artifact", 4),
     ("config", 4),
     ("web", 5),
+    ("world", 4),
     ("sim", 5),
+    ("standin", 5),
     ("trace", 5),
     ("migrate", 5),
     ("cli", 7),
@@ -49,6 +51,7 @@ const IMPURE: &[&str] = &[
 /// Tests that may sleep, each with the reason.
 const SLEEP_ALLOWED: &[(&str, &str)] = &[
     ("tests/e2e/support/mod.rs", "the one place that asks again and again for a state, with a limit"),
+    ("tests/contract/support/mod.rs", "the one place that asks again and again for a state, with a limit"),
     ("tests/e2e/cases/crash.rs", "draws the moment of a kill, which is the point of the test"),
     ("tests/executor/main.rs", "the one place that asks again and again for a state, with a limit"),
     ("src/git/tests.rs", "asks again and again for a prefetched commit, whose arrival no event tells"),

@@ -1,35 +1,65 @@
-//! `seakeeper demo`: a real Gerrit, a daemon and a few authors, to see a gate at work before setting
-//! one up.
+//! `seakeeper demo`: a Gerrit to play with, a daemon and a few authors, to see a gate at work before
+//! setting one up.
 
 mod author;
 mod gate;
 mod host;
 mod play;
+mod real;
+mod teach;
+mod vote;
 mod watch;
 
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
+use super::stand_in::HTTP_PORT;
+use super::stop::{Stop, TemporaryFolder};
 use gate::Gate;
 use host::Host;
 
 /// What it takes.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Demo {
+    #[command(subcommand)]
+    then: Option<Then>,
+    /// Which Gerrit to gate: the one within this program, or a real one.
+    #[arg(long, value_enum, default_value_t = Which::StandIn)]
+    gerrit: Which,
+    /// The port of the stand-in's pages, REST and git; the next ones are tried where it is taken.
+    #[arg(long, default_value_t = HTTP_PORT, value_name = "PORT")]
+    port: u16,
     /// End when every change has landed or left, instead of serving until Ctrl-C.
     #[arg(long)]
     until_idle: bool,
     /// Write the outcome as one JSON object on standard output, and all else on standard error.
     #[arg(long)]
     json: bool,
+}
+
+/// A server to gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Which {
+    /// The stand-in, which is part of this program.
+    StandIn,
+    /// A real Gerrit, fetched with Maven.
+    Real,
+}
+
+/// What can be done to a demonstration that runs.
+#[derive(Subcommand, Debug)]
+enum Then {
+    /// Vote on a change of a running demonstration.
+    #[command(after_help = vote::Vote::EXAMPLES)]
+    Vote(vote::Vote),
 }
 
 /// How it went.
@@ -49,11 +79,13 @@ impl Demo {
     /// For `--help`.
     pub const EXAMPLES: &str = "\
 EXAMPLES:
-  seakeeper demo                      # prints the address of a page to look at
+  seakeeper demo                      # prints two pages to look at, and how to take part
+  seakeeper demo vote 9 +2            # in another terminal: approve change 9
   seakeeper demo --until-idle --json  # ends by itself: {\"landed\":6,\"left\":2,...}
+  seakeeper demo --gerrit real        # the same on a real Gerrit
 
-It needs git, python3, a JDK (21 or later) and Maven, and the project's sources, from which it starts a
-Gerrit of its own in a temporary folder. All that it starts ends with it.";
+It needs git and nothing else. With `--gerrit real` it needs python3, a JDK (21 or later) and Maven as well,
+and the project's sources. All that it starts ends with it.";
 
     /// Runs it.
     ///
@@ -62,7 +94,10 @@ Gerrit of its own in a temporary folder. All that it starts ends with it.";
     pub fn run(&self) -> Result<(), Failure> {
         // An error means that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Some(Then::Vote(vote)) = &self.then {
+            return vote.run();
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let told = runtime
             .context("start the demonstration")
             .and_then(|runtime| runtime.block_on(self.show()))
@@ -76,12 +111,22 @@ Gerrit of its own in a temporary folder. All that it starts ends with it.";
     /// Sets up, plays, and stays; all that was started ends when this returns.
     async fn show(&self) -> Result<Option<Outcome>> {
         let mut stop = Stop::listen()?;
-        let folder = TemporaryFolder::new()?;
-        self.tell("starting a Gerrit (some ten seconds; the first time it is fetched and set up) ...");
-        let Some(host) = Host::start(&folder.0.join("gerrit"), &mut stop).await? else { return Ok(None) };
-        self.tell(format_args!("Gerrit answers at {} (REST and git; it has no pages)", host.url));
+        let folder = TemporaryFolder::new("demo")?;
+        let place = folder.path().join("gerrit");
+        let host = match self.gerrit {
+            Which::StandIn => Some(Host::stand_in(&place, self.port).await?),
+            Which::Real => {
+                self.tell(
+                    "starting a Gerrit (some ten seconds; the first time it is fetched and set up) ...",
+                );
+                Host::real(&place, &mut stop).await?
+            }
+        };
+        let Some(host) = host else { return Ok(None) };
+        let what = if host.is_stand_in() { "pages, REST and git" } else { "REST and git; it has no pages" };
+        self.tell(format_args!("Gerrit answers at {} ({what})", host.url));
         tokio::select! {
-            outcome = self.show_at(&host, &folder.0) => outcome,
+            outcome = self.show_at(&host, folder.path()) => outcome,
             () = stop.wait() => Ok(None),
         }
     }
@@ -98,7 +143,9 @@ Gerrit of its own in a temporary folder. All that it starts ends with it.";
         let seconds = (begun.elapsed().as_secs_f64() * 10.0).round() / 10.0;
         self.tell(format_args!("{landed} landed, {left} left, {seconds} s"));
         if !self.until_idle {
-            self.tell(format_args!("the page stays at {} until Ctrl-C", gate.url));
+            for line in teach::lines(host, &gate.url) {
+                self.tell(line);
+            }
             gate.ended().await?;
         }
         Ok(Some(Outcome { landed, left, seconds, url: gate.url.clone() }))
@@ -112,43 +159,5 @@ Gerrit of its own in a temporary folder. All that it starts ends with it.";
             // Nobody reads: the demonstration goes on all the same.
             let _ = output::say(line);
         }
-    }
-}
-
-/// Ctrl-C and its like.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn listen() -> Result<Self> {
-        let listen = |kind| signal(kind).context("listen to signals");
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// A folder that goes when it is dropped.
-struct TemporaryFolder(std::path::PathBuf);
-
-impl TemporaryFolder {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("seakeeper-demo-{}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("make the folder {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // What cannot be removed lies in the system's place for such.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

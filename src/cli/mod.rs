@@ -21,7 +21,9 @@ mod resume;
 mod scope_arg;
 mod serve;
 mod simulate;
+mod stand_in;
 mod status;
+mod stop;
 mod version;
 
 use std::process::ExitCode;
@@ -59,6 +61,9 @@ enum Command {
     /// See the queue at work on made-up changes, without setting anything up.
     #[command(after_help = demo::Demo::EXAMPLES)]
     Demo(demo::Demo),
+    /// Run a stand-in for Gerrit, to play with or to test against.
+    #[command(after_help = stand_in::StandIn::EXAMPLES)]
+    StandIn(stand_in::StandIn),
     /// Run one build; the daemon starts this.
     #[command(hide = true)]
     BuildShim(build_shim::BuildShim),
@@ -117,6 +122,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Demo(command) => command.run(),
+        Command::StandIn(command) => command.run(),
         Command::BuildShim(_) => Ok(()),
         Command::Status(command) => command.run(),
         Command::Enqueue(command) => command.run(),

@@ -14,7 +14,6 @@ pub mod setting;
 pub mod shrink;
 pub mod trace;
 pub mod workload;
-pub mod world;
 
 use std::collections::BTreeSet;
 use std::fmt;

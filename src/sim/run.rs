@@ -19,11 +19,11 @@ use super::fakes::trees::TreeStore;
 use super::rng::Rng;
 use super::setting::{Faults, Setting};
 use super::workload::{Step, draw};
-use super::world::Gerrit;
 use crate::engine::Engine;
 use crate::model::action::Push;
 use crate::model::{BuildId, ChangeNumber, Effect, EffectId, Event, ItemId, Pair, Policy, Sha, Timestamp};
 use crate::queue::Queue;
+use crate::world::Gerrit;
 
 /// When a run begins: any moment will do, but not zero, at which differences hide.
 const START: Timestamp = Timestamp(1_700_000_000_000);

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::rng::Rng;
-use super::world::Tree;
 use crate::model::job::RunsFor;
 use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
 };
 use crate::model::{BuildSpec, InputPolicy, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository};
+use crate::world::Tree;
 
 /// The daemon's account.
 pub const BOT: &str = "bot";

@@ -1,17 +1,19 @@
-//! The demonstration's Gerrit, started by the script that the tests use.
+//! The demonstration's Gerrit: the stand-in, or a real one on demand.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
-use tokio::process::Command;
+use anyhow::{Context, Result};
 
-use super::Stop;
+use super::real::{self, Keeper};
+use crate::cli::stand_in;
+use crate::cli::stop::Stop;
+use crate::standin::{ADMIN, BOT, Faults, Options, Standin};
 
-/// Where the script lies in the project's sources.
-const SCRIPT: &str = "tests/servers/gerrit";
+/// What must go on while the server is used.
+enum Running {
+    StandIn(#[expect(dead_code, reason = "held until it is dropped")] Box<Standin>),
+    Real(#[expect(dead_code, reason = "held until it is dropped")] Keeper),
+}
 
 /// A running Gerrit; it is stopped when this is dropped.
 pub struct Host {
@@ -31,11 +33,11 @@ pub struct Host {
     pub alice: Account,
     /// A reviewer.
     pub bob: Account,
-    _keeper: Keeper,
+    running: Running,
 }
 
 /// An account and its token.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, serde::Deserialize)]
 pub struct Account {
     /// The user name.
     pub user: String,
@@ -43,88 +45,39 @@ pub struct Account {
     pub token: String,
 }
 
-/// What the script says of a server.
-#[derive(Deserialize)]
-struct Info {
-    url: String,
-    ssh_port: u16,
-    known_hosts: String,
-    bot: Bot,
-    admin: Account,
-    humans: Humans,
-}
-
-#[derive(Deserialize)]
-struct Bot {
-    #[serde(flatten)]
-    account: Account,
-    ssh_key: PathBuf,
-}
-
-#[derive(Deserialize)]
-struct Humans {
-    alice: Account,
-    bob: Account,
-}
-
-/// Stops the server in `folder` when it is dropped.
-struct Keeper {
-    script: PathBuf,
-    folder: PathBuf,
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        let stop = std::process::Command::new("python3")
-            .arg(&self.script)
-            .arg("stop")
-            .arg(&self.folder)
-            .stdin(Stdio::null())
-            .status();
-        if !stop.is_ok_and(|status| status.success()) {
-            super::output::complain(format_args!(
-                "failed to stop Gerrit; stop it with `python3 {} stop {}`",
-                self.script.display(),
-                self.folder.display()
-            ));
-        }
-    }
-}
-
 impl Host {
-    /// Starts a server with its data in `folder`; `None` when a person asked to stop meanwhile.
-    pub async fn start(folder: &Path, stop: &mut Stop) -> Result<Option<Self>> {
-        let script = find_script()?;
-        let mut command = Command::new("python3");
-        command.arg(&script).arg("start").arg(folder);
-        // A group of its own: Ctrl-C in a terminal must not end it while it has a server half started.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command
-            .spawn()
-            .context("start Gerrit: python3 cannot be run; install it (python3, 3.9 or later)")?;
-        let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let keeper = Keeper { script, folder: folder.to_owned() };
-        let ended = child.wait_with_output();
-        tokio::pin!(ended);
-        let output = tokio::select! {
-            output = &mut ended => output,
-            () = stop.wait() => {
-                if let Some(pid) = pid {
-                    // It then ends what it has started; it may also have ended by itself just now.
-                    let _ = kill_process(pid, Signal::INT);
-                }
-                // Only its end is of interest now.
-                let _ = ended.await;
-                return Ok(None);
-            }
+    /// Starts the stand-in with its data in `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn stand_in(folder: &Path, http_port: u16) -> Result<Self> {
+        std::fs::create_dir_all(folder).context("make a folder for the stand-in")?;
+        let folder = folder.to_owned();
+        let options = Options { folder, http_port, ssh_port: 0, faults: Faults::default() };
+        let standin = stand_in::start_near(&options).await.context("start the stand-in for Gerrit")?;
+        let account = |user: &str| {
+            let person = standin.person(user).with_context(|| format!("find the account {user}"))?;
+            Ok::<_, anyhow::Error>(Account { user: person.user, token: person.token })
         };
-        let output = output.context("start Gerrit")?;
-        if !output.status.success() {
-            // The script names the remedy itself: which Java, or Maven.
-            bail!("start Gerrit: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        let info: Info =
-            serde_json::from_slice(&output.stdout).context("understand the script that starts Gerrit")?;
+        Ok(Self {
+            url: standin.url.clone(),
+            ssh: format!("127.0.0.1:{}", standin.ssh_port),
+            known_hosts: standin.known_hosts(),
+            bot: account(BOT)?,
+            bot_key: standin.bot_key.clone(),
+            admin: account(ADMIN)?,
+            alice: account("alice")?,
+            bob: account("bob")?,
+            running: Running::StandIn(Box::new(standin)),
+        })
+    }
+
+    /// Starts a real Gerrit with its data in `folder`; `None` when a person asked to stop meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be started; the words say what is missing.
+    pub async fn real(folder: &Path, stop: &mut Stop) -> Result<Option<Self>> {
+        let Some((info, keeper)) = real::start(folder, stop).await? else { return Ok(None) };
         Ok(Some(Self {
             ssh: format!("127.0.0.1:{}", info.ssh_port),
             url: info.url,
@@ -134,16 +87,12 @@ impl Host {
             admin: info.admin,
             alice: info.humans.alice,
             bob: info.humans.bob,
-            _keeper: keeper,
+            running: Running::Real(keeper),
         }))
     }
-}
 
-/// The script in the current folder's project, or in the sources that this binary was built from.
-fn find_script() -> Result<PathBuf> {
-    let here = PathBuf::from(SCRIPT);
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPT);
-    [here, built].into_iter().find(|path| path.is_file()).with_context(|| {
-        format!("find {SCRIPT}: run the demonstration in a checkout of the project's sources")
-    })
+    /// Whether it is the stand-in, which has pages.
+    pub fn is_stand_in(&self) -> bool {
+        matches!(self.running, Running::StandIn(_))
+    }
 }

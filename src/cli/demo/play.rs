@@ -10,7 +10,7 @@ use super::author::{Clone, Person, Uploaded};
 use super::host::Host;
 
 /// The repositories.
-const APP: &str = "demo-app";
+pub const APP: &str = "demo-app";
 const LIBRARY: &str = "demo-lib";
 
 /// What is uploaded and waits for approval.

@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::sim::fakes::site::passes;
 use crate::sim::setting::Setting;
-use crate::sim::world::Gerrit;
+use crate::world::Gerrit;
 
 impl Audit {
     /// Checks one push of a `Land` and writes it down.

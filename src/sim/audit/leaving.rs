@@ -4,7 +4,7 @@ use super::oracle::{Judged, judge};
 use super::{Audit, Checked, fault};
 use crate::model::{Departure, EffectId, ItemId, JobName, Reason, Timestamp};
 use crate::sim::setting::Setting;
-use crate::sim::world::Gerrit;
+use crate::world::Gerrit;
 
 impl Audit {
     /// Checks the end of a gate item.

@@ -29,7 +29,7 @@ use crate::model::{
 };
 use crate::port::Entry;
 use crate::sim::setting::Setting;
-use crate::sim::world::Gerrit;
+use crate::world::Gerrit;
 
 /// A broken promise: which, and what was seen.
 #[derive(Clone, PartialEq, Eq, Debug)]

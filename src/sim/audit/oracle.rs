@@ -9,7 +9,7 @@ use crate::queue::resolve::resolve;
 use crate::sim::fakes::site::{NodeTrees, failing};
 use crate::sim::fakes::trees::alters;
 use crate::sim::setting::Setting;
-use crate::sim::world::Gerrit;
+use crate::world::Gerrit;
 
 /// What the oracle says of an item.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -4,8 +4,8 @@ use super::{Audit, Checked, fault};
 use crate::model::report::Says;
 use crate::model::view::{ItemView, View, WaitingView};
 use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemId, LandingForm, Pipeline, Policy, Reason};
-use crate::sim::world::Gerrit;
-use crate::sim::world::gerrit::{Change, REVIEW, VERIFIED};
+use crate::world::Gerrit;
+use crate::world::gerrit::{Change, REVIEW, VERIFIED};
 
 /// What is left at the end of a run.
 pub struct Remaining<'a> {
@@ -132,12 +132,12 @@ fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
         Reason::Requirements { .. } => change.blocked || !approved(change),
         Reason::Parent { change } => open(*change),
         Reason::Rebase { pair } => {
-            let (revision, tip) = (change.patchsets.last(), gerrit.tip(pair));
+            let (revision, tip) = (change.revision(), gerrit.tip(pair));
             gerrit.form_of(&pair.repository) == LandingForm::FastForwardOnly
-                && revision.zip(tip).is_some_and(|(revision, tip)| !gerrit.git.reaches(*revision, tip))
+                && tip.is_some_and(|tip| !gerrit.git.reaches(revision, tip))
         }
         Reason::NoChangeId => {
-            let commit = change.patchsets.last().and_then(|revision| gerrit.git.commit(*revision));
+            let commit = gerrit.git.commit(change.revision());
             commit.is_some_and(|commit| commit.change_id.is_none())
         }
         Reason::NewApproval | Reason::NoJob | Reason::Unchanged { .. } => true,

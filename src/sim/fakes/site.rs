@@ -9,8 +9,8 @@ use crate::model::{
 };
 use crate::queue::resolve::{FoundJobFile, JobFile, Trees};
 use crate::sim::setting::{JOB_FILE, Poison, job};
-use crate::sim::world::Gerrit;
-use crate::sim::world::git::{Tree, id_of};
+use crate::world::Gerrit;
+use crate::world::git::{Tree, id_of};
 
 /// The trees of one node: what items write there, and the tips for the rest.
 pub struct NodeTrees<'a> {

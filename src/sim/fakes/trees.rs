@@ -8,7 +8,7 @@ use crate::model::action::{Merge, Onto, Push, Submit};
 use crate::model::tree::{Foreign, Prepared, Resolved, Written};
 use crate::model::{Branch, LandingForm, NodeId, Pair, Pipeline, Policy, Reason, Sha, Timestamp};
 use crate::queue::resolve::resolve;
-use crate::sim::world::Gerrit;
+use crate::world::Gerrit;
 
 /// A node as it was made.
 #[derive(Clone, Debug)]

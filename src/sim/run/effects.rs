@@ -15,8 +15,8 @@ use crate::sim::fakes::site::passes;
 use crate::sim::fakes::trees::{Asked, landed_as};
 use crate::sim::setting::BOT;
 use crate::sim::workload::What;
-use crate::sim::world::PushError;
-use crate::sim::world::gerrit::Message;
+use crate::world::PushError;
+use crate::world::gerrit::Message;
 
 /// Where a stopped build ends late, it does so within this time: less than the policy's grace.
 const LATE_STOP_MS: i64 = 15_000;

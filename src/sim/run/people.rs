@@ -7,7 +7,7 @@ use crate::model::{Account, BuildSpec, ChangeNumber, ChangeStatus, Event, Label,
 use crate::sim::audit::Checked;
 use crate::sim::setting::{BOT, JOB_FILE};
 use crate::sim::workload::{JobFileEdit, Operation, Step, What};
-use crate::sim::world::gerrit::{REVIEW, Upload};
+use crate::world::gerrit::{Change, REVIEW, Upload};
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ impl Run {
         }
     }
 
-    fn edit(&mut self, change: u64, edit: impl FnOnce(&mut crate::sim::world::gerrit::Change)) {
+    fn edit(&mut self, change: u64, edit: impl FnOnce(&mut Change)) {
         let Some(number) = self.changes.get(&change).copied() else { return };
         if self.gerrit.edit(self.now, number, edit) {
             self.tell_soon(number);
@@ -68,7 +68,7 @@ impl Run {
     fn vote(&mut self, change: u64, by: &str, value: i32) {
         let Some(number) = self.changes.get(&change).copied() else { return };
         let open = self.gerrit.change(number).filter(|change| change.status == ChangeStatus::Open);
-        let Some(revision) = open.and_then(|change| change.patchsets.last().copied()) else { return };
+        let Some(revision) = open.map(Change::revision) else { return };
         let (label, by): (Label, Account) = (REVIEW.into(), by.into());
         self.gerrit.vote(self.now, number, revision, &label, value, &by);
         self.tell_soon(number);
@@ -108,14 +108,7 @@ impl Run {
         self.put(*change, pair, parents, tree, round);
     }
 
-    fn put(
-        &mut self,
-        change: u64,
-        pair: Pair,
-        parents: Vec<Sha>,
-        tree: crate::sim::world::Tree,
-        round: usize,
-    ) {
+    fn put(&mut self, change: u64, pair: Pair, parents: Vec<Sha>, tree: crate::world::Tree, round: usize) {
         let upload = Upload {
             pair,
             change_id: format!("I{change:040x}").into(),
@@ -133,7 +126,7 @@ impl Run {
 
     fn reupload(&mut self, change: u64) {
         let found = self.changes.get(&change).and_then(|number| self.gerrit.change(*number)).cloned();
-        let Some(revision) = found.as_ref().and_then(|found| found.patchsets.last().copied()) else { return };
+        let Some(revision) = found.as_ref().map(Change::revision) else { return };
         let (Some(found), Some(commit)) = (found, self.gerrit.git.commit(revision).cloned()) else { return };
         let round = found.patchsets.len() + 1;
         let mut tree = (*self.gerrit.git.tree_of(revision)).clone();
@@ -143,8 +136,8 @@ impl Run {
 
     fn parent_of(&self, change: u64, pair: &Pair, old: bool) -> Option<Sha> {
         let parent = self.gerrit.change(*self.changes.get(&change)?)?;
-        let revision = if old { parent.patchsets.first() } else { parent.patchsets.last() };
-        revision.copied().filter(|_| parent.pair == *pair)
+        let patch = if old { parent.patchsets.first() } else { parent.patchsets.last() };
+        patch.map(|patch| patch.commit).filter(|_| parent.pair == *pair)
     }
 
     /// A commit beside the branch: on another branch that may be merged from, or one that carries

@@ -1,4 +1,4 @@
-//! The demonstration that the README begins with.
+//! The demonstration on a real Gerrit; tests/demo.rs has the one on the stand-in.
 
 use std::process::{Command, Stdio};
 
@@ -10,11 +10,11 @@ use crate::support::runner::{Run, Skip};
 use crate::support::server::Server;
 use crate::support::wait_for;
 
-cases![a_demonstration_ends_by_itself_and_leaves_nothing_behind];
+cases![a_demonstration_on_a_real_gerrit_ends_by_itself_and_leaves_nothing_behind];
 
-fn a_demonstration_ends_by_itself_and_leaves_nothing_behind(_: &Server) -> Run {
+fn a_demonstration_on_a_real_gerrit_ends_by_itself_and_leaves_nothing_behind(_: &Server) -> Run {
     let child = Command::new(env!("CARGO_BIN_EXE_seakeeper"))
-        .args(["demo", "--until-idle", "--json"])
+        .args(["demo", "--gerrit", "real", "--until-idle", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -8,59 +8,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::git::{Store, Tree, id_of};
+pub use super::change::{Change, Message};
+pub use super::labels::{REVIEW, VERIFIED};
+
+use super::change::Patch;
+use super::git::{Kind, Store, Tree};
+use super::labels::requirements;
 use crate::model::{
     Account, Branch, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, LandingForm, Pair,
-    PatchSet, Repository, Requirement, Sha, Timestamp, Vote,
+    Repository, Sha, Timestamp,
 };
 
-/// A message on a change.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Message {
-    /// Who wrote it.
-    pub by: Account,
-    /// The tag, by which the daemon knows its own.
-    pub tag: Arc<str>,
-    /// The patch set that it is about.
-    pub patchset: PatchSet,
-    /// When.
-    pub at: Timestamp,
-    /// The text.
-    pub text: Arc<str>,
-}
-
-/// A change, all of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Change {
-    /// Its number.
-    pub number: ChangeNumber,
-    /// Its repository and branch.
-    pub pair: Pair,
-    /// Its Change-Id.
-    pub change_id: ChangeId,
-    /// Whether it is open.
-    pub status: ChangeStatus,
-    /// The commits of its patch sets, in order.
-    pub patchsets: Vec<Sha>,
-    /// Who owns it.
-    pub owner: Account,
-    /// Marked work in progress.
-    pub work_in_progress: bool,
-    /// Marked private.
-    pub private: bool,
-    /// A further submit requirement of the site is not met.
-    pub blocked: bool,
-    /// The votes on the current patch set.
-    pub votes: Vec<Vote>,
-    /// What was written on it.
-    pub messages: Vec<Message>,
-    /// Counts modifications.
-    pub revisions: u64,
-    /// When it was last modified.
-    pub updated_at: Timestamp,
-}
-
-/// A new patch set.
+/// A new patch set whose commit is still to be made.
 #[derive(Clone, Debug)]
 pub struct Upload {
     /// Where it is to land.
@@ -77,6 +36,34 @@ pub struct Upload {
     pub subject: Arc<str>,
     /// Who uploads.
     pub owner: Account,
+}
+
+/// A commit that the store has, received for review.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Where it is to land.
+    pub pair: Pair,
+    /// The Change-Id footer; an open change with it gets a new patch set.
+    pub change_id: ChangeId,
+    /// The commit.
+    pub commit: Sha,
+    /// Who uploads.
+    pub by: Account,
+    /// How it differs from the patch set before it; without meaning for a new change.
+    pub kind: Kind,
+    /// Whether the change is work in progress from now on; `None` leaves it as it is.
+    pub work_in_progress: Option<bool>,
+    /// Whether the change is private from now on.
+    pub private: Option<bool>,
+}
+
+/// Why a commit was not taken for review.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UploadError {
+    /// The change with that Change-Id is closed.
+    Closed(ChangeNumber),
+    /// The change has that commit already.
+    NothingNew,
 }
 
 /// Why a push was not accepted.
@@ -108,11 +95,6 @@ pub struct Gerrit {
     tags: BTreeSet<Arc<str>>,
 }
 
-/// The label of review.
-pub const REVIEW: &str = "Code-Review";
-/// The label that the daemon votes on.
-pub const VERIFIED: &str = "Verified";
-
 impl Gerrit {
     /// Makes a branch that starts with `tree`, or moves it there.
     pub fn create_branch(&mut self, pair: &Pair, tree: Tree) -> Sha {
@@ -125,6 +107,14 @@ impl Gerrit {
     /// How a repository lands changes.
     pub fn form_of(&self, repository: &Repository) -> LandingForm {
         self.forms.get(repository).copied().unwrap_or(LandingForm::MergeAlways)
+    }
+
+    /// Makes a branch of a commit that the store has, or moves it there; `None` removes it.
+    pub fn set_branch(&mut self, pair: &Pair, tip: Option<Sha>) {
+        match tip {
+            Some(tip) => drop(self.branches.insert(pair.clone(), tip)),
+            None => drop(self.branches.remove(pair)),
+        }
     }
 
     /// The tip of a branch.
@@ -153,53 +143,60 @@ impl Gerrit {
         self.changes.get(&number)
     }
 
-    /// Takes in a commit for review: a new change, or a new patch set of an open one. A change that
-    /// is closed takes no more.
+    /// Makes a commit and takes it in for review. A change that is closed takes no more.
     pub fn upload(&mut self, at: Timestamp, upload: Upload) -> Option<ChangeNumber> {
         let tree = self.git.add_tree(upload.tree);
         let footer = upload.footer.then_some(&upload.change_id);
         let commit = self.git.add_commit(&upload.parents, tree, footer, &upload.subject);
-        let known = self.by_change_id.get(&upload.change_id).into_iter().flatten();
-        let known = known
-            .copied()
-            .find(|number| self.changes.get(number).is_some_and(|change| change.pair == upload.pair));
-        let number = match known {
-            Some(number) => {
-                let change = self.changes.get_mut(&number)?;
-                if change.status != ChangeStatus::Open || change.patchsets.contains(&commit) {
-                    return None;
-                }
-                change.patchsets.push(commit);
-                // Code-Review and Verified are not copied over a rework.
-                change.votes.clear();
-                number
-            }
-            None => self.create(upload.pair, upload.change_id, commit, upload.owner),
-        };
-        self.by_commit.entry(commit).or_default().insert(number);
-        self.modified(at, number);
-        Some(number)
+        let (pair, change_id, by) = (upload.pair, upload.change_id, upload.owner);
+        let before = self.change_for(&pair, &change_id).map(Change::revision);
+        let kind = before.map_or(Kind::Rework, |before| {
+            let rebased = self.git.rebased_tree(before, commit);
+            self.git.kind(before, commit, || rebased == Some(tree))
+        });
+        let (work_in_progress, private) = (None, None);
+        self.receive(at, Received { pair, change_id, commit, by, kind, work_in_progress, private }).ok()
     }
 
-    fn create(&mut self, pair: Pair, change_id: ChangeId, commit: Sha, owner: Account) -> ChangeNumber {
+    /// The change with this Change-Id for this branch.
+    pub fn change_for(&self, pair: &Pair, change_id: &ChangeId) -> Option<&Change> {
+        let mut known = self.by_change_id.get(change_id).into_iter().flatten();
+        known.find_map(|number| self.changes.get(number).filter(|change| change.pair == *pair))
+    }
+
+    /// The changes of which a commit is a patch set.
+    pub fn changes_with(&self, commit: Sha) -> impl Iterator<Item = &Change> {
+        self.by_commit.get(&commit).into_iter().flatten().filter_map(|number| self.changes.get(number))
+    }
+
+    /// Takes in a commit for review: a new change, or a new patch set of an open one.
+    ///
+    /// # Errors
+    /// Nothing was taken.
+    pub fn receive(&mut self, at: Timestamp, received: Received) -> Result<ChangeNumber, UploadError> {
+        let Received { pair, change_id, commit, by, kind, work_in_progress, private } = received;
+        let number = match self.change_for(&pair, &change_id) {
+            Some(known) if known.patchset_of(commit).is_some() => return Err(UploadError::NothingNew),
+            Some(known) if known.status != ChangeStatus::Open => {
+                return Err(UploadError::Closed(known.number));
+            }
+            Some(known) => known.number,
+            None => self.create(at, pair, change_id, by.clone()),
+        };
+        if let Some(change) = self.changes.get_mut(&number) {
+            change.add_patch(Patch { commit, by, at }, kind);
+            change.work_in_progress = work_in_progress.unwrap_or(change.work_in_progress);
+            change.private = private.unwrap_or(change.private);
+        }
+        self.by_commit.entry(commit).or_default().insert(number);
+        self.modified(at, number);
+        Ok(number)
+    }
+
+    fn create(&mut self, at: Timestamp, pair: Pair, change_id: ChangeId, owner: Account) -> ChangeNumber {
         let number = ChangeNumber(self.changes.keys().last().map_or(1, |last| last.0 + 1));
         self.by_change_id.entry(change_id.clone()).or_default().insert(number);
-        let change = Change {
-            number,
-            pair,
-            change_id,
-            status: ChangeStatus::Open,
-            patchsets: vec![commit],
-            owner,
-            work_in_progress: false,
-            private: false,
-            blocked: false,
-            votes: Vec::new(),
-            messages: Vec::new(),
-            revisions: 0,
-            updated_at: Timestamp::default(),
-        };
-        self.changes.insert(number, change);
+        self.changes.insert(number, Change::new(number, pair, change_id, owner, at));
         number
     }
 
@@ -225,8 +222,8 @@ impl Gerrit {
         changed
     }
 
-    /// Gives a vote on a patch set; 0 withdraws. A vote on an old patch set is stored there and
-    /// changes nothing that can be seen. False where there is no such patch set.
+    /// Gives a vote on a patch set; 0 withdraws. A vote on an old patch set is stored there and does
+    /// not count. False where there is no such patch set.
     pub fn vote(
         &mut self,
         at: Timestamp,
@@ -237,35 +234,34 @@ impl Gerrit {
         by: &Account,
     ) -> bool {
         let Some(change) = self.changes.get_mut(&number) else { return false };
-        if !change.patchsets.contains(&revision) {
-            return false;
+        let Some(patchset) = change.patchset_of(revision) else { return false };
+        if change.set_vote(at, patchset, label, value, by) {
+            change.looked(by, true);
+            self.modified(at, number);
         }
-        if change.patchsets.last() == Some(&revision) {
-            let before = change.votes.iter().find(|vote| vote.label == *label && vote.by == *by);
-            if before.is_some_and(|vote| vote.value == value) {
-                return true;
-            }
-            change.votes.retain(|vote| !(vote.label == *label && vote.by == *by));
-            if value != 0 {
-                let at = Timestamp(at.0.div_euclid(1000) * 1000);
-                change.votes.push(Vote { label: label.clone(), value, by: by.clone(), at });
-            }
-        }
-        self.modified(at, number);
         true
     }
 
     /// Writes a message, once for each tag; true when it was written now.
     pub fn post(&mut self, number: ChangeNumber, message: Message) -> bool {
-        if !self.changes.contains_key(&number) || !self.tags.insert(message.tag.clone()) {
-            return false;
-        }
+        self.changes.contains_key(&number)
+            && self.tags.insert(message.tag.clone())
+            && self.write(number, message)
+    }
+
+    /// Writes a message; false where there is no such change.
+    pub fn write(&mut self, number: ChangeNumber, message: Message) -> bool {
+        let Some(change) = self.changes.get_mut(&number) else { return false };
         let at = message.at;
-        if let Some(change) = self.changes.get_mut(&number) {
-            change.messages.push(message);
-        }
+        change.looked(&message.by, false);
+        change.messages.push(message);
         self.modified(at, number);
         true
+    }
+
+    /// Notes that an account has looked at a change; nothing where that is known.
+    pub fn note_look(&mut self, at: Timestamp, number: ChangeNumber, by: &Account) {
+        self.edit(at, number, |change| change.looked(by, false));
     }
 
     /// Whether a message with this tag was written.
@@ -298,13 +294,25 @@ impl Gerrit {
         if !self.git.reaches(new, old) {
             return Err(PushError::NotFastForward);
         }
+        Ok(self.land(at, pair, old, new, by))
+    }
+
+    /// Moves a branch from `old` to `new`, whoever may do so, and closes what Gerrit closes.
+    pub fn land(
+        &mut self,
+        at: Timestamp,
+        pair: &Pair,
+        old: Sha,
+        new: Sha,
+        by: &Account,
+    ) -> Vec<(ChangeNumber, Sha)> {
         self.branches.insert(pair.clone(), new);
         let mut closed = Vec::new();
         for commit in self.git.between(old, new).into_iter().rev() {
-            closed.extend(self.close_by_commit(at, pair, commit));
-            closed.extend(self.close_by_change_id(at, pair, commit));
+            closed.extend(self.close_by_commit(at, pair, commit, by));
+            closed.extend(self.close_by_change_id(at, pair, commit, by));
         }
-        Ok(closed)
+        closed
     }
 
     /// Lands a change as Gerrit's own submit does, onto whatever the tip is, in a commit of its own.
@@ -318,7 +326,7 @@ impl Gerrit {
         revision: Sha,
     ) -> Result<Vec<(ChangeNumber, Sha)>, PushError> {
         let change = self.changes.get(&number).cloned().ok_or(PushError::NotPermitted)?;
-        if change.patchsets.last() != Some(&revision) || !self.snapshot(&change).submittable {
+        if change.revision() != revision || !change.is_submittable() {
             return Err(PushError::NotPermitted);
         }
         let tip = self.tip(&change.pair).ok_or(PushError::Stale)?;
@@ -354,29 +362,38 @@ impl Gerrit {
         Some(self.git.add_commit(&[tip, revision], tree, None, &format!("Gerrit's merge at {at}")))
     }
 
-    fn close_by_commit(&mut self, at: Timestamp, pair: &Pair, commit: Sha) -> Vec<(ChangeNumber, Sha)> {
+    /// A patch set that comes to the branch closes its change, even one that was abandoned.
+    fn close_by_commit(
+        &mut self,
+        at: Timestamp,
+        pair: &Pair,
+        commit: Sha,
+        by: &Account,
+    ) -> Vec<(ChangeNumber, Sha)> {
         let numbers: Vec<ChangeNumber> = self.by_commit.get(&commit).into_iter().flatten().copied().collect();
-        let open = |number: &ChangeNumber| {
-            self.changes
-                .get(number)
-                .is_some_and(|change| change.status == ChangeStatus::Open && change.pair == *pair)
-        };
-        let numbers: Vec<ChangeNumber> = numbers.into_iter().filter(open).collect();
-        for number in &numbers {
-            if let Some(change) = self.changes.get_mut(number) {
+        let mut closed = Vec::new();
+        for number in numbers {
+            let Some(change) = self.changes.get_mut(&number) else { continue };
+            let Some(patchset) = change.patchset_of(commit) else { continue };
+            if change.status != ChangeStatus::Merged && change.pair == *pair {
                 change.status = ChangeStatus::Merged;
+                change.landed = Some((by.clone(), at));
                 // The patch set that landed becomes the current one.
-                if change.patchsets.last() != Some(&commit) {
-                    change.votes.clear();
-                    change.patchsets.push(commit);
-                }
+                change.go_to(patchset);
+                self.modified(at, number);
+                closed.push((number, commit));
             }
-            self.modified(at, *number);
         }
-        numbers.into_iter().map(|number| (number, commit)).collect()
+        closed
     }
 
-    fn close_by_change_id(&mut self, at: Timestamp, pair: &Pair, commit: Sha) -> Vec<(ChangeNumber, Sha)> {
+    fn close_by_change_id(
+        &mut self,
+        at: Timestamp,
+        pair: &Pair,
+        commit: Sha,
+        by: &Account,
+    ) -> Vec<(ChangeNumber, Sha)> {
         let Some(change_id) = self.git.commit(commit).and_then(|commit| commit.change_id.clone()) else {
             return Vec::new();
         };
@@ -387,8 +404,8 @@ impl Gerrit {
             let Some(change) = self.changes.get_mut(&number) else { continue };
             if change.status == ChangeStatus::Open && change.pair == *pair {
                 change.status = ChangeStatus::Merged;
-                change.patchsets.push(commit);
-                change.votes.clear();
+                change.landed = Some((by.clone(), at));
+                change.add_patch(Patch { commit, by: by.clone(), at }, Kind::Rework);
                 self.by_commit.entry(commit).or_default().insert(number);
                 self.modified(at, number);
                 closed.push((number, commit));
@@ -410,28 +427,23 @@ impl Gerrit {
         all.into_iter().filter(open).collect()
     }
 
-    /// The change as `reader` sees it: `None` where it is private and not the reader's own.
+    /// The change as `reader` sees it: `None` where it is private and neither owned nor reviewed by them.
     pub fn read(&self, number: ChangeNumber, reader: &Account) -> Option<ChangeSnapshot> {
         let change = self.changes.get(&number)?;
-        let visible = !change.private || change.owner == *reader;
-        visible.then(|| self.snapshot(change))
+        change.is_visible_to(reader).then(|| self.snapshot(change))
     }
 
     /// The change as it is.
     pub fn snapshot(&self, change: &Change) -> ChangeSnapshot {
-        let revision = change.patchsets.last().copied().unwrap_or_default();
+        let revision = change.revision();
         let commit = self.git.commit(revision);
-        let requirements = requirements(change);
-        let submittable = change.status == ChangeStatus::Open
-            && !change.work_in_progress
-            && requirements.iter().all(|requirement| requirement.met);
         ChangeSnapshot {
             number: change.number,
             repository: change.pair.repository.clone(),
             branch: change.pair.branch.clone(),
             change_id: change.change_id.clone(),
             status: change.status,
-            patchset: PatchSet(change.patchsets.len() as u64),
+            patchset: change.current,
             revision,
             parents: commit.map(|commit| commit.parents.clone()).unwrap_or_default(),
             form: Some(self.form_of(&change.pair.repository)),
@@ -440,13 +452,13 @@ impl Gerrit {
             owner: change.owner.clone(),
             work_in_progress: change.work_in_progress,
             private: change.private,
-            submittable,
-            requirements,
+            submittable: change.is_submittable(),
+            requirements: requirements(change),
             votes: change.votes.clone(),
-            topic: None,
-            hashtags: Vec::new(),
+            topic: change.topic.clone(),
+            hashtags: change.hashtags.iter().cloned().collect(),
             depends_on: Vec::new(),
-            meta: Some(id_of([&change.number.0.to_be_bytes()[..], &change.revisions.to_be_bytes()])),
+            meta: Some(change.meta()),
             updated_at: change.updated_at,
         }
     }
@@ -458,18 +470,6 @@ impl Gerrit {
         let first = own.clone().next();
         own.find(|branch| branch.as_str() == "main").or(first).cloned()
     }
-}
-
-fn requirements(change: &Change) -> Vec<Requirement> {
-    let met = |label: &str, max: i32| {
-        let votes = || change.votes.iter().filter(|vote| vote.label.as_str() == label).map(|vote| vote.value);
-        votes().any(|value| value >= max) && !votes().any(|value| value <= -max)
-    };
-    vec![
-        Requirement { name: REVIEW.into(), met: met(REVIEW, 2), labels: vec![REVIEW.into()] },
-        Requirement { name: VERIFIED.into(), met: met(VERIFIED, 1), labels: vec![VERIFIED.into()] },
-        Requirement { name: "Legal".into(), met: !change.blocked, labels: Vec::new() },
-    ]
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Claims about the model that a real Gerrit has shown to hold.
 
 use super::*;
+use crate::model::PatchSet;
 
 struct Site {
     gerrit: Gerrit,
@@ -31,7 +32,7 @@ impl Site {
             owner: "alice".into(),
         };
         let number = self.gerrit.upload(Timestamp(1000), upload).expect("an upload of something new");
-        let commit = *self.gerrit.changes[&number].patchsets.last().expect("a patch set");
+        let commit = self.gerrit.changes[&number].revision();
         (number, commit)
     }
 

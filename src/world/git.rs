@@ -28,6 +28,21 @@ pub struct Commit {
     pub generation: u32,
 }
 
+/// How a patch set differs from the one before it, in Gerrit's terms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// In nothing that counts.
+    NoChange,
+    /// In the message only.
+    NoCodeChange,
+    /// In what it rests on only.
+    TrivialRebase,
+    /// In what it rests on and in the message.
+    TrivialRebaseWithMessageUpdate,
+    /// In its content.
+    Rework,
+}
+
 /// All objects of all repositories; ids do not collide.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
@@ -78,6 +93,55 @@ impl Store {
             generation,
         });
         id
+    }
+
+    /// Keeps a commit of a real repository under its own id. Its parents must be here already, or
+    /// count as roots.
+    pub fn adopt(&mut self, id: Sha, parents: &[Sha], tree: Sha, change_id: Option<ChangeId>, message: &str) {
+        let above =
+            parents.iter().filter_map(|parent| self.commits.get(parent)).map(|parent| parent.generation);
+        let generation = above.max().map_or(0, |generation| generation + 1);
+        self.commits.entry(id).or_insert_with(|| Commit {
+            parents: parents.to_vec(),
+            tree,
+            change_id,
+            message: message.into(),
+            generation,
+        });
+    }
+
+    /// How `next` differs from `before`; `rebased` says whether `before`, put onto the parent of `next`,
+    /// has the tree of `next`.
+    pub fn kind(&self, before: Sha, next: Sha, rebased: impl FnOnce() -> bool) -> Kind {
+        let (Some(one), Some(other)) = (self.commits.get(&before), self.commits.get(&next)) else {
+            return Kind::Rework;
+        };
+        let is_same_message = one.message == other.message;
+        if one.parents == other.parents {
+            return match (one.tree == other.tree, is_same_message) {
+                (true, true) => Kind::NoChange,
+                (true, false) => Kind::NoCodeChange,
+                (false, _) => Kind::Rework,
+            };
+        }
+        let single = one.parents.len() == 1 && other.parents.len() == 1;
+        match (single && rebased(), is_same_message) {
+            (true, true) => Kind::TrivialRebase,
+            (true, false) => Kind::TrivialRebaseWithMessageUpdate,
+            (false, _) => Kind::Rework,
+        }
+    }
+
+    /// The tree of `before` put onto the parent of `next`; `None` where that gives a conflict or one of
+    /// them is no commit with a single parent.
+    pub fn rebased_tree(&mut self, before: Sha, next: Sha) -> Option<Sha> {
+        let parent_of = |id: Sha| match &self.commits.get(&id)?.parents[..] {
+            [parent] => Some(*parent),
+            _ => None,
+        };
+        let (base, onto) = (parent_of(before)?, parent_of(next)?);
+        let (base, onto, before) = (self.tree_of(base), self.tree_of(onto), self.tree_of(before));
+        self.join_trees(&base, &onto, &before).ok()
     }
 
     /// The commit with this id.
@@ -173,6 +237,10 @@ impl Store {
     ) -> Result<Sha, Vec<Arc<str>>> {
         let base = base.map(|base| self.tree_of(base)).unwrap_or_default();
         let (left, right) = (self.tree_of(ours), self.tree_of(theirs));
+        self.join_trees(&base, &left, &right)
+    }
+
+    fn join_trees(&mut self, base: &Tree, left: &Tree, right: &Tree) -> Result<Sha, Vec<Arc<str>>> {
         let paths: BTreeSet<&Arc<str>> = left.keys().chain(right.keys()).chain(base.keys()).collect();
         let mut merged = Tree::new();
         let mut conflicts = Vec::new();
