@@ -50,8 +50,8 @@ fn five_on(project: &Project, seed: Oid) -> Vec<Change> {
 }
 
 /// Lands five changes in each of these submit types; gives the repositories with their changes.
-fn land_five(server: &Server, forms: &[&str], copied: bool) -> Run {
-    let story = Story::begin(server, if copied { "copies" } else { "merges" });
+fn land_five(server: &Server, forms: &[&str], as_copies: bool) -> Run {
+    let story = Story::begin(server, if as_copies { "copies" } else { "merges" });
     let projects: Vec<_> = forms
         .iter()
         .map(|form| seeded(&story, &form.to_lowercase(), &json!({ "submit_type": form })))
@@ -77,7 +77,7 @@ fn land_five(server: &Server, forms: &[&str], copied: bool) -> Run {
             project.check_out(project.tip("master"), story.folder.join(format!("{}-out", project.name)));
         let text = std::fs::read_to_string(tip.join("renamed.txt")).expect("the file under its new name");
         assert_eq!(text, EDITED, "{}: the edit followed the rename", project.name);
-        for change in changes.iter().enumerate().filter(|(at, _)| copied && *at != 2).map(|(_, one)| one) {
+        for change in changes.iter().enumerate().filter(|(at, _)| as_copies && *at != 2).map(|(_, one)| one) {
             judge_copy(&story, project, change);
         }
     }

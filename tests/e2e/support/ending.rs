@@ -20,7 +20,7 @@ pub struct Ending<'a> {
     project: &'a Project,
     landed: Vec<&'a Change>,
     in_order: bool,
-    copied: bool,
+    as_copies: bool,
     left: Vec<&'a Change>,
     untouched: Vec<&'a Change>,
     elsewhere: Vec<&'a Change>,
@@ -36,7 +36,7 @@ impl<'a> Ending<'a> {
             project,
             landed: vec![],
             in_order: true,
-            copied: false,
+            as_copies: false,
             left: vec![],
             untouched: vec![],
             elsewhere: vec![],
@@ -174,7 +174,7 @@ impl Story<'_> {
         }
         let mut places = Vec::new();
         for change in &ending.landed {
-            let landed_as = if ending.copied { self.current_commit(change) } else { change.commit };
+            let landed_as = if ending.as_copies { self.current_commit(change) } else { change.commit };
             let merges =
                 steps.iter().filter(|step| project.parents(**step)[1..].contains(&landed_as)).count();
             let place = steps.iter().position(|step| project.contains(*step, landed_as));
@@ -202,7 +202,7 @@ impl Story<'_> {
             let found = self.server.admin.read(change);
             assert_eq!(found["status"], "MERGED", "{}", change.subject);
             let as_approved = found["current_revision"] == change.commit.to_string();
-            assert_eq!(as_approved, !ending.copied, "{}: the patch set that landed", change.subject);
+            assert_eq!(as_approved, !ending.as_copies, "{}: the patch set that landed", change.subject);
             let said = self.messages_on(change);
             let was_bad = said.iter().any(|text| text.contains("Verified-1"));
             let may_have_been = ending.checked > 0 || ending.attempts > 1;
