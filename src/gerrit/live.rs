@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::rest::Rest;
 use super::wire::text;
-use super::{Gerrit, Rules, Settings, Stats};
+use super::{Gerrit, Rules, Settings};
 use crate::model::report::{Report, Says};
 use crate::model::{
     ChangeNumber, ChangeSnapshot, Effect, EffectId, EffectKind, Event, ItemId, Outcome, Pair, Pipeline, Sha,
@@ -349,8 +349,7 @@ async fn a_sound_set_up_has_no_problems() {
         pushed: Arc::new(|_| true),
     };
     assert_eq!(world.gerrit.probe(&needs).await, []);
-    let stats: Arc<Stats> = world.gerrit.stats();
-    assert_eq!(stats.malformed_lines.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(world.gerrit.stats().malformed_lines.load(std::sync::atomic::Ordering::Relaxed), 0);
 }
 
 /// A way to the SSH server that can be cut.
