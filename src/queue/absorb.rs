@@ -94,7 +94,7 @@ impl Queue {
         }
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let item = known.item;
-        let parents = match &outcome {
+        let sources = match &outcome {
             Prepared::NoParent => known.sources(),
             _ => Vec::new(),
         };
@@ -110,7 +110,11 @@ impl Queue {
         if let Some(why) = repeat {
             self.prepare_again(item, why);
         }
-        self.make_anew(&parents);
+        // One that came to nothing explains it; otherwise they were there and are gone.
+        let is_there = |id: &NodeId| self.state.nodes.get(id).is_some_and(|node| node.merged.is_some());
+        if sources.iter().all(is_there) {
+            self.make_anew(&sources);
+        }
         self.index.dirty_items.insert(item);
     }
 

@@ -147,8 +147,10 @@ fn forms_fast_forward_only_lands_a_stack_and_its_followers_wait_for_a_rebase(ser
     story.wait_merged(&stacked);
     story.wait_message(&bad, "judge");
     story.wait_message(&follower, "rebase needed");
-    let words = wait_for("the follower's reason", || daemon.words_on(follower.number));
-    assert!(words.contains("rebase needed"), "{words}");
+    // Each time that the branch moves it is looked at anew.
+    wait_for("the follower's reason", || {
+        daemon.words_on(follower.number).filter(|words| words.contains("rebase needed"))
+    });
     let tip = project.tip("master");
     assert_eq!(tip, stacked.commit, "the patch sets themselves have landed");
     let edit: &[File] = &[("renamed.txt", Some(EDITED))];
