@@ -96,6 +96,7 @@ async fn check(failing: usize, carried_out: bool, again: bool, expected_posts: u
         queue: None,
         vote: Some(("Verified".into(), 1)),
         says: Some(Says::Started { position: 1 }),
+        again_of: None,
     };
     let began = Instant::now();
     Reporter::begin(&mut gerrit, Effect { id: EffectId(5), kind: EffectKind::Report(report) }, again);

@@ -126,10 +126,8 @@ impl World {
         } else {
             ReviewHost::begin(&mut gerrit, effect, again);
         }
-        self.until("the end of the effect", |events| {
-            events.iter().map(|(_, event)| event).find(|event| ends(event, id)).cloned()
-        })
-        .await
+        let ended = |(_, event): &(Instant, Event)| ends(event, id).then(|| event.clone());
+        self.until("the end of the effect", |events| events.iter().find_map(ended)).await
     }
 
     fn report(&self, change: &ChangeSnapshot, vote: Option<(&str, i32)>, says: bool) -> EffectKind {
@@ -143,6 +141,7 @@ impl World {
             queue: None,
             vote: vote.map(|(label, value)| (label.into(), value)),
             says: says.then_some(Says::Started { position: 1 }),
+            again_of: None,
         })
     }
 

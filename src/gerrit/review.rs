@@ -70,10 +70,10 @@ pub(super) async fn post(shared: Arc<Shared>, effect: EffectId, report: Report, 
 
 async fn attempt(shared: &Shared, effect: EffectId, report: &Report, again: bool) -> Outcome {
     let words = report.says.as_ref().map(|_| cut((shared.compose)(report)));
-    let tag = tag(effect, report);
+    let tag = tag(report.again_of.unwrap_or(effect), report);
     let body = input(report, words.as_deref(), &tag);
     let began = Instant::now();
-    let mut in_doubt = again;
+    let mut in_doubt = again || report.again_of.is_some();
     let mut pause = Duration::from_millis(200);
     loop {
         let result = match in_doubt {
@@ -221,6 +221,7 @@ mod tests {
             queue: None,
             vote: Some(("Verified".into(), vote)),
             says: None,
+            again_of: None,
         }
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::item::JobResult;
-use super::{ChangeNumber, Departure, ItemId, Label, PatchSet, Pipeline, QueueName, Reason, Repository, Sha};
+use super::{
+    ChangeNumber, Departure, EffectId, ItemId, Label, PatchSet, Pipeline, QueueName, Reason, Repository, Sha,
+};
 
 /// A message, a vote, or both, on one patch set of one change.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -28,6 +30,10 @@ pub struct Report {
     pub vote: Option<(Label, i32)>,
     /// What to say; `None` for a vote alone.
     pub says: Option<Says>,
+    /// The first attempt, where this is another one of what may have been said already: its name in the tag
+    /// is what is looked for and used again.
+    #[serde(default)]
+    pub again_of: Option<EffectId>,
 }
 
 /// The content of a message.

@@ -56,6 +56,7 @@ impl Queue {
             queue: None,
             vote: Some((gate.label.clone(), 0)),
             says: None,
+            again_of: None,
         };
         self.speak(report);
     }
@@ -254,6 +255,7 @@ impl Queue {
                 .and_then(|p| p.queue_of(&snapshot.pair()).map(|queue| queue.name.clone())),
             vote: None,
             says: Some(Says::Waiting { reason }),
+            again_of: None,
         };
         self.speak(report);
     }

@@ -426,6 +426,7 @@ impl Queue {
                 outgoing.due = self.next_retry(Some(&before), why).at;
                 outgoing.effect = None;
                 outgoing.given_up = Some(effect);
+                outgoing.report.again_of.get_or_insert(effect);
                 outgoing.patient = false;
                 self.wake_at(outgoing.due, Timer::Reports);
                 self.state.outgoing.push_back(outgoing);

@@ -81,6 +81,7 @@ impl Queue {
             queue: None,
             vote: None,
             says: Some(Says::Alarm { text: text.as_str().into() }),
+            again_of: None,
         };
         self.out.notes.push(super::Note::Said(text));
         self.speak(report);
@@ -186,5 +187,6 @@ fn report(item: &Item, change: &ItemChange, vote: Option<(Label, i32)>, says: Op
         queue: item.queue.clone(),
         vote,
         says,
+        again_of: None,
     }
 }

@@ -63,6 +63,7 @@ impl Queue {
                     queue: item.queue.clone(),
                     vote: None,
                     says: Some(Says::Alarm { text: text.as_str().into() }),
+                    again_of: None,
                 });
             }
         }

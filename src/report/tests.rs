@@ -14,6 +14,7 @@ fn report(pipeline: Pipeline, says: Says) -> Report {
         queue: Some("main".into()),
         vote: None,
         says: Some(says),
+        again_of: None,
     }
 }
 

@@ -146,7 +146,7 @@ impl Run {
     /// A report: the adapter looks for its tag where it is in doubt, so what was posted counts as
     /// applied, if late.
     fn post(&mut self, life: u64, effect: EffectId, report: &Report) -> Checked {
-        let tag = format!("i{}e{effect}", report.item);
+        let tag = format!("i{}e{}", report.item, report.again_of.unwrap_or(effect));
         // What has been posted is found by its tag, however often it takes to ask.
         if !self.gerrit.has_tag(&tag) && self.chance(self.faults.request_failed) {
             let events = vec![Event::EffectEnded { effect, outcome: Outcome::Failed("503".into()) }];
