@@ -167,18 +167,7 @@ pub(super) async fn read_tip(rest: &Rest, pair: &Pair) -> Result<Option<Sha>, Re
 
 async fn close(shared: &Shared, number: ChangeNumber, repository: &Repository, revision: Sha) -> Outcome {
     let path = format!("changes/{}~{number}/revisions/{revision}/submit", encode(repository.as_str()));
-    let outcome = match shared.rest.post(&path, &serde_json::json!({})).await {
-        Ok(_) => Outcome::Applied,
-        Err(RestError::Conflict(words)) if words.contains("is merged") => Outcome::Applied,
-        Err(error @ (RestError::Unavailable(_) | RestError::Malformed(_))) => {
-            Outcome::Unknown(format!("failed to {error}").into())
-        }
-        Err(error @ RestError::Forbidden(_)) => Outcome::Refused(
-            format!("failed to {error}; grant the daemon's account Submit on refs/heads/* of {repository}")
-                .into(),
-        ),
-        Err(error) => failed(&error),
-    };
+    let outcome = press_submit(&shared.rest, &path, repository).await;
     shared.hints.push(number, repository.clone(), None);
     outcome
 }
@@ -201,7 +190,12 @@ pub(super) async fn submit(
         let why = "Gerrit would submit other changes with it, which were not tested here: land what it rests on first, or take it out of its topic";
         return Outcome::Refused(why.into());
     }
-    match rest.post(&format!("{change}/revisions/{revision}/submit"), &serde_json::json!({})).await {
+    press_submit(rest, &format!("{change}/revisions/{revision}/submit"), repository).await
+}
+
+/// Asks Gerrit to submit; what is merged already counts as done, and a lost answer is no refusal.
+async fn press_submit(rest: &Rest, path: &str, repository: &Repository) -> Outcome {
+    match rest.post(path, &serde_json::json!({})).await {
         Ok(_) => Outcome::Applied,
         Err(RestError::Conflict(words)) if words.contains("is merged") => Outcome::Applied,
         Err(error @ (RestError::Unavailable(_) | RestError::Malformed(_))) => {
