@@ -386,9 +386,7 @@ impl Queue {
             }
             self.touch_queue_of(id);
         }
-        if let Some(tip) = self.state.tips.get_mut(&landing.pair) {
-            tip.stale = true;
-        }
+        self.doubt_tip(&landing.pair);
         // Other queues may have waited for it.
         self.index.dirty_queues.extend(self.state.queues.keys().cloned());
     }

@@ -5,7 +5,8 @@ use crate::model::tree::Unit;
 use crate::model::{NodeId, Pair, Sha};
 
 use super::Queue;
-use super::state::Source;
+use super::footprint::Predicted;
+use super::state::{Node, Source};
 
 impl Queue {
     /// Learns from a node what it found at the tips: a branch that nothing else is known of, and job files
@@ -13,6 +14,7 @@ impl Queue {
     pub(super) fn learn_tips(&mut self, node: NodeId) {
         let Some(node) = self.state.nodes.get(&node) else { return };
         let mut branches = Vec::new();
+        let mut doubtful = Vec::new();
         let mut files: Vec<(Pair, Option<Sha>)> = Vec::new();
         for read in node.reads() {
             let pair = read.unit.pair();
@@ -20,6 +22,13 @@ impl Queue {
             match (&read.unit, self.state.tips.get(pair)) {
                 _ if written || node.overlaid(pair).is_some() => {}
                 (Unit::Branch(_), None) => branches.push((pair.clone(), read.value)),
+                (Unit::Branch(_), Some(tip)) if tip.commit != read.value => {
+                    // What was read before the branch moved is in its past.
+                    let past = read.value.is_some_and(|read| tip.before.contains(&read));
+                    if !past && tip.epoch <= node.asked_epoch {
+                        doubtful.push(pair.clone());
+                    }
+                }
                 (Unit::JobFile(_), Some(tip)) if tip.epoch <= node.asked_epoch => {
                     files.push((pair.clone(), read.value));
                 }
@@ -36,6 +45,9 @@ impl Queue {
         for (pair, commit) in branches {
             self.move_tip(pair, commit, None);
         }
+        for pair in doubtful {
+            self.doubt_tip(&pair);
+        }
         for (pair, job_file) in files {
             let Some(tip) = self.state.tips.get_mut(&pair) else { continue };
             if tip.job_file.is_none() {
@@ -43,5 +55,27 @@ impl Queue {
                 self.index.dirty_queues.extend(self.state.queues.keys().cloned());
             }
         }
+    }
+    /// Marks a tip as perhaps not the newest, and asks for it: until it is known, nothing lands on it, and
+    /// a node that has read another commit there is left as it is.
+    pub(super) fn doubt_tip(&mut self, pair: &Pair) {
+        let Some(tip) = self.state.tips.get_mut(pair) else { return };
+        tip.stale = true;
+        self.observe_tip(pair.clone());
+        self.touch_queues_at(pair);
+    }
+
+    /// The branch that keeps an item from a new node: its node has read what the tip is not known to be,
+    /// and the tip is in doubt.
+    pub(super) fn doubted_read(&self, node: &Node, predicted: &Predicted) -> Option<Pair> {
+        let mut pairs = node.reads().iter().filter(|read| matches!(read.unit, Unit::Branch(_)));
+        let found = pairs.find(|read| {
+            let pair = read.unit.pair();
+            let foretold = node.overlaid(pair).is_some() || predicted.nodes.contains_key(pair);
+            let written = node.onto.iter().any(|(written, _)| written == pair);
+            let tip = self.state.tips.get(pair);
+            !foretold && !written && tip.is_some_and(|tip| tip.stale && tip.commit != read.value)
+        });
+        found.map(|read| read.unit.pair().clone())
     }
 }

@@ -101,8 +101,7 @@ impl Queue {
         }
         if commit.is_some_and(|commit| tip.before.contains(&commit)) && !(tip.stale && reading) {
             // Late news, or a branch that was set back: it is read again before it is believed.
-            tip.stale = true;
-            self.touch_queues_at(&pair);
+            self.doubt_tip(&pair);
             return;
         }
         match pushed {
@@ -147,12 +146,11 @@ impl Queue {
             self.move_tip(pair, Some(new), Some(job_file));
         } else if tip.commit != Some(new) {
             tip.before.push_back(new);
-            tip.stale = true;
-            self.touch_queues_at(&pair);
+            self.doubt_tip(&pair);
         }
     }
 
-    fn touch_queues_at(&mut self, pair: &Pair) {
+    pub(super) fn touch_queues_at(&mut self, pair: &Pair) {
         let queue = self
             .state
             .policy

@@ -165,6 +165,11 @@ impl Queue {
         if old.is_some_and(|node| !lost && self.state.agrees(node, &ahead.predicted)) {
             return;
         }
+        let doubted = old.filter(|_| !lost).and_then(|node| self.doubted_read(node, &ahead.predicted));
+        if let Some(pair) = doubted {
+            self.observe_tip(pair);
+            return;
+        }
         let merges: Option<Vec<Merge>> =
             item.changes.iter().map(|change| self.merge_of(change, queue, &ahead.predicted)).collect();
         let Some(merges) = merges else {

@@ -33,8 +33,11 @@ impl Queue {
         self.index.dirty_reports = true;
         if same_tree {
             self.tip_landed(pair.clone(), old, commit, job_file);
+        } else {
+            // Nothing that was predicted holds, not even the job file.
+            self.move_tip(pair.clone(), Some(commit), None);
         }
-        if !same_tree || tip != commit {
+        if tip != commit {
             self.see_tip(pair.clone(), Some(tip));
         }
     }

@@ -219,6 +219,7 @@ impl Run {
     fn go(&mut self) -> Checked {
         let mut rest_at = None;
         let mut idle_wakes = 0_u32;
+        let mut swept = false;
         while self.happenings < HAPPENINGS_MAX {
             if self.healed && rest_at.is_none() {
                 rest_at = Some(self.now.plus_ms(REST_MS));
@@ -231,8 +232,14 @@ impl Run {
                 (_, Some((at, _))) => at,
                 (None, None) => break,
             };
-            if rest_at.is_some_and(|end| due > end) || self.at_rest() {
+            if rest_at.is_some_and(|end| due > end) || (swept && self.at_rest()) {
                 break;
+            }
+            // What came late may have told of the past: a sweep puts it right.
+            if self.at_rest() {
+                swept = true;
+                self.sweep();
+                continue;
             }
             idle_wakes = if due > self.now { 0 } else { idle_wakes + 1 };
             if idle_wakes > 20_000 {

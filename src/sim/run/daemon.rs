@@ -8,6 +8,9 @@ use crate::sim::audit::{Checked, fault};
 use crate::sim::fakes::journal::MemoryJournal;
 use crate::sim::setting::Faults;
 
+/// How often nobody starts the daemon again for a while, in a thousandth.
+const LONG_ABSENCE: u32 = 150;
+
 /// Where the daemon dies around a transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Death {
@@ -141,7 +144,9 @@ impl Run {
         if self.chance(self.faults.nodes_forgotten) {
             self.trees.forget_all();
         }
-        let pause = self.rng.between(10, 60_000);
+        // Now and then nobody is there to start it again for an hour: longer than any deadline.
+        let longest = if self.rng.chance(LONG_ABSENCE) { 3_600_000 } else { 60_000 };
+        let pause = self.rng.between(10, longest);
         self.schedule(pause, Happening::Start);
     }
 
