@@ -285,29 +285,32 @@ impl Run {
     /// A replay of the journal gives the live state.
     fn check_replay(&self) -> Checked {
         let Some(engine) = &self.engine else { return Ok(()) };
-        let disk = self.disk.borrow();
-        if let Some(broken) = &disk.broken {
+        if let Some(broken) = &self.disk.borrow().broken {
             return fault("journal contiguous", broken.clone());
         }
-        let from = disk.snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
-        let restored = disk
-            .snapshot
-            .as_ref()
-            .map_or_else(|| Ok(Queue::new()), |snapshot| Queue::restore(&snapshot.state));
-        let mut queue = match restored {
-            Ok(queue) => queue,
-            Err(why) => return fault("replay", why),
-        };
-        for entry in disk.entries.iter().filter(|entry| entry.sequence > from) {
-            for (event, actions) in &entry.steps {
-                queue.replay(entry.at, event.clone(), actions);
-            }
-        }
+        let queue = self.replayed()?;
         if queue.digest() == engine.queue().digest() {
             return Ok(());
         }
         let (replayed, live) = (queue.snapshot(), engine.queue().snapshot());
         fault("replay", difference(&String::from_utf8_lossy(&replayed), &String::from_utf8_lossy(&live)))
+    }
+
+    /// The state that the disk holds.
+    fn replayed(&self) -> Result<Queue, Fault> {
+        let disk = self.disk.borrow();
+        let from = disk.snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
+        let restored = disk
+            .snapshot
+            .as_ref()
+            .map_or_else(|| Ok(Queue::new()), |snapshot| Queue::restore(&snapshot.state));
+        let mut queue = restored.or_else(|why| fault("replay", why))?;
+        for entry in disk.entries.iter().filter(|entry| entry.sequence > from) {
+            for (event, actions) in &entry.steps {
+                queue.replay(entry.at, event.clone(), actions);
+            }
+        }
+        Ok(queue)
     }
 
     fn report(self) -> Report {

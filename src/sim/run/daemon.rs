@@ -177,6 +177,7 @@ impl Run {
         self.say(|| "the daemon starts".into());
         // What was said while nobody listened is lost.
         self.life += 1;
+        let awaited = self.replayed()?.outbox();
         let journal = MemoryJournal(self.disk.clone());
         let Opened { engine, effects, .. } = match Engine::open(journal, self.now) {
             Ok(opened) => opened,
@@ -184,6 +185,7 @@ impl Run {
         };
         self.engine = Some(engine);
         self.read_journal()?;
+        check_begun_again(&awaited, &effects)?;
         for effect in effects {
             let again = self.now != START;
             self.release(effect, again)?;
@@ -227,5 +229,17 @@ impl Run {
         let life = self.life;
         self.schedule(delay, Happening::Begin { life, effect, again });
         Ok(())
+    }
+}
+
+/// What was awaited when the daemon ended is begun again, however long it was away. A push is not: what
+/// became of it is asked for.
+fn check_begun_again(awaited: &[Effect], begun: &[Effect]) -> Checked {
+    let again = awaited.iter().filter(|effect| !matches!(effect.kind, EffectKind::Land { .. }));
+    match again.into_iter().find(|effect| !begun.contains(effect)) {
+        Some(lost) => {
+            fault("begun again", format!("effect {} is given up at a start: {:?}", lost.id, lost.kind))
+        }
+        None => Ok(()),
     }
 }
