@@ -25,6 +25,10 @@ cases![
 
 /// Changes of one round.
 const CHANGES: usize = 30;
+/// Those that fail by themselves.
+const FAILING: [usize; 2] = [7, 19];
+/// Two that conflict.
+const RIVALS: [usize; 2] = [3, 12];
 /// A kill comes at most so long after the last one, in milliseconds; a round takes a few seconds.
 const NEXT_KILL_MAX_MS: u64 = 2_500;
 /// Kills in one round, at most.
@@ -67,11 +71,17 @@ fn play_round(server: &Server, chance: &mut Chance) {
         approving.join().expect("approvals are accepted");
     });
     daemon.ready();
-    let [left, landed] = [true, false].map(|fails| {
-        changes.iter().enumerate().filter(move |(at, _)| leaves(*at) == fails).map(|(_, change)| change)
+    // Order is that of the votes, which a daemon that was away reads in whole seconds: either of the two
+    // that conflict may have been the first.
+    let beaten = crate::support::wait_for("one of the two that conflict to land", || {
+        let merged = |at: usize| story.status_of(&changes[at]) == "MERGED";
+        RIVALS.into_iter().find(|at| merged(RIVALS[0] + RIVALS[1] - at))
+    });
+    let [left, landed] = [true, false].map(|leaves| {
+        let stays = move |at: &usize| (FAILING.contains(at) || *at == beaten) == leaves;
+        changes.iter().enumerate().filter(move |(at, _)| stays(at)).map(|(_, change)| change)
     });
     wait_told(&story, &daemon, left.clone());
-    // Order is that of the votes, which a daemon that was away reads in whole seconds.
     let ending = Ending::of(&project).landed(landed).in_any_order().left(left).outside(outside);
     story.end(daemon, &[ending]);
 }
@@ -85,17 +95,10 @@ fn push_on_top(project: &Project, server: &Server) -> Oid {
     })
 }
 
-/// Two of the thirty fail by themselves and one conflicts with an earlier one.
+/// Two of the thirty fail by themselves, and one of two others leaves, for they write the same file.
 fn file_of(at: usize) -> (String, String) {
-    match at {
-        7 | 19 => (format!("f{at}"), "BAD".into()),
-        12 => ("f3".into(), "another content than that of change 3".into()),
-        _ => (format!("f{at}"), format!("good {at}")),
-    }
-}
-
-fn leaves(at: usize) -> bool {
-    [7, 12, 19].contains(&at)
+    let content = if FAILING.contains(&at) { "BAD".into() } else { format!("good {at}") };
+    (format!("f{}", if at == RIVALS[1] { RIVALS[0] } else { at }), content)
 }
 
 fn wait_told<'a>(story: &Story, daemon: &Daemon, changes: impl Iterator<Item = &'a Change>) {
