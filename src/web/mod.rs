@@ -14,6 +14,7 @@ mod listener;
 mod live;
 mod log;
 pub mod metrics;
+mod outlook;
 mod page;
 mod picture;
 mod pieces;
