@@ -13,6 +13,7 @@ mod html;
 mod listener;
 mod live;
 mod log;
+pub mod mask;
 pub mod metrics;
 mod outlook;
 mod page;

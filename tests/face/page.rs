@@ -195,7 +195,7 @@ fn veiled() -> View {
     let view = guarded();
     let changes: BTreeSet<ChangeNumber> =
         mentioned(&view).into_iter().filter(|number| !HIDDEN.contains(&number.0)).collect();
-    let veil = Veil { everything: false, changes, repositories: BTreeSet::new() };
+    let veil = Veil { everything: false, changes, repositories: BTreeSet::new(), hidden: BTreeSet::new() };
     veil.over(&view)
 }
 

@@ -6,6 +6,7 @@ mod demonstration;
 mod dependencies;
 mod doctor;
 mod forms;
+mod hidden;
 mod landing;
 mod leaving;
 mod network;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Case> {
         doctor::cases(),
         demonstration::cases(),
         forms::cases(),
+        hidden::cases(),
         landing::cases(),
         leaving::cases(),
         dependencies::cases(),
