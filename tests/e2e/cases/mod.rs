@@ -9,6 +9,7 @@ mod forms;
 mod hidden;
 mod landing;
 mod leaving;
+mod moving;
 mod network;
 mod outside;
 mod reload;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Case> {
         hidden::cases(),
         landing::cases(),
         leaving::cases(),
+        moving::cases(),
         dependencies::cases(),
         outside::cases(),
         reload::cases(),
