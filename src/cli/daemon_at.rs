@@ -35,6 +35,11 @@ struct StatePart {
 }
 
 impl DaemonAt {
+    /// The daemon whose state folder this is.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { config: None, socket: Some(folder.join(SOCKET_NAME)) }
+    }
+
     /// The state folder: the socket lies in it.
     ///
     /// # Errors

@@ -1,15 +1,21 @@
 //! `seakeeper doctor`: says what the daemon lacks on Gerrit and on this machine, and what mends it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::check_config::load;
+use super::client::fetch_view;
+use super::daemon_at::DaemonAt;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
+use crate::config::Config;
 use crate::daemon::{Asked, DoctorError};
 use crate::gerrit::{Finding, Level};
+use crate::model::JobName;
+use crate::web::History;
 
 /// What it takes.
 #[derive(Args, Debug)]
@@ -57,6 +63,7 @@ something does, with 3 when the configuration cannot be used, with 4 when Gerrit
             admin: self.admin_user.as_deref().zip(token.as_deref()),
             fix: self.fix,
             push_to: self.push_to.as_deref(),
+            durations: durations(&config),
             tell: &|line| output::complain(line),
         };
         let findings = crate::daemon::doctor(&config, &asked).map_err(|error| match error {
@@ -77,6 +84,12 @@ something does, with 3 when the configuration cannot be used, with 4 when Gerrit
             format_args!("find all that the daemon needs: {lacks} {noun}, told above"),
         ))
     }
+}
+
+/// What a daemon that runs with this configuration remembers of its jobs; nothing where none answers.
+fn durations(config: &Config) -> BTreeMap<JobName, i64> {
+    let at = DaemonAt::in_folder(&config.state_folder);
+    fetch_view(&at).map(|view| History::from_view(&view).estimates()).unwrap_or_default()
 }
 
 fn count(findings: &[Finding], level: Level) -> usize {

@@ -140,7 +140,7 @@ impl Board {
     }
 
     /// Whether readers may see all that a build's log can show.
-    fn shows_build(&self, build: BuildId) -> bool {
+    pub fn shows_build(&self, build: BuildId) -> bool {
         if self.sight.veil().everything {
             return true;
         }
@@ -292,7 +292,9 @@ impl Desk for Board {
         let mut problems: Vec<String> =
             problems.iter().map(|problem| self.sight.cover(problem, &whole)).collect();
         let ready = problems.is_empty();
-        problems.extend(lock(&self.remarks).iter().map(|(part, text)| format!("{part}: {text}")));
+        let remarks = lock(&self.remarks);
+        let remarks = remarks.iter().map(|(part, text)| format!("{part}: {}", self.sight.mask(text)));
+        problems.extend(remarks);
         Health { live: !stuck, ready, problems }
     }
 

@@ -1,5 +1,6 @@
 //! `seakeeper doctor`: all that the daemon will need, looked at beforehand; and mended where asked for.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,13 +8,14 @@ use anyhow::Context as _;
 
 use super::SystemClock;
 use super::adapters::push_client;
+use super::cost;
 use super::settings::{gerrit_settings, is_pushed, needs};
 use crate::config::Config;
 use crate::executor::local::{Confinement, unable};
 use crate::gerrit::{Call, Doctor, DoctorReport, Finding, Identity, Landing, Level, RestError};
 use crate::git::{Settings as GitSettings, Trial};
 use crate::model::job::RunsFor;
-use crate::model::{Branch, Outcome, Pair, Timestamp};
+use crate::model::{Branch, JobName, Outcome, Pair, Timestamp};
 use crate::queue::resolve::JobFile;
 
 /// Rounds of mending: what is mended first may show what else lacks.
@@ -27,6 +29,8 @@ pub struct Asked<'a> {
     pub fix: bool,
     /// The branch to push a merge to in each repository; made for it and removed again.
     pub push_to: Option<&'a str>,
+    /// How long jobs probably take, in milliseconds, where a daemon that runs has told.
+    pub durations: BTreeMap<JobName, i64>,
     /// Takes a line about what is being done.
     pub tell: &'a dyn Fn(String),
 }
@@ -71,6 +75,8 @@ pub fn doctor(config: &Config, asked: &Asked<'_>) -> Result<Vec<Finding>, Doctor
     }
     findings.extend(jobs(config));
     findings.extend(queues(config, &report.landings));
+    let gated: Vec<Pair> = report.landings.iter().map(|landing| landing.pair.clone()).collect();
+    findings.extend(cost::look(&config.policy, &gated, &asked.durations));
     findings.append(&mut report.findings);
     if let Some(branch) = asked.push_to {
         let trial = trial(config, &report, &scratch.0, runtime.handle())?;

@@ -7,9 +7,11 @@
 
 mod adapters;
 pub mod backup;
+mod cost;
 mod desk;
 mod doctor;
 mod in_force;
+mod log;
 mod reload;
 mod run;
 mod settings;
@@ -30,11 +32,8 @@ use crate::config::Config;
 /// When the state folder, the listening address or an adapter cannot be used, or when the journal
 /// breaks for good.
 pub fn serve(config: Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("seakeeper=info,warn"));
-    // Someone else may have set up logging: then theirs serves.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
-    // The same for the process's provider of cryptography.
+    let log = log::Log::begin();
+    // Someone else may have installed a provider of cryptography: then theirs serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -42,7 +41,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime: raise the limit of processes")?;
-    let outcome = runtime.block_on(start::serve(config));
+    let outcome = runtime.block_on(start::serve(config, log));
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     outcome
 }

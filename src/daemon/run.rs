@@ -19,9 +19,12 @@ use crate::git::Git;
 use crate::model::action::Decision;
 use crate::model::event::BuildPhase;
 use crate::model::item::JobOutcome;
-use crate::model::{Action, ChangeStatus, Effect, EffectKind, Event, Pipeline, Policy, Verdict};
+use crate::model::{
+    Action, BuildId, ChangeStatus, Effect, EffectKind, Event, JobName, Pipeline, Policy, Verdict,
+};
 use crate::port::{Clock as _, Journal, JournalError};
 use crate::queue::Note;
+use crate::web::veil::HIDDEN;
 use crate::web::{Desk as _, words};
 
 /// Events that share a transaction at most.
@@ -236,11 +239,11 @@ impl<J: Journal> Loop<J> {
     }
 
     fn release(&mut self, effect: Effect, again: bool) {
-        self.log_effect(&effect);
-        self.timing.begin(&effect);
         if let (EffectKind::StartBuild { build, .. }, Some(engine)) = (&effect.kind, &self.engine) {
             self.board.note_build(*build, &engine.queue().changes_in(*build));
         }
+        self.log_effect(&effect);
+        self.timing.begin(&effect);
         let adapters = &mut self.adapters;
         let mut reporter = adapters.gerrit.clone();
         let mut ports = Ports {
@@ -289,10 +292,18 @@ impl<J: Journal> Loop<J> {
             Verdict::NoVerdict { .. } => JobOutcome::Error,
         };
         let Some(job) = self.engine.as_ref().and_then(|engine| engine.queue().job_of(*build)) else { return };
-        tracing::info!(build = build.0, "build {build} of {job} ended: {}", words::outcome(outcome));
-        tracing::debug!(build = build.0, "build {build}: {verdict:?}");
-        self.board.metrics.build_ended(job, outcome, *duration_ms);
+        let name = self.name_of(job, *build);
+        tracing::info!(build = build.0, "build {build} of {name} ended: {}", words::outcome(outcome));
+        tracing::debug!(build = build.0, "build {build} of {job}: {verdict:?}");
+        self.board.metrics.build_ended(&name, outcome, *duration_ms);
         self.board.history().build_ended(job, outcome, *duration_ms);
+    }
+
+    /// A job as log and figures may name it: one of the operators' own, or of a job file of which all is
+    /// to be read.
+    fn name_of(&self, job: &JobName, build: BuildId) -> JobName {
+        let declared = self.engine.as_ref().is_some_and(|engine| engine.queue().declares(job));
+        if declared || self.board.shows_build(build) { job.clone() } else { HIDDEN.into() }
     }
 
     fn close(&mut self) -> Result<(), JournalError> {
@@ -303,12 +314,19 @@ impl<J: Journal> Loop<J> {
     fn log_effect(&self, effect: &Effect) {
         match &effect.kind {
             EffectKind::StartBuild { build, job, .. } => {
-                tracing::info!(build = build.0, "build {build} of {job} starts")
+                let name = self.name_of(job, *build);
+                tracing::info!(build = build.0, "build {build} of {name} starts")
             }
             EffectKind::Land { pushes, .. } => {
                 for push in pushes {
-                    let names = self.board.names(push.changes.iter().map(|(number, ..)| *number));
-                    tracing::info!("pushing {} to {} for changes {names}", push.new.short(), push.pair);
+                    let numbers = || push.changes.iter().map(|(number, ..)| *number);
+                    let names = self.board.names(numbers());
+                    if numbers().all(|number| self.board.sight().shows(number)) {
+                        tracing::info!("pushing {} to {} for changes {names}", push.new.short(), push.pair);
+                    } else {
+                        tracing::info!("pushing to a branch for changes {names}");
+                        tracing::debug!("pushing {} to {}", push.new.short(), push.pair);
+                    }
                 }
             }
             kind => tracing::debug!("effect {}: {kind:?}", effect.id),

@@ -2,7 +2,7 @@
 //! a bounded time, and asked anew when something about a change is new. Nothing waits for it: what is
 //! not known yet is not shown yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,15 @@ use crate::config::VisibleTo;
 use crate::gerrit::{Gerrit, PUBLIC_BATCH};
 use crate::model::view::View;
 use crate::model::{ChangeNumber, ChangeSnapshot, Event, Pair, PatchSet, Repository};
+use crate::web::mask::Mask;
 use crate::web::veil::{Veil, mentioned, mentioned_repositories, redact};
 
 /// What was learnt is asked for again after so long.
 const ASK_AGAIN: Duration = Duration::from_secs(300);
+/// The same for a change in a queue that is shown: Gerrit tells nobody that it has become private.
+const ASK_AGAIN_SOON: Duration = Duration::from_secs(30);
+/// The least time between two lists of all repositories.
+const LIST_PAUSE: Duration = Duration::from_secs(5);
 /// What could not be asked for again counts as unknown after so long.
 const AGE_MAX: Duration = Duration::from_secs(600);
 /// The least time between two questions.
@@ -30,13 +35,39 @@ struct Known {
     /// Something is new about it since.
     stale: bool,
     /// What its visibility can depend on.
-    facts: Option<(Pair, PatchSet)>,
+    facts: Option<(Pair, PatchSet, bool)>,
+    /// It is somewhere where things still happen.
+    active: bool,
 }
 
 #[derive(Default)]
 struct Memory {
     changes: BTreeMap<ChangeNumber, Known>,
-    repositories: BTreeMap<Repository, (bool, Instant)>,
+    /// What the daemon knows, each with what Gerrit said and when.
+    repositories: BTreeMap<Repository, Option<(bool, Instant)>>,
+    /// When Gerrit was last asked for them.
+    listed_at: Option<Instant>,
+}
+
+impl Memory {
+    /// The repositories that may be named, or those that may not.
+    fn repositories(&self, visible: bool) -> impl Iterator<Item = &Repository> {
+        let now = Instant::now();
+        let is_visible = move |answer: &Option<(bool, Instant)>| {
+            answer.is_some_and(|(visible, at)| visible && now.duration_since(at) < AGE_MAX)
+        };
+        self.repositories
+            .iter()
+            .filter(move |(_, answer)| is_visible(answer) == visible)
+            .map(|(name, _)| name)
+    }
+
+    /// Whether Gerrit is to be asked for all repositories.
+    fn wants_list(&self, now: Instant) -> bool {
+        let Some(at) = self.listed_at else { return !self.repositories.is_empty() };
+        let age = now.duration_since(at);
+        age >= ASK_AGAIN || (age >= LIST_PAUSE && self.repositories.values().any(Option::is_none))
+    }
 }
 
 /// See the module.
@@ -51,7 +82,8 @@ impl Known {
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        self.stale || self.answer.is_none_or(|(_, at)| now.duration_since(at) >= ASK_AGAIN)
+        let again = if self.active { ASK_AGAIN_SOON } else { ASK_AGAIN };
+        self.stale || self.answer.is_none_or(|(_, at)| now.duration_since(at) >= again)
     }
 }
 
@@ -65,12 +97,11 @@ impl Sight {
     pub fn veil(&self) -> Veil {
         let (memory, now) = (self.lock(), Instant::now());
         let changes = memory.changes.iter().filter(|(_, known)| known.is_visible(now));
-        let young = |at: &Instant| now.duration_since(*at) < AGE_MAX;
-        let repositories = memory.repositories.iter().filter(|(_, (visible, at))| *visible && young(at));
         Veil {
             everything: self.everything,
             changes: changes.map(|(number, _)| *number).collect(),
-            repositories: repositories.map(|(name, _)| name.clone()).collect(),
+            repositories: memory.repositories(true).cloned().collect(),
+            hidden: memory.repositories(false).cloned().collect(),
         }
     }
 
@@ -82,13 +113,32 @@ impl Sight {
         self.everything || known(&self.lock())
     }
 
-    /// `text` without the numbers of changes that are in `view` and may not be shown.
+    /// `text` without what tells of changes that are in `view` and may not be shown, and without the
+    /// names of repositories that may not be shown.
     pub fn cover(&self, text: &str, view: &View) -> String {
         if self.everything {
             return text.to_owned();
         }
-        let there = mentioned(view);
-        redact(text, |number| there.contains(&number) && !self.shows(number))
+        let hidden = mentioned(view).into_iter().filter(|number| !self.shows(*number)).collect();
+        let mask = Mask::of(self.lock().repositories(false)).and_changes(view, &hidden);
+        mask.over(&redact(text, |number| hidden.contains(&number)))
+    }
+
+    /// `text` without the names of repositories that may not be shown.
+    pub fn mask(&self, text: &str) -> String {
+        if self.everything {
+            return text.to_owned();
+        }
+        let mask = Mask::of(self.lock().repositories(false));
+        mask.over(text)
+    }
+
+    /// The daemon has to do with these repositories.
+    pub fn meet(&self, repositories: impl IntoIterator<Item = Repository>) {
+        let mut memory = self.lock();
+        for name in repositories {
+            memory.repositories.entry(name).or_insert(None);
+        }
     }
 
     /// Something was observed: what Gerrit said before may no longer hold.
@@ -98,6 +148,7 @@ impl Sight {
         }
         match event {
             Event::ChangeSeen { snapshot } => self.note_change(snapshot),
+            Event::TipSeen { pair, .. } => self.meet([pair.repository.clone()]),
             Event::Looked { changes, gone, .. } => {
                 changes.iter().for_each(|snapshot| self.note_change(snapshot));
                 gone.iter().for_each(|number| self.forget(*number));
@@ -108,10 +159,11 @@ impl Sight {
     }
 
     fn note_change(&self, snapshot: &ChangeSnapshot) {
+        self.meet([snapshot.repository.clone()]);
         let mut memory = self.lock();
         let Some(known) = memory.changes.get_mut(&snapshot.number) else { return };
-        let facts = (snapshot.pair(), snapshot.patchset);
-        let moved = known.facts.as_ref().is_some_and(|(pair, _)| *pair != facts.0);
+        let facts = (snapshot.pair(), snapshot.patchset, snapshot.private);
+        let moved = known.facts.as_ref().is_some_and(|(pair, ..)| *pair != facts.0);
         known.stale |= known.facts.as_ref().is_some_and(|before| *before != facts);
         if snapshot.private || moved {
             // Rather too little for a moment than too much.
@@ -127,13 +179,13 @@ impl Sight {
     }
 
     /// What is to be asked of Gerrit, at most one query's worth. Forgets what no view names.
-    fn due(&self, view: &View) -> (Vec<ChangeNumber>, Vec<Repository>) {
-        let (wanted, places) = (mentioned(view), mentioned_repositories(view));
+    fn due(&self, view: &View) -> (Vec<ChangeNumber>, bool) {
+        let (wanted, active) = (mentioned(view), active(view));
+        self.meet(mentioned_repositories(view));
         let (mut memory, now) = (self.lock(), Instant::now());
         memory.changes.retain(|number, _| wanted.contains(number));
-        memory.repositories.retain(|name, _| places.contains(name));
         for number in wanted {
-            memory.changes.entry(number).or_default();
+            memory.changes.entry(number).or_default().active = active.contains(&number);
         }
         let due = memory.changes.iter().filter(|(_, known)| known.is_due(now));
         let mut due: Vec<(bool, ChangeNumber)> =
@@ -141,10 +193,7 @@ impl Sight {
         // What is not known at all comes first, and of that the newest.
         due.sort_by_key(|(known, number)| (*known, std::cmp::Reverse(*number)));
         let due = due.into_iter().map(|(_, number)| number).take(PUBLIC_BATCH).collect();
-        let old = |name: &Repository| {
-            memory.repositories.get(name).is_none_or(|(_, at)| now.duration_since(*at) >= ASK_AGAIN)
-        };
-        (due, places.into_iter().filter(old).collect())
+        (due, memory.wants_list(now))
     }
 
     /// Marks what is asked now, so that what becomes new meanwhile is asked for again.
@@ -170,6 +219,19 @@ impl Sight {
         news
     }
 
+    /// Takes the list of what everybody may read; whether it changes what is shown.
+    fn listed(&self, readable: &BTreeSet<Repository>, at: Instant) -> bool {
+        let mut memory = self.lock();
+        memory.listed_at = Some(at);
+        let mut news = false;
+        for (name, answer) in &mut memory.repositories {
+            let visible = readable.contains(name);
+            news |= answer.is_some_and(|(before, _)| before) != visible;
+            *answer = Some((visible, at));
+        }
+        news
+    }
+
     fn lock(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,15 +246,15 @@ pub async fn keep_looking(board: Arc<Board>, gerrit: Gerrit) {
     let mut changed = board.subscribe();
     let mut told = false;
     loop {
-        let (numbers, repositories) = sight.due(&board.raw_view());
-        if numbers.is_empty() && repositories.is_empty() {
+        let (numbers, list) = sight.due(&board.raw_view());
+        if numbers.is_empty() && !list {
             // A view comes at least every few seconds, so that what grows old is noticed too.
             if changed.changed().await.is_err() {
                 return;
             }
             continue;
         }
-        match ask(sight, &gerrit, &numbers, &repositories).await {
+        match ask(sight, &gerrit, &numbers, list).await {
             Ok(news) => {
                 told = false;
                 if news {
@@ -214,7 +276,7 @@ async fn ask(
     sight: &Sight,
     gerrit: &Gerrit,
     numbers: &[ChangeNumber],
-    repositories: &[Repository],
+    list: bool,
 ) -> Result<bool, crate::gerrit::RestError> {
     let mut news = false;
     if !numbers.is_empty() {
@@ -223,12 +285,19 @@ async fn ask(
         let seen = gerrit.public_changes(numbers).await?;
         news |= sight.answered(numbers, |number| seen.contains(number), began);
     }
-    for name in repositories {
-        let visible = gerrit.is_public(name).await?;
-        sight.lock().repositories.insert(name.clone(), (visible, Instant::now()));
-        news = true;
+    if list {
+        let began = Instant::now();
+        let readable = gerrit.public_repositories().await?;
+        news |= sight.listed(&readable, began);
     }
     Ok(news)
+}
+
+/// The changes to which something may still happen.
+fn active(view: &View) -> BTreeSet<ChangeNumber> {
+    let items = view.queues.iter().flat_map(|queue| &queue.items).chain(&view.checks);
+    let changes = items.flat_map(|item| &item.changes).chain(view.waiting.iter().map(|entry| &entry.change));
+    changes.map(|change| change.number).collect()
 }
 
 #[cfg(test)]
@@ -262,6 +331,30 @@ mod tests {
         assert!(!sight.answered(&[one], |_| true, Instant::now()), "no news");
         sight.note(&Event::ChangeGone { number: one });
         assert!(!sight.shows(one));
+    }
+
+    #[test]
+    fn a_change_that_is_public_again_is_asked_for_at_once() {
+        let (sight, one) = (sight(), ChangeNumber(1));
+        sight.note(&seen(1, Pair::new("p", "main"), true));
+        sight.answered(&[one], |_| false, Instant::now());
+        assert!(!sight.lock().changes[&one].is_due(Instant::now()));
+        sight.note(&seen(1, Pair::new("p", "main"), false));
+        assert!(sight.lock().changes[&one].is_due(Instant::now()));
+    }
+
+    #[test]
+    fn repositories_are_named_only_after_gerrit_has_listed_them() {
+        let sight = sight();
+        sight.meet(["open", "closed"].map(Repository::from));
+        assert_eq!(sight.mask("open, closed, else"), "(hidden), (hidden), else");
+        assert!(sight.listed(&["open".into(), "else".into()].into(), Instant::now()));
+        assert_eq!(sight.mask("open, closed, else"), "open, (hidden), else");
+        assert!(!sight.lock().wants_list(Instant::now()));
+        assert!(sight.lock().wants_list(Instant::now() + ASK_AGAIN), "again after a while");
+        sight.note(&seen(2, Pair::new("fresh", "main"), false));
+        assert_eq!(sight.mask("fresh"), "(hidden)");
+        assert!(sight.lock().wants_list(Instant::now() + LIST_PAUSE), "soon where one is new");
     }
 
     #[test]

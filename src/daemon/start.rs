@@ -16,6 +16,7 @@ use super::SystemClock;
 use super::adapters::{learn_identity, start_gerrit, start_git, start_local};
 use super::desk::Board;
 use super::in_force::InForce;
+use super::log::Log;
 use super::reload::{Reloader, Running};
 use super::run::{Adapters, Loop, Message};
 use super::sight::{Sight, keep_looking};
@@ -33,7 +34,7 @@ use crate::web::{Options, control::ControlSocket, metrics::GerritCounts};
 ///
 /// # Errors
 /// As [`super::serve`].
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+pub async fn serve(config: Config, log: Log) -> anyhow::Result<()> {
     let state = make_state_folder(&config.state_folder)?;
     let store = Store::open(&state, StoreSettings { keep_days: config.keep.journal_days })?;
     let keep = store.keep();
@@ -43,6 +44,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let view = engine.queue().view(SystemClock.now());
     let sight = Sight::new(config.web.visible_to);
     let board = Arc::new(Board::new(view, sight, sender.clone(), state.join("logs")));
+    log.follow(&board);
     board.set_probe(Box::new(|| vec!["starting: Gerrit has not answered yet".to_owned()]));
     let (stop_sender, stop) = watch::channel(false);
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

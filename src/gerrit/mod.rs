@@ -253,12 +253,12 @@ impl Gerrit {
         public::changes(&self.shared.rest, numbers).await
     }
 
-    /// Whether everybody may read a repository.
+    /// The repositories of which everybody may read something.
     ///
     /// # Errors
     /// See [`RestError`].
-    pub async fn is_public(&self, repository: &Repository) -> Result<bool, RestError> {
-        public::repository(&self.shared.rest, repository).await
+    pub async fn public_repositories(&self) -> Result<BTreeSet<Repository>, RestError> {
+        public::repositories(&self.shared.rest).await
     }
 
     /// How a project wants changes to land. Blocks for a request when it is not known: not for an

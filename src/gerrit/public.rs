@@ -3,11 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use super::rest::{Rest, RestError, encode};
+use serde_json::Value;
+
+use super::rest::{Rest, RestError};
 use crate::model::{ChangeNumber, Repository};
 
 /// Changes asked for with one query; its address must stay below what servers take.
 pub const BATCH: usize = 100;
+/// Repositories asked for with one request.
+const PAGE: usize = 1_000;
+/// Requests for repositories, at most.
+const PAGES_MAX: usize = 100;
 
 /// Those of `numbers` (at most [`BATCH`]) that everybody may read.
 pub(super) async fn changes(
@@ -26,11 +32,23 @@ pub(super) async fn changes(
     Ok(seen.filter(|number| numbers.contains(number)).collect())
 }
 
-/// Whether everybody may read a repository.
-pub(super) async fn repository(rest: &Rest, repository: &Repository) -> Result<bool, RestError> {
-    match rest.get_unsigned(&format!("projects/{}", encode(repository.as_str()))).await {
-        Ok(_) => Ok(true),
-        Err(RestError::NotFound(_) | RestError::Unauthorized | RestError::Forbidden(_)) => Ok(false),
-        Err(error) => Err(error),
+/// The repositories of which everybody may read something: a few requests, however many there are.
+pub(super) async fn repositories(rest: &Rest) -> Result<BTreeSet<Repository>, RestError> {
+    let mut found = BTreeSet::new();
+    for page in 0..PAGES_MAX {
+        let answer = rest.get_unsigned(&format!("projects/?n={PAGE}&S={}", page * PAGE)).await;
+        let projects = match answer {
+            // The server asks everybody to sign in.
+            Err(RestError::Unauthorized | RestError::Forbidden(_)) => break,
+            Ok(Value::Object(projects)) => projects,
+            Ok(_) => return Err(RestError::Malformed("the list of projects is none".into())),
+            Err(error) => return Err(error),
+        };
+        let is_last = projects.len() < PAGE;
+        found.extend(projects.keys().map(|name| Repository::from(name.as_str())));
+        if is_last {
+            break;
+        }
     }
+    Ok(found)
 }

@@ -40,6 +40,12 @@ impl Queue {
         self.state.builds.get(&build).map(|build| &build.job)
     }
 
+    /// Whether a job is the operators' own, rather than of some repository's job file.
+    pub fn declares(&self, job: &JobName) -> bool {
+        let policy = self.state.policy.as_ref();
+        policy.is_some_and(|policy| policy.jobs.iter().any(|own| own.name == *job))
+    }
+
     fn view_queue(&self, queue: &crate::model::policy::QueuePolicy) -> QueueView {
         use crate::model::policy::StrategyPolicy;
         let order = self.state.queues.get(&queue.name).map_or(&[][..], |order| order);

@@ -124,13 +124,7 @@ impl Site {
     /// 404.
     pub fn project_config(&self, name: &str) -> Result<Value, Refusal> {
         self.lock().path(&name.into())?;
-        let inherited = |value: bool| {
-            let mut info = json!({ "configured_value": "INHERIT", "inherited_value": value });
-            if value {
-                info["value"] = true.into();
-            }
-            info
-        };
+        let inherited = |value: bool| json!({ "configured_value": "INHERIT", "inherited_value": value });
         Ok(json!({
             "use_contributor_agreements": inherited(false),
             "use_content_merge": inherited(true),

@@ -6,7 +6,7 @@ use super::html::Html;
 use super::picture::{Picture, Row};
 use super::pieces::Frame;
 use super::rows::{self, Entry};
-use super::{plot, search};
+use super::{outlook, plot, search};
 use crate::model::view::{DepartedView, ItemView};
 use crate::model::{ChangeNumber, ItemChange};
 
@@ -64,6 +64,8 @@ pub enum Part<'a> {
     Figures(&'a Picture),
     /// The last day.
     Plots(&'a Picture),
+    /// A change's place in its queue, and when it will probably land.
+    Place(&'a Picture, ChangeNumber),
 }
 
 impl Part<'_> {
@@ -73,6 +75,7 @@ impl Part<'_> {
             Self::Alerts(picture) => alerts(html, picture, frame),
             Self::Figures(picture) => figures::write(html, picture),
             Self::Plots(picture) => plot::write(html, picture),
+            Self::Place(picture, number) => outlook::write(html, picture, *number, frame),
         }
     }
 }
@@ -96,7 +99,11 @@ impl Kind {
     pub fn regions<'a>(&self, picture: &'a Picture) -> Vec<Region<'a>> {
         match self {
             Self::Status => status(picture),
-            Self::Change(number) => chosen(picture, |change| change.number == *number, ENTRIES_MAX),
+            Self::Change(number) => {
+                let mut regions = chosen(picture, |change| change.number == *number, ENTRIES_MAX);
+                regions.insert(1, part("place", false, Part::Place(picture, *number)));
+                regions
+            }
             Self::Search(query) => {
                 let wanted = search::Wanted::read(query);
                 chosen(picture, |change| wanted.is_met_by(change), FINDS_MAX)

@@ -7,13 +7,14 @@
 
 use std::collections::BTreeSet;
 
+use super::mask::Mask;
 use crate::model::event::Scope;
 use crate::model::item::JobResult;
-use crate::model::view::{DepartedView, ItemView, PauseView, QueueView, View, WaitingView};
-use crate::model::{ChangeNumber, Departure, ItemChange, Reason, Repository, Sha};
+use crate::model::view::{BuildView, DepartedView, ItemView, PauseView, QueueView, View, WaitingView};
+use crate::model::{ChangeNumber, Departure, ItemChange, Pair, Reason, Repository, Sha};
 
-/// What stands for a hidden number in running text.
-const HIDDEN: &str = "(hidden)";
+/// What stands for a hidden number or name in running text.
+pub const HIDDEN: &str = "(hidden)";
 
 /// What the readers may see.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Veil {
     pub changes: BTreeSet<ChangeNumber>,
     /// Repositories that are known to be readable.
     pub repositories: BTreeSet<Repository>,
+    /// Repositories that the daemon knows and that are not known to be readable.
+    pub hidden: BTreeSet<Repository>,
 }
 
 impl Veil {
@@ -39,7 +42,8 @@ impl Veil {
         }
         let hidden: BTreeSet<ChangeNumber> =
             mentioned(view).into_iter().filter(|number| !self.shows(*number)).collect();
-        let cover = Cover { hidden: &hidden, repositories: &self.repositories };
+        let mask = Mask::of(&self.hidden).and_changes(view, &hidden);
+        let cover = Cover { hidden: &hidden, veil: self, mask };
         let queues = view.queues.iter().map(|queue| QueueView {
             name: queue.name.clone(),
             items: queue.items.iter().map(|item| cover.place(item)).collect(),
@@ -60,11 +64,16 @@ impl Veil {
             waiting: view.waiting.iter().filter_map(|entry| cover.waiting(entry)).collect(),
             departed: view.departed.iter().filter_map(|entry| cover.departed(entry)).collect(),
             paused: view.paused.iter().map(|entry| cover.pause(entry)).collect(),
-            builds: view.builds.iter().filter(|build| shown.contains(&build.item)).cloned().collect(),
+            builds: view
+                .builds
+                .iter()
+                .filter(|build| shown.contains(&build.item))
+                .map(|build| BuildView { home: cover.pair(&build.home), ..build.clone() })
+                .collect(),
             builds_running: view.builds_running,
             slots: view.slots,
             effects: view.effects,
-            unable: view.unable.as_ref().map(|why| redact(why, |number| hidden.contains(&number)).into()),
+            unable: view.unable.as_ref().map(|why| cover.text(why)),
         }
     }
 }
@@ -95,13 +104,19 @@ pub fn mentioned(view: &View) -> BTreeSet<ChangeNumber> {
     found
 }
 
-/// The repositories that a view names by themselves.
+/// The repositories that a view names outside running text.
 pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
     let scopes = view.paused.iter().filter_map(|entry| match &entry.scope {
-        Scope::Repository(repository) => Some(repository.clone()),
+        Scope::Repository(repository) => Some(repository),
         Scope::Everything | Scope::Queue(_) => None,
     });
-    scopes.collect()
+    let items = view.queues.iter().flat_map(|queue| &queue.items).chain(&view.checks);
+    let changes = items.clone().flat_map(|item| &item.changes);
+    let changes = changes.chain(view.waiting.iter().map(|entry| &entry.change));
+    let changes = changes.chain(view.departed.iter().flat_map(|entry| &entry.changes));
+    let jobs = items.flat_map(|item| &item.jobs).chain(view.departed.iter().flat_map(|entry| &entry.jobs));
+    let pairs = changes.map(|change| &change.pair).chain(jobs.map(|job| &job.home));
+    pairs.map(|pair| &pair.repository).chain(scopes).cloned().collect()
 }
 
 fn named_by(reason: &Reason) -> Option<ChangeNumber> {
@@ -130,7 +145,8 @@ pub fn redact(text: &str, hides: impl Fn(ChangeNumber) -> bool) -> String {
 
 struct Cover<'a> {
     hidden: &'a BTreeSet<ChangeNumber>,
-    repositories: &'a BTreeSet<Repository>,
+    veil: &'a Veil,
+    mask: Mask,
 }
 
 impl Cover<'_> {
@@ -143,7 +159,16 @@ impl Cover<'_> {
     }
 
     fn text(&self, text: &str) -> std::sync::Arc<str> {
-        redact(text, |number| self.hidden.contains(&number)).into()
+        self.mask.over(&redact(text, |number| self.hidden.contains(&number))).into()
+    }
+
+    /// A branch; of one in a hidden repository only that there is one.
+    fn pair(&self, pair: &Pair) -> Pair {
+        if self.veil.hidden.contains(&pair.repository) { Pair::new(HIDDEN, HIDDEN) } else { pair.clone() }
+    }
+
+    fn repository(&self, repository: &Repository) -> Repository {
+        if self.veil.hidden.contains(repository) { HIDDEN.into() } else { repository.clone() }
     }
 
     /// An item of a queue; of a hidden one only the place is left.
@@ -193,7 +218,7 @@ impl Cover<'_> {
 
     fn pause(&self, entry: &PauseView) -> PauseView {
         let scope = match &entry.scope {
-            Scope::Repository(repository) if !self.repositories.contains(repository) => {
+            Scope::Repository(repository) if !self.veil.repositories.contains(repository) => {
                 Scope::Repository("that you may not see".into())
             }
             scope => scope.clone(),
@@ -202,8 +227,12 @@ impl Cover<'_> {
     }
 
     fn jobs(&self, jobs: &[JobResult]) -> Vec<JobResult> {
-        let jobs = jobs.iter().map(|job| JobResult { detail: self.text(&job.detail), ..job.clone() });
-        jobs.collect()
+        let cover = |job: &JobResult| JobResult {
+            detail: self.text(&job.detail),
+            home: self.pair(&job.home),
+            ..job.clone()
+        };
+        jobs.iter().map(cover).collect()
     }
 
     /// A reason without hidden numbers. Each kind stands here, so that a new one must be thought of.
@@ -217,21 +246,26 @@ impl Cover<'_> {
             Reason::Executor { why } => Reason::Executor { why: self.text(why) },
             Reason::Paused { scope, reason, by } => {
                 let hidden = scope.strip_prefix("repository ");
-                let hidden = hidden.is_some_and(|name| !self.repositories.contains(&Repository::from(name)));
+                let hidden =
+                    hidden.is_some_and(|name| !self.veil.repositories.contains(&Repository::from(name)));
                 let scope = if hidden { "its repository".into() } else { scope.clone() };
                 Reason::Paused { scope, reason: self.text(reason), by: by.clone() }
             }
             Reason::Requirements { names } => {
                 Reason::Requirements { names: names.iter().map(|name| self.text(name)).collect() }
             }
+            Reason::Unchanged { pair } => Reason::Unchanged { pair: self.pair(pair) },
+            Reason::Tip { pair } => Reason::Tip { pair: self.pair(pair) },
+            Reason::NoBranch { pair } => Reason::NoBranch { pair: self.pair(pair) },
+            Reason::Moved { pair } => Reason::Moved { pair: self.pair(pair) },
+            Reason::Rebase { pair } => Reason::Rebase { pair: self.pair(pair) },
+            Reason::Form { repository } => Reason::Form { repository: self.repository(repository) },
+            Reason::ReadOnly { repository } => Reason::ReadOnly { repository: self.repository(repository) },
             Reason::Approval { .. }
             | Reason::NewApproval
-            | Reason::Unchanged { .. }
             | Reason::Veto { .. }
             | Reason::Observing
             | Reason::Window { .. }
-            | Reason::Tip { .. }
-            | Reason::NoBranch { .. }
             | Reason::Preparing
             | Reason::NoJob
             | Reason::ConflictAhead
@@ -242,12 +276,8 @@ impl Cover<'_> {
             | Reason::Looking
             | Reason::Landing
             | Reason::UnknownPush { .. }
-            | Reason::Moved { .. }
             | Reason::Finishing
-            | Reason::Rebase { .. }
             | Reason::NoChangeId
-            | Reason::Form { .. }
-            | Reason::ReadOnly { .. }
             | Reason::Unseen => reason.clone(),
         }
     }
@@ -269,7 +299,10 @@ impl Cover<'_> {
                 }
             }
             Departure::BrokenJobFile { pair, why } => {
-                Departure::BrokenJobFile { pair: pair.clone(), why: self.text(why) }
+                Departure::BrokenJobFile { pair: self.pair(pair), why: self.text(why) }
+            }
+            Departure::Conflict { pair, paths } => {
+                Departure::Conflict { pair: self.pair(pair), paths: paths.clone() }
             }
             Departure::Unfit { why } => Departure::Unfit { why: self.text(why) },
             Departure::Held { reason } => Departure::Held { reason: self.reason(reason) },
@@ -280,7 +313,6 @@ impl Cover<'_> {
             }
             Departure::Landed { .. }
             | Departure::Failed { .. }
-            | Departure::Conflict { .. }
             | Departure::NewPatchSet { .. }
             | Departure::Abandoned
             | Departure::MergedElsewhere

@@ -46,6 +46,23 @@ fn a_long_page_begins_short_and_the_stream_brings_the_rest() {
 }
 
 #[test]
+fn a_changes_page_tells_its_place_and_when_it_will_probably_land() {
+    let face = Face::new("place", true);
+    face.desk.show(busy(AT, 40));
+    for (number, place, expected) in [
+        (1_001, 1, "If all passes, it lands any moment now."),
+        (1_003, 3, "If all passes, it lands in about <span data-until=\""),
+        (1_004, 4, "It does not land as things stand"),
+        (1_030, 30, "At the pace of the last hour ("),
+    ] {
+        let (_, body) = face.get(&format!("/change/{number}"), "");
+        assert!(body.contains(&format!("<b>Place {place} of 40</b> in queue main. {expected}")), "{body}");
+    }
+    let (_, body) = face.get("/change/899", "");
+    assert!(!body.contains("class=\"place\""), "what has landed has no place: {body}");
+}
+
+#[test]
 fn a_reader_of_another_run_gets_everything() {
     let face = Face::new("other-run", true);
     let mut stream = Stream::open(&face, "/live?at=1-3&most=100", "");
@@ -178,7 +195,7 @@ fn veiled() -> View {
     let view = guarded();
     let changes: BTreeSet<ChangeNumber> =
         mentioned(&view).into_iter().filter(|number| !HIDDEN.contains(&number.0)).collect();
-    let veil = Veil { everything: false, changes, repositories: BTreeSet::new() };
+    let veil = Veil { everything: false, changes, repositories: BTreeSet::new(), hidden: BTreeSet::new() };
     veil.over(&view)
 }
 

@@ -1,6 +1,6 @@
 //! Serves made views to a browser: `empty`, `busy` (40 items) and `many` (1,000 items), each at an address
-//! of its own, which it writes to its standard output as one line of JSON. A line `land` on its standard
-//! input lands the head of the busy queue; it answers with the moment. It ends with its standard input.
+//! of its own, which it writes to its standard output as one line of JSON. A line `land NAME` on its
+//! standard input lands the head of that view's queue; it answers with the moment. It ends with its standard input.
 
 mod made;
 
@@ -37,10 +37,14 @@ fn main() -> std::io::Result<()> {
     }
     println!("{}", serde_json::Value::Object(addresses));
     for line in std::io::stdin().lock().lines() {
-        if line? == "land" {
+        let line = line?;
+        let named = line.strip_prefix("land ").unwrap_or_default();
+        if let Some((_, desk)) = desks.iter().find(|(name, _)| *name == named) {
+            let mut view = (*desk.view()).clone();
             land(&mut view);
-            desks[1].1.show(view.clone());
-            println!("{}", self::now().0);
+            let moment = self::now().0;
+            desk.show(view);
+            println!("{moment}");
         }
     }
     Ok(())

@@ -18,6 +18,8 @@ use crate::model::{LandingForm, Pair, Repository};
 const AT_ONCE: usize = 8;
 /// Gated branches of a repository whose rights are worked out.
 const BRANCHES_MAX: usize = 5;
+/// Where a project's rules and settings are.
+const RULES: &str = "refs/meta/config";
 /// How what cannot be seen is found out.
 pub(super) const HOW: &str =
     "run `seakeeper doctor` with --admin-user and --admin-token-file, or with --push-to";
@@ -88,6 +90,7 @@ async fn one(view: &View<'_>, account: &Account, chains: &Chains, repository: &R
     };
     look.drafts.push(state(&project));
     look.drafts.extend(unread(view, repository, &first).await);
+    look.drafts.extend(rules_unread(view, repository).await);
     look.drafts.push(label(view, &project));
     look.drafts.extend(approvals(view, &project));
     let max = values_of(&project, &view.needs.label).and_then(|values| values.keys().max().copied());
@@ -154,6 +157,34 @@ async fn unread(view: &View<'_>, repository: &Repository, branch: &str) -> Optio
         }
         Err(error) => Some(unreadable("read-branch", "a gated branch", &error)),
     }
+}
+
+/// Rules, requirements and label definitions are shown to whoever may read refs/meta/config.
+async fn rules_unread(view: &View<'_>, repository: &Repository) -> Option<Draft> {
+    let (id, name) = ("read-config", encode(repository.as_str()));
+    let path = format!("projects/{name}/branches/{}", encode(RULES));
+    match view.bot.get(&path).await {
+        Ok(_) => return Some(Draft::well(id, format!("the daemon may read {RULES}"))),
+        Err(RestError::NotFound(_) | RestError::Forbidden(_)) => {}
+        Err(error) => return Some(unreadable(id, RULES, &error)),
+    }
+    let settings = view.bot.get(&format!("projects/{name}/config")).await.ok()?;
+    let unseen: Vec<&str> =
+        projects::SETTINGS.into_iter().filter(|name| projects::flag(&settings, name).is_none()).collect();
+    let what =
+        format!("the daemon's account cannot read {RULES}, where access rules and submit requirements are");
+    let fix = Fix::Grant(Grant::of("read", RULES));
+    if unseen.is_empty() {
+        let what = format!(
+            "{what}: the doctor sees them with an administrator's token only (those that are inherited need the same right in the parents)"
+        );
+        return Some(Draft::new(id, Level::Note, what, fix));
+    }
+    let what = format!(
+        "{what}, and is not shown {}: it signs off, and merges content, whatever the repository asks for",
+        unseen.join(", ")
+    );
+    Some(Draft::new(id, Level::Warning, what, fix))
 }
 
 fn state(project: &Value) -> Draft {

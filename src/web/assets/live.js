@@ -29,6 +29,10 @@
         if (element.textContent !== words) element.textContent = words;
       }
     }
+    for (const element of document.querySelectorAll('[data-until]')) {
+      const words = inWords(Number(element.dataset.until) - now);
+      if (element.textContent !== words) element.textContent = words;
+    }
   };
 
   const parse = (html) => {

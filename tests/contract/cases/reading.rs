@@ -140,7 +140,14 @@ fn a_name_with_slashes_is_one_part_of_a_path(world: &World<'_>) {
 fn settings_say_how_changes_land(world: &World<'_>) {
     let settings = world.get("bot", &format!("/projects/{}/config", world.name)).is(200);
     assert_eq!(settings["default_submit_type"]["value"], "MERGE_IF_NECESSARY");
-    assert_ne!(settings["use_signed_off_by"]["value"], true);
+    for (setting, expected) in [("use_signed_off_by", false), ("use_content_merge", true)] {
+        let setting = &settings[setting];
+        assert_eq!(
+            (&setting["configured_value"], &setting["inherited_value"]),
+            (&json!("INHERIT"), &json!(expected))
+        );
+        assert_eq!(setting["value"], json!(null), "the outcome is left to the reader");
+    }
     world.get("bot", "/projects/nothing-such/config").refused(404, "Not found: nothing-such");
 }
 

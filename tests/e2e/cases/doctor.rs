@@ -29,7 +29,7 @@ fn a_bare_gerrit_gates_after_what_the_doctor_says_is_done(_: &Server) -> Run {
     server.admin.put("/groups/People", &json!({ "members": ["alice", "bob"] }));
 
     let story = Story::begin(&server, "words");
-    let (project, setup) = bare(&story);
+    let (project, setup) = bare(&story, "MERGE_IF_NECESSARY");
     let output = doctor(&story, &["--json"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let found = findings(&output);
@@ -45,21 +45,62 @@ fn a_bare_gerrit_gates_after_what_the_doctor_says_is_done(_: &Server) -> Run {
     let output = doctor(&story, &["--json", "--push-to", "refs/heads/trial"]);
     assert_eq!(output.status.code(), Some(0), "{}", findings(&output));
     assert!(ids(&findings(&output), "well").contains("push-trial"), "{}", findings(&output));
+    rules_are_seen_now(&story);
     gate(&story, &project, &setup);
 
     let story = Story::begin(&server, "fix");
-    let (project, setup) = bare(&story);
+    let (project, setup) = bare(&story, "MERGE_IF_NECESSARY");
     let output = doctor(&story, &["--json", "--fix"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(said(&output).lines().filter(|line| line.starts_with("done: ")).count() >= LACKS.len());
     let output = doctor(&story, &["--json", "--fix"]);
     assert_eq!(said(&output), "", "the second time there is nothing to do");
     gate(&story, &project, &setup);
+    copies_need_forge_author(&server);
     Ok(())
 }
 
+/// What the daemon's own account may see once it may read the rules.
+fn rules_are_seen_now(story: &Story) {
+    let output = command(story).arg("--json").output().expect("the binary can be run");
+    let found = findings(&output);
+    let well = ids(&found, "well");
+    assert!(well.contains("read-config"), "{found:#}");
+    // What is inherited from All-Projects stays unseen: to grant that would concern all repositories.
+    assert!(ids(&found, "unknown").contains("rights"), "{found:#}");
+}
+
+/// Copies of what others wrote are refused without Forge Author, which is what the doctor says; with it
+/// they land.
+fn copies_need_forge_author(server: &Server) {
+    let story = Story::begin(server, "forge");
+    let (project, setup) = bare(&story, "CHERRY_PICK");
+    let output = doctor(&story, &["--json"]);
+    let found = findings(&output);
+    let mut expected: BTreeSet<&str> = LACKS.into();
+    expected.insert("forge-author");
+    assert_eq!(ids(&found, "lack"), expected, "{found:#}");
+    let remedies = |is_forge: bool| {
+        let these = entries(&found).filter(move |finding| (finding["id"] == "forge-author") == is_forge);
+        let lines = these.flat_map(|finding| finding["remedy"].as_str().unwrap_or_default().lines());
+        lines.filter(|line| line.starts_with("curl ")).for_each(|line| run(line, &story));
+    };
+    remedies(false);
+    assert_eq!(ids(&findings(&doctor(&story, &["--json"])), "lack"), ["forge-author"].into());
+    let daemon = setup.start();
+    let change = project.change("Copied", &[("copied", Some("good"))]);
+    story.alice().approve(&change);
+    story.wait_message(&change, "author");
+    assert_eq!(story.status_of(&change), "NEW");
+    remedies(true);
+    assert_eq!(doctor(&story, &["--json"]).status.code(), Some(0));
+    story.alice().vote(&change, "Code-Review", 0);
+    story.alice().approve(&change);
+    story.end(daemon, &[Ending::of(&project).landed([&change]).in_copies().attempts(2)]);
+}
+
 /// Takes from the server all that its preparation gave, and makes a repository below a parent of its own.
-fn bare<'s>(story: &'s Story<'s>) -> (Project, Setup<'s>) {
+fn bare<'s>(story: &'s Story<'s>, form: &str) -> (Project, Setup<'s>) {
     let admin = &story.server.admin;
     let gone = json!({ "rules": {
         "Service Users": {}, "Administrators": {}, "global:Registered-Users": {}, "global:Anonymous-Users": {}
@@ -72,7 +113,7 @@ fn bare<'s>(story: &'s Story<'s>) -> (Project, Setup<'s>) {
     let change = json!({
         "remove": {
             "GLOBAL_CAPABILITIES": none(&["streamEvents"]),
-            "refs/heads/*": none(&["push", "label-Verified", "submit", "read"]),
+            "refs/heads/*": none(&["push", "label-Verified", "submit", "read", "forgeAuthor"]),
             "refs/for/*": none(&["pushMerge"]),
             "refs/for/refs/heads/*": none(&["pushMerge"]),
         },
@@ -89,7 +130,7 @@ fn bare<'s>(story: &'s Story<'s>) -> (Project, Setup<'s>) {
     }
     let parent = format!("parent-of-{}", story.name);
     admin.put(&format!("/projects/{}", encode(&parent)), &json!({ "permissions_only": true }));
-    let project = story.repository_with("core", &json!({ "parent": parent }));
+    let project = story.repository_with("core", &json!({ "parent": parent, "submit_type": form }));
     let setup = Setup::judged(story);
     setup.write();
     std::fs::write(story.folder.join("admin.token"), &admin.token).expect("a file can be written");

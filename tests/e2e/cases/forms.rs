@@ -20,6 +20,7 @@ cases![
     forms_fast_forward_only_lands_a_stack_and_its_followers_wait_for_a_rebase,
     forms_a_commit_without_change_id_is_refused_until_it_has_one,
     forms_copies_are_signed_off_where_the_project_asks_for_it,
+    forms_settings_of_the_project_are_heeded,
     forms_submit_mode_lands_by_gerrits_own_submit,
     forms_a_read_only_project_and_a_deleted_branch_are_waited_for,
 ];
@@ -208,6 +209,47 @@ fn forms_copies_are_signed_off_where_the_project_asks_for_it(server: &Server) ->
         let message = project.message(project.tip("master"));
         let bot = &story.bot.user;
         assert!(message.contains(&format!("Signed-off-by: {bot} <{bot}@example.com>")), "{message}");
+    }
+    Ok(())
+}
+
+/// Without content merge two edits of one file conflict wherever they are, and nobody signs off where
+/// that is not asked for.
+fn forms_settings_of_the_project_are_heeded(server: &Server) -> Run {
+    let story = Story::begin(server, "heeded");
+    let repositories = [("CHERRY_PICK", "FALSE"), ("MERGE_ALWAYS", "FALSE"), ("MERGE_ALWAYS", "TRUE")];
+    let seeded: Vec<_> = repositories
+        .iter()
+        .map(|(form, merges)| {
+            let options = json!({ "submit_type": form, "use_content_merge": merges });
+            seeded(&story, &format!("{form}-{merges}").to_lowercase(), &options)
+        })
+        .collect();
+    let daemon = Setup::judged(&story).start();
+    let changes: Vec<_> = seeded
+        .iter()
+        .map(|(project, seed)| {
+            ["zero\none\ntwo\nthree\nfour\nfive\nsix\nseven\n", EDITED].map(|text| {
+                let change = project.change_on(&[*seed], "Edit", &[("dir/orig.txt", Some(text))]);
+                story.alice().approve(&change);
+                daemon.wait_done(change.number);
+                change
+            })
+        })
+        .collect();
+    let ending = |at: usize| Ending::of(&seeded[at].0).outside([seeded[at].1]);
+    let endings = [
+        ending(0).landed([&changes[0][0]]).in_copies().left([&changes[0][1]]),
+        ending(1).landed([&changes[1][0]]).left([&changes[1][1]]),
+        ending(2).landed(&changes[2]),
+    ];
+    for changes in &changes[..2] {
+        story.wait_message(&changes[1], "dir/orig.txt");
+    }
+    story.end(daemon, &endings);
+    for (project, _) in &seeded {
+        let message = project.message(project.tip("master"));
+        assert!(!message.contains("Signed-off-by"), "{message}");
     }
     Ok(())
 }

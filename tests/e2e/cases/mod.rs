@@ -6,8 +6,10 @@ mod demonstration;
 mod dependencies;
 mod doctor;
 mod forms;
+mod hidden;
 mod landing;
 mod leaving;
+mod moving;
 mod network;
 mod outside;
 mod reload;
@@ -33,8 +35,10 @@ pub fn all() -> Vec<Case> {
         doctor::cases(),
         demonstration::cases(),
         forms::cases(),
+        hidden::cases(),
         landing::cases(),
         leaving::cases(),
+        moving::cases(),
         dependencies::cases(),
         outside::cases(),
         reload::cases(),

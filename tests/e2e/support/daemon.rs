@@ -13,7 +13,8 @@ use super::wait_for;
 /// A daemon. It is killed when it is dropped; builds that it leaves are the ending's business.
 pub struct Daemon {
     folder: PathBuf,
-    port: u16,
+    /// The port of its page.
+    pub port: u16,
     child: Child,
 }
 
@@ -65,6 +66,13 @@ impl Daemon {
     pub fn wait_queued(&self, number: u64) {
         self.wait_view(&format!("change {number} to be queued"), |view| {
             queued(view).any(|item| has(item, number))
+        });
+    }
+
+    /// Waits until an item with this change has ended.
+    pub fn wait_done(&self, number: u64) {
+        self.wait_view(&format!("change {number} to be done"), |view| {
+            entries(&view["departed"]).any(|item| has(item, number))
         });
     }
 

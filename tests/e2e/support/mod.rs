@@ -10,6 +10,7 @@ pub mod runner;
 pub mod server;
 pub mod setup;
 pub mod story;
+pub mod witness;
 
 use std::time::{Duration, Instant};
 

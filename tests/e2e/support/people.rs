@@ -65,6 +65,16 @@ impl Person {
         self.ask(Method::POST, path, Some(body)).unwrap_or_else(|error| panic!("POST {path}: {error}"))
     }
 
+    /// Posts plain text that must be taken.
+    pub fn post_text(&self, path: &str, text: &str) {
+        let (runtime, client) = wire();
+        let url = format!("http://127.0.0.1:{}/a{path}", self.port);
+        let request = client.post(url).basic_auth(&self.user, Some(&self.token));
+        let request = request.header("Content-Type", "text/plain").body(text.to_owned());
+        let answer = runtime.block_on(async { request.send().await }).expect("the server answers");
+        assert!(answer.status().is_success(), "POST {path}: {}", answer.status());
+    }
+
     /// Puts what must succeed.
     pub fn put(&self, path: &str, body: &Value) -> Value {
         self.ask(Method::PUT, path, Some(body)).unwrap_or_else(|error| panic!("PUT {path}: {error}"))
@@ -86,6 +96,12 @@ impl Person {
     /// A command on a change that needs no more words: `abandon`, `restore`, `wip`, `ready`, `private`.
     pub fn tell(&self, change: &Change, command: &str) {
         self.post(&format!("{}/{command}", change.path()), &json!({}));
+    }
+
+    /// Takes back what a command of the same name has made: `private`.
+    pub fn untell(&self, change: &Change, command: &str) {
+        let path = format!("{}/{command}", change.path());
+        self.ask(Method::DELETE, &path, None).unwrap_or_else(|error| panic!("DELETE {path}: {error}"));
     }
 
     /// The change with its messages, votes and current revision.
