@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::tree::Resolved;
 use crate::model::{ItemChange, JobName, LandingForm, Pair, Pipeline, Policy, ResolvedJob, Sha};
 use crate::queue::resolve::resolve;
-use crate::sim::fakes::site::{NodeTrees, failing};
+use crate::sim::fakes::site::{NodeTrees, failing, job_file};
 use crate::sim::fakes::trees::alters;
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
@@ -85,6 +85,7 @@ pub fn jobs_at(
         here: BTreeMap::from([(pair.clone(), commit)]),
         tips,
         altered: if altered { BTreeSet::from([pair.clone()]) } else { BTreeSet::new() },
+        read_job_file: &job_file,
     };
     resolve(policy, Pipeline::Gate, &[pair], &mut trees)
 }

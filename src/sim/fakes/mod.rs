@@ -4,6 +4,7 @@
 //! what goes wrong on the way, is decided by the run.
 
 pub mod executor;
+pub mod host;
 pub mod journal;
 pub mod site;
 pub mod trees;

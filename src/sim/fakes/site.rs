@@ -12,6 +12,9 @@ use crate::sim::setting::{JOB_FILE, Poison, job};
 use crate::world::Gerrit;
 use crate::world::git::{Tree, id_of};
 
+/// How a job file is read at a commit.
+pub type ReadJobFile<'a> = &'a dyn Fn(&Gerrit, &Pair, Sha) -> Option<FoundJobFile>;
+
 /// The trees of one node: what items write there, and the tips for the rest.
 pub struct NodeTrees<'a> {
     /// The server, for its objects.
@@ -22,6 +25,8 @@ pub struct NodeTrees<'a> {
     pub tips: &'a BTreeMap<Pair, Sha>,
     /// Branches whose job file the item alters.
     pub altered: BTreeSet<Pair>,
+    /// How job files are read.
+    pub read_job_file: ReadJobFile<'a>,
 }
 
 impl Trees for NodeTrees<'_> {
@@ -29,8 +34,8 @@ impl Trees for NodeTrees<'_> {
         Ok(self.here.get(pair).or_else(|| self.tips.get(pair)).copied())
     }
 
-    fn job_file(&mut self, _: &Pair, commit: Sha) -> Result<Option<FoundJobFile>, String> {
-        Ok(job_file(self.gerrit, commit))
+    fn job_file(&mut self, pair: &Pair, commit: Sha) -> Result<Option<FoundJobFile>, String> {
+        Ok((self.read_job_file)(self.gerrit, pair, commit))
     }
 
     fn content(
@@ -58,7 +63,8 @@ impl Trees for NodeTrees<'_> {
     }
 }
 
-fn visible<'a>(
+/// The files of a tree that an input with these paths and ignored files shows, with their contents.
+pub fn visible<'a>(
     tree: &'a Tree,
     paths: &'a [Arc<str>],
     ignored: &'a Patterns,
@@ -77,7 +83,7 @@ pub fn job_file_blob(gerrit: &Gerrit, commit: Sha) -> Option<Sha> {
 
 /// The job file at a commit, read. Its token is `jobs NAME… ROUND`, where `NAME+REPOSITORY` is a job that
 /// reads that repository too; any other is broken.
-pub fn job_file(gerrit: &Gerrit, commit: Sha) -> Option<FoundJobFile> {
+pub fn job_file(gerrit: &Gerrit, _: &Pair, commit: Sha) -> Option<FoundJobFile> {
     let tree = gerrit.git.tree_of(commit);
     let token = tree.get(JOB_FILE)?;
     let blob = id_of([token.as_bytes()]);

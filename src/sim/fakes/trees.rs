@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::site::{NodeTrees, job_file_blob};
+use super::site::{NodeTrees, ReadJobFile, job_file_blob};
 use crate::model::action::{Merge, Onto, Push, Submit};
 use crate::model::tree::{Foreign, Prepared, Resolved, Written};
 use crate::model::{Branch, LandingForm, NodeId, Pair, Pipeline, Policy, Reason, Sha, Timestamp};
@@ -28,7 +28,7 @@ pub struct TreeStore {
 }
 
 /// A node that is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// The node.
     pub node: NodeId,
@@ -40,6 +40,8 @@ pub struct Asked<'a> {
     pub merges: &'a [Merge],
     /// What items ahead write.
     pub overlay: &'a [(Pair, NodeId)],
+    /// How job files are read.
+    pub job_file: ReadJobFile<'a>,
 }
 
 /// What a merge has given, or why there is none.
@@ -79,7 +81,7 @@ impl TreeStore {
         }
         let tips = gerrit.branches().clone();
         let pairs: Vec<Pair> = writes.iter().map(|written| written.pair.clone()).collect();
-        let mut trees = NodeTrees { gerrit, here, tips: &tips, altered };
+        let mut trees = NodeTrees { gerrit, here, tips: &tips, altered, read_job_file: asked.job_file };
         let resolved = resolve(policy, Pipeline::Gate, &pairs, &mut trees);
         self.nodes.insert(node, Made { writes: writes.clone(), resolved: resolved.clone() });
         (Prepared::Merged { writes, foreign }, Some(resolved))
@@ -183,6 +185,11 @@ impl TreeStore {
     pub fn written(&self, node: NodeId, pair: &Pair) -> Option<Sha> {
         let made = self.nodes.get(&node)?;
         made.writes.iter().find(|written| written.pair == *pair).map(|written| written.commit)
+    }
+
+    /// The patch set that a copy stands for.
+    pub fn stands_for(&self, commit: Sha) -> Option<Sha> {
+        self.own.get(&commit).copied().flatten()
     }
 
     /// A node as it was made.

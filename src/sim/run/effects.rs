@@ -1,7 +1,7 @@
 //! Effects take hold in the world, and their answers go on their way.
 
 use super::{Happening, Run};
-use crate::model::action::{Push, Submit};
+use crate::model::action::Push;
 use crate::model::event::BuildPhase;
 use crate::model::report::Report;
 use crate::model::tree::Prepared;
@@ -11,8 +11,9 @@ use crate::model::{
 };
 use crate::sim::audit::{Checked, fault};
 use crate::sim::fakes::executor::Stand;
-use crate::sim::fakes::site::passes;
-use crate::sim::fakes::trees::{Asked, landed_as};
+use crate::sim::fakes::host;
+use crate::sim::fakes::site::{job_file, passes};
+use crate::sim::fakes::trees::Asked;
 use crate::sim::setting::BOT;
 use crate::sim::workload::What;
 use crate::world::PushError;
@@ -43,7 +44,14 @@ impl Run {
                 let (outcome, resolved) = if failed {
                     (Prepared::Failed { why: "the line is down".into() }, None)
                 } else {
-                    let asked = Asked { node, date, pipeline, merges: &merges, overlay: &overlay };
+                    let asked = Asked {
+                        node,
+                        date,
+                        pipeline,
+                        merges: &merges,
+                        overlay: &overlay,
+                        job_file: &job_file,
+                    };
                     self.trees.prepare(&mut self.gerrit, &policy, &asked)
                 };
                 let mut events = vec![Event::NodePrepared { effect: id, node, outcome }];
@@ -86,61 +94,22 @@ impl Run {
         if self.chance(self.faults.request_failed) {
             return self.ended(life, effect, Outcome::Failed("503".into()));
         }
-        let mut changes = Vec::new();
-        let mut gone = Vec::new();
-        for (number, _) in asked {
-            match self.gerrit.read(*number, &BOT.into()) {
-                Some(change) => changes.push(change),
-                None => gone.push(*number),
-            }
-        }
-        self.answer(life, vec![Event::Looked { effect, at: self.now, changes, gone }]);
+        let looked = host::look(&self.gerrit, self.now, effect, asked);
+        self.answer(life, vec![looked]);
     }
 
     fn observe(&mut self, life: u64, effect: EffectId, kind: EffectKind) {
         if self.chance(self.faults.request_failed) {
             return self.ended(life, effect, Outcome::Failed("503".into()));
         }
-        let applied = Event::EffectEnded { effect, outcome: Outcome::Applied };
-        let events = match kind {
-            EffectKind::ObserveChange { change, .. } => vec![self.seen(change), applied],
-            EffectKind::ObserveTip { pair } => {
-                let commit = self.gerrit.tip(&pair);
-                vec![Event::TipSeen { pair, commit }, applied]
-            }
-            EffectKind::ObserveCommit { pair, commit, change_id } => {
-                let numbers = self.gerrit.closable(&pair, commit, change_id.as_ref());
-                let changes =
-                    numbers.iter().filter_map(|number| self.gerrit.read(*number, &BOT.into())).collect();
-                vec![Event::CommitSeen { effect, commit, change_id, changes }]
-            }
-            EffectKind::ObservePush { pair, new: _, submit: Some(submit) } => {
-                let tip = self.gerrit.tip(&pair);
-                let landed = self.seen_submitted(effect, &pair, &submit);
-                vec![landed.unwrap_or(Event::PushSeen { effect, pair, tip, contains: false })]
-            }
-            EffectKind::ObservePush { pair, new, submit: None } => {
-                let tip = self.gerrit.tip(&pair);
-                let contains = tip.is_some_and(|tip| self.gerrit.git.reaches(tip, new));
-                vec![Event::PushSeen { effect, pair, tip, contains }]
-            }
-            EffectKind::CloseChange { change, .. } => {
-                let merged =
-                    self.gerrit.change(change).is_some_and(|change| change.status == ChangeStatus::Merged);
-                let outcome =
-                    if merged { Outcome::Applied } else { Outcome::Refused("409 not ready".into()) };
-                vec![Event::EffectEnded { effect, outcome }]
-            }
-            _ => return,
-        };
-        self.answer(life, events);
+        let events = host::observe(&self.gerrit, effect, &kind);
+        if !events.is_empty() {
+            self.answer(life, events);
+        }
     }
 
     pub(super) fn seen(&self, number: ChangeNumber) -> Event {
-        match self.gerrit.read(number, &BOT.into()) {
-            Some(snapshot) => Event::ChangeSeen { snapshot },
-            None => Event::ChangeGone { number },
-        }
+        host::seen(&self.gerrit, number)
     }
 
     /// A report: the adapter looks for its tag where it is in doubt, so what was posted counts as
@@ -220,14 +189,7 @@ impl Run {
 
     /// What became of a change that Gerrit was to submit, if it has landed.
     fn submitted(&self, effect: EffectId, push: &Push) -> Option<Event> {
-        self.seen_submitted(effect, &push.pair, push.submit.as_ref()?)
-    }
-
-    fn seen_submitted(&self, effect: EffectId, pair: &Pair, submit: &Submit) -> Option<Event> {
-        let tip = self.gerrit.tip(pair)?;
-        let commit = landed_as(&self.gerrit, tip, submit)?;
-        let same_tree = self.gerrit.git.tree_id(commit) == submit.tree;
-        Some(Event::Submitted { effect, pair: pair.clone(), tip, commit, same_tree })
+        host::submitted(&self.gerrit, effect, &push.pair, push.submit.as_ref()?)
     }
 
     /// What people do in the instant before a push.
