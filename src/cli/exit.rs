@@ -12,7 +12,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line makes no sense.
     Usage = 2,
-    /// The configuration cannot be used.
+    /// The configuration, or a story, cannot be used.
     Configuration = 3,
     /// The daemon cannot be reached, or, for the doctor, Gerrit; nothing was done.
     Unreachable = 4,
@@ -34,7 +34,7 @@ EXIT CODES:
   0  done
   1  what was asked for failed, or a check found a fault
   2  the command line makes no sense
-  3  the configuration cannot be used
+  3  the configuration (for `play`: a story) cannot be used
   4  the daemon (for `doctor`: Gerrit) cannot be reached; nothing was done
   5  the daemon said no; nothing was done
   6  the daemon did not answer; it may have been done";

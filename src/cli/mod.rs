@@ -14,6 +14,7 @@ pub mod exit;
 mod failure;
 mod output;
 mod pause;
+mod play;
 mod promote;
 mod reload;
 mod restore;
@@ -58,6 +59,9 @@ enum Command {
     /// Prove the queue against faked worlds full of faults, seed by seed.
     #[command(after_help = simulate::Simulate::EXAMPLES)]
     Simulate(simulate::Simulate),
+    /// Play stories on the real core in virtual time: what people do, and what is expected.
+    #[command(after_help = play::Play::EXAMPLES)]
+    Play(play::Play),
     /// See the queue at work on made-up changes, without setting anything up.
     #[command(after_help = demo::Demo::EXAMPLES)]
     Demo(demo::Demo),
@@ -121,6 +125,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::CheckConfig(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Simulate(command) => command.run(),
+        Command::Play(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::StandIn(command) => command.run(),
         Command::BuildShim(_) => Ok(()),

@@ -109,6 +109,42 @@ fn read(source: &Source<'_>, table: &DeTable<'_>, path: &Path) -> Config {
     let logs = top.table("logs", "logs");
     let web = hosts::read_web(&top.table("web", "web"));
     let local = hosts::read_local(&top.table("executor", "executor").table("local", "executor.local"));
+    let (policy, job_file_limits) = read_judged(&top, &gerrit.user, local.slots);
+    Config {
+        file: path.to_owned(),
+        policy: policy.shared(),
+        state_folder: folder.join(state.text("folder").map_or("state", |text| text.value)),
+        keep: hosts::read_keep(&state, &logs),
+        gerrit,
+        web,
+        executors: Executors { local },
+        job_file_limits,
+    }
+}
+
+/// Reads what the core decides by and leaves the rest alone: addresses and files play no part where there
+/// is no server. `account` is the daemon's own.
+///
+/// # Errors
+/// All that is wrong with that part, in the order of the text.
+pub fn parse_policy(
+    bytes: &[u8],
+    name: &str,
+    account: &str,
+) -> Result<(Arc<Policy>, JobFileLimits), Vec<Problem>> {
+    let text = decode(name, bytes, true)?;
+    let source = Source::new(name, text, true);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    source.syntax(&errors);
+    let top = Section::new(&source, "", Some(table.get_ref()), 0);
+    let local = hosts::read_local(&top.table("executor", "executor").table("local", "executor.local"));
+    let (policy, limits) = read_judged(&top, account, local.slots);
+    let (problems, _) = source.finish(errors.len());
+    if problems.is_empty() { Ok((policy.shared(), limits)) } else { Err(problems) }
+}
+
+/// What the core decides by, and what job files may ask for.
+fn read_judged(top: &Section<'_>, account: &str, slots: u32) -> (Policy, JobFileLimits) {
     let repositories = top.table("repositories", "repositories");
     let usual = JobFileLimits::default();
     let job_file_limits = JobFileLimits {
@@ -120,17 +156,7 @@ fn read(source: &Source<'_>, table: &DeTable<'_>, path: &Path) -> Config {
         most_jobs: repositories.count("most-jobs", usual.most_jobs, 0, 10_000),
     };
     let job_files = repositories.flag("job-files", true);
-    let policy = policy::read_policy(&top, &gerrit.user, job_files, local.slots);
-    Config {
-        file: path.to_owned(),
-        policy: policy.shared(),
-        state_folder: folder.join(state.text("folder").map_or("state", |text| text.value)),
-        keep: hosts::read_keep(&state, &logs),
-        gerrit,
-        web,
-        executors: Executors { local },
-        job_file_limits,
-    }
+    (policy::read_policy(top, account, job_files, slots), job_file_limits)
 }
 
 /// The text in `bytes`, without a byte order mark.

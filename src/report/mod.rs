@@ -72,6 +72,11 @@ pub fn compose(report: &Report, links: &Links) -> String {
     text
 }
 
+/// How a stay ended, and what to do next, in words.
+pub fn ending(departure: &Departure, pipeline: Pipeline) -> String {
+    departure::explain(departure, pipeline)
+}
+
 fn started(report: &Report, position: u32) -> String {
     let place = match &report.queue {
         Some(queue) => format!("It is number {position} in the queue {queue}. "),

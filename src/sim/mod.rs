@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod fakes;
+pub mod play;
 pub mod regression;
 pub mod rng;
 pub mod run;

@@ -12,7 +12,7 @@ pub use super::change::{Change, Message};
 pub use super::labels::{REVIEW, VERIFIED};
 
 use super::change::Patch;
-use super::git::{Kind, Store, Tree};
+use super::git::{Commit, Kind, Store, Tree};
 use super::labels::requirements;
 use crate::model::{
     Account, Branch, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, LandingForm, Pair,
@@ -448,7 +448,7 @@ impl Gerrit {
             parents: commit.map(|commit| commit.parents.clone()).unwrap_or_default(),
             form: Some(self.form_of(&change.pair.repository)),
             carries_id: commit.is_some_and(|commit| commit.change_id.is_some()),
-            subject: commit.map(|commit| commit.message.clone()).unwrap_or_else(|| "".into()),
+            subject: commit.map_or("", |commit| commit.subject()).into(),
             owner: change.owner.clone(),
             work_in_progress: change.work_in_progress,
             private: change.private,
@@ -457,7 +457,7 @@ impl Gerrit {
             votes: change.votes.clone(),
             topic: change.topic.clone(),
             hashtags: change.hashtags.iter().cloned().collect(),
-            depends_on: Vec::new(),
+            depends_on: commit.map(Commit::depends_on).unwrap_or_default(),
             meta: Some(change.meta()),
             updated_at: change.updated_at,
         }

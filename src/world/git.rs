@@ -28,6 +28,20 @@ pub struct Commit {
     pub generation: u32,
 }
 
+impl Commit {
+    /// The first line of its message.
+    pub fn subject(&self) -> &str {
+        self.message.lines().next().unwrap_or_default()
+    }
+
+    /// The `Depends-On` footers of its message, as written.
+    pub fn depends_on(&self) -> Vec<Arc<str>> {
+        let footers = self.message.lines().filter_map(|line| line.split_once(':'));
+        let wanted = footers.filter(|(key, _)| key.trim().eq_ignore_ascii_case("depends-on"));
+        wanted.map(|(_, value)| value.trim().into()).collect()
+    }
+}
+
 /// How a patch set differs from the one before it, in Gerrit's terms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
