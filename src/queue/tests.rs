@@ -432,3 +432,21 @@ fn state_written_and_read_again_is_the_same() {
     let restored = Queue::restore(&world.queue.snapshot()).unwrap();
     assert_eq!(restored.digest(), world.queue.digest());
 }
+
+#[test]
+fn a_start_is_told_in_time_even_if_nothing_else_happens() {
+    let mut world = World::with(&[], 8);
+    let mut policy = policy(8);
+    policy.gate.start_message_after_ms = Some(15_000);
+    world.tell(Event::PolicyChanged { policy: Arc::new(policy) });
+    world.tell(Event::ChangeSeen { snapshot: snapshot(1, 2) });
+    let due = world.queue.next_wakeup().expect("a time is awaited");
+    let actions = world.queue.step(due, Event::Wake).actions;
+    let started = actions.iter().any(|action| match action {
+        Action::Effect(Effect { kind: EffectKind::Report(report), .. }) => {
+            matches!(report.says, Some(Says::Started { .. }))
+        }
+        _ => false,
+    });
+    assert!(started, "{actions:?}");
+}

@@ -99,6 +99,8 @@ impl Queue {
             match timer {
                 Timer::Item(item) => {
                     self.index.dirty_items.insert(item);
+                    // A start message may be due, even if nothing else happens.
+                    self.index.dirty_reports = true;
                     self.touch_queue_of(item);
                 }
                 Timer::Effect(effect) => self.give_up_on(effect),

@@ -80,7 +80,11 @@ impl Reader<'_> {
 
     fn maybe_content_ahead(&self) -> bool {
         let mut ahead = 0;
-        while self.line.peek_at(ahead).is_some_and(|word| word.text != "A" && super::reader::ARTICLES.contains(&&*word.small)) {
+        while self
+            .line
+            .peek_at(ahead)
+            .is_some_and(|word| word.text != "A" && super::reader::ARTICLES.contains(&&*word.small))
+        {
             ahead += 1;
         }
         let next = self.line.peek_at(ahead);

@@ -335,7 +335,10 @@ impl Stage {
         let ended = stay.and_then(|stay| stay.ended.as_ref());
         let gone = ended.filter(|departure| !matches!(departure, Departure::Landed { .. }));
         let fits = gone.is_some_and(|departure| why.is_none_or(|why| self.is_why(departure, why)));
-        judged(fits == so, || self.whereabouts(name))
+        judged(fits == so, || match gone {
+            Some(departure) => format!("{name} left: {}", super::words_of(departure)),
+            None => self.whereabouts(name),
+        })
     }
 
     fn said_on(&self, number: ChangeNumber) -> Vec<String> {
