@@ -101,7 +101,11 @@ impl Reader<'_> {
 
     /// One clause about a queue.
     pub fn queue_key(&mut self, keys: &mut BTreeMap<String, String>) -> Read<()> {
-        let with = self.line.eat(&["with"]);
+        if self.is_keyed() {
+            self.line.eat(&["with"]);
+            return self.keys(keys);
+        }
+        self.line.eat(&["with"]);
         self.line.skip(&["and", "is", "a", "has", "the"]);
         let mut put = |key: &str, value: String| drop(keys.insert(key.into(), value));
         if self.line.eat(&["window"]) {
@@ -126,11 +130,6 @@ impl Reader<'_> {
             put("merge-from", array(&self.line.list()));
         } else if self.line.eat(&["branches", "branch"]) {
             put("branches", array(&self.line.list()));
-        } else if with
-            || self.line.peek_at(1).is_some_and(|word| word.text == "=")
-            || self.line.rest().contains('=')
-        {
-            return self.keys(keys);
         } else {
             return self.fault(
                 "says nothing of a queue",
@@ -198,7 +197,19 @@ impl Reader<'_> {
                 .is_some_and(|word| ["non-voting", "nonvoting", "not", "voting"].contains(&&*word.small))
     }
 
+    /// Whether `KEY = VALUE` comes next, perhaps behind `with`.
+    fn is_keyed(&self) -> bool {
+        let begin = usize::from(self.line.is(&["with"]));
+        let has =
+            |at: usize| self.line.peek_at(at).is_some_and(|word| !word.quoted && word.text.contains('='));
+        has(begin) || self.line.peek_at(begin + 1).is_some_and(|word| word.text.starts_with('='))
+    }
+
     fn job_key(&mut self, keys: &mut BTreeMap<String, String>) -> Read<()> {
+        if self.is_keyed() {
+            self.line.eat(&["with"]);
+            return self.keys(keys);
+        }
         let mut put = |key: &str, value: String| drop(keys.insert(key.into(), value));
         if self.line.phrase(&[
             "is non-voting",
@@ -213,9 +224,7 @@ impl Reader<'_> {
             put("paths", array(&self.line.list()));
         } else if self.line.phrase(&["reads", "with inputs", "with input", "inputs", "input"]) {
             put("inputs", array(&self.line.list()));
-        } else if self.line.phrase(&["ignores", "ignoring", "with ignored-files"])
-            && self.line.peek().is_none_or(|w| w.text != "=")
-        {
+        } else if self.line.phrase(&["ignores", "ignoring", "with ignored-files"]) {
             put("ignored-files", array(&self.line.list()));
         } else if self.line.eat(&["for", "on", "of", "in"]) {
             self.line.skip(&["the", "repositories", "repository"]);
@@ -226,9 +235,7 @@ impl Reader<'_> {
             }
         } else if self.line.phrase(&["branches", "with branches"]) {
             put("branches", array(&self.line.list()));
-        } else if self.line.phrase(&["attempts", "with attempts"])
-            && self.line.peek().is_some_and(|w| w.text != "=")
-        {
+        } else if self.line.phrase(&["attempts", "with attempts"]) {
             match self.line.count() {
                 Some(count) => put("attempts", count.to_string()),
                 None => return self.fault("is no number", "write for example `attempts 2`"),
@@ -243,18 +250,10 @@ impl Reader<'_> {
             let command = self.line.need("the command", "runs \"make test\"")?.text;
             put("commands", array(&[command]));
         } else {
-            let named = self
-                .line
-                .last()
-                .is_some_and(|word| word.small == "attempts" || word.small == "ignored-files");
-            self.line.eat(&["with"]);
-            if named || !self.line.rest().contains('=') {
-                return self.fault(
-                    "says nothing of a job",
-                    "write for example `job unit for app, reads lib, takes 10m, fails with A` or `job unit with attempts = 2`",
-                );
-            }
-            return self.keys(keys);
+            return self.fault(
+                "says nothing of a job",
+                "write for example `job unit for app, reads lib, takes 10m, fails with A` or `job unit with attempts = 2`",
+            );
         }
         Ok(())
     }
