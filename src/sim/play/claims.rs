@@ -286,7 +286,7 @@ impl Reader<'_> {
             return Ok(Some(Claim::Reused(self.change()?, Some(job), !not)));
         }
         if self.line.eat(&["building", "builds", "running", "runs", "build", "run"])
-            && !self.line.peek_at(1).is_some_and(|w| w.small == "times")
+            && self.line.peek_at(1).is_none_or(|w| w.small != "times")
         {
             self.line.skip(&["on", "now", "exactly", "only"]);
             if not {

@@ -207,7 +207,7 @@ impl Performance {
                 Ok(())
             }
             Err(was) => {
-                let text = statement.text.trim_start_matches(|c: char| c == '-').trim();
+                let text = statement.text.trim_start_matches('-').trim();
                 let expected = text.strip_prefix("expect ").unwrap_or(text);
                 Err(Difference {
                     line: statement.line,

@@ -212,7 +212,7 @@ pub enum Act {
     /// Alters what a change is beside its content.
     Alter(Vec<Name>, Alteration),
     /// Someone pushes to a branch beside the queue.
-    Push(Upload),
+    Push(Box<Upload>),
     /// Someone lands a change beside the queue.
     LandByHand(Vec<Name>, String),
     /// Makes or deletes a branch.

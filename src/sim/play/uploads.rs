@@ -165,6 +165,6 @@ impl Reader<'_> {
             );
         }
         upload.by = upload.by.or_else(|| self.by.take());
-        Ok(Act::Push(upload))
+        Ok(Act::Push(Box::new(upload)))
     }
 }
