@@ -140,9 +140,13 @@ fn draw_upload(rng: &mut Rng, setting: &Setting, pairs: &[Pair], change: u64) ->
         edits.push(rng.below(40));
     }
     let parent = (change > 0 && rng.chance(300)).then(|| change - 1 - rng.below(change.min(4)));
-    let job_file = (setting.policy.job_files && rng.chance(200)).then(|| {
-        let edits = [JobFileEdit::Add, JobFileEdit::Alter, JobFileEdit::Break, JobFileEdit::Remove];
-        *rng.pick(&edits).unwrap_or(&JobFileEdit::Alter)
+    // Some sites edit their job files all the time: what judges an item then hangs on who is ahead.
+    let restless = setting.seed % 4 == 3;
+    let often = if restless { 500 } else { 200 };
+    let job_file = (setting.policy.job_files && rng.chance(often)).then(|| {
+        use JobFileEdit::{Add, Alter, Break, Remove};
+        let edits = if restless { [Add, Add, Add, Remove] } else { [Add, Alter, Break, Remove] };
+        *rng.pick(&edits).unwrap_or(&Alter)
     });
     let side = (rng.chance(60) && setting.changes > 1).then(|| rng.below(setting.changes));
     What::Upload { change, pair, edits, parent, old_parent: rng.chance(250), job_file, side }
