@@ -18,6 +18,7 @@ impl Queue {
     pub(super) fn plan_change(&mut self, number: ChangeNumber) {
         let Some(policy) = self.state.policy.clone() else { return };
         self.plan_stay(number, &policy);
+        self.place_again(number);
         let Some(change) = self.state.changes.get(&number) else { return };
         if policy.queue_of(&change.snapshot.pair()).is_none() {
             return;
@@ -202,6 +203,7 @@ impl Queue {
         let item = ItemId(self.state.last_item + 1);
         let queue = Some(queue.name.clone());
         self.act(Action::Decision(Decision::Entered { item, pipeline: Pipeline::Gate, queue, changes }));
+        self.place(item);
     }
 
     fn plan_check(&mut self, number: ChangeNumber, policy: &Policy) {
@@ -264,7 +266,8 @@ impl Queue {
     pub(super) fn end(&mut self, item: ItemId, departure: Departure) {
         let Some(known) = self.state.items.get(&item) else { return };
         let (pipeline, node) = (known.pipeline, known.node);
-        let adopted = known.adopted.iter();
+        let by = known.covered.and_then(|with| self.state.items.get(&with)).unwrap_or(known);
+        let adopted = by.adopted.iter();
         let verdicts =
             adopted.map(|(key, adopted)| (adopted.job.clone(), *key, Some(adopted.build))).collect();
         self.act(Action::Decision(Decision::Ended { item, pipeline, departure, verdicts }));

@@ -10,6 +10,7 @@ mod absorb;
 mod admit;
 mod apply;
 mod conclude;
+mod early;
 mod explain;
 mod footprint;
 mod foreign;
@@ -19,13 +20,17 @@ mod jobs;
 mod land;
 mod learn;
 mod operator;
+mod order;
 mod pairs;
+mod pool;
+mod predict;
 pub mod resolve;
 mod schedule;
 mod seen;
 mod speak;
 mod speculate;
 mod state;
+mod strategy;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -39,7 +44,7 @@ use index::Index;
 use state::{Out, State};
 
 /// Version of the core's decisions; raised when the same events may lead to other actions.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Rounds of planning in one step; beyond it the rest waits for the next wake-up.
 const ROUNDS_MAX: u32 = 100_000;

@@ -1,5 +1,6 @@
 //! Claims about the core in a small world: three changes to one branch, answered by hand.
 
+mod order;
 mod reload;
 
 use std::collections::BTreeMap;
@@ -63,6 +64,7 @@ fn policy(slots: u32) -> Policy {
             merge_from: Vec::new(),
             after_failure: AfterFailure::Forget,
             landing: LandingMode::Push,
+            tuning: Default::default(),
         }],
         jobs: Vec::new(),
         job_files: false,
@@ -76,6 +78,7 @@ fn policy(slots: u32) -> Policy {
         check: CheckPolicy { enabled: false, success: 1, failure: -1 },
         slots,
         limits: Limits::default(),
+        priority: Default::default(),
     }
 }
 

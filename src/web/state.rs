@@ -53,6 +53,9 @@ impl State {
             | Reason::Parent { .. }
             | Reason::Observing
             | Reason::Window { .. }
+            | Reason::Share { .. }
+            | Reason::Pooled { .. }
+            | Reason::Doubt { .. }
             | Reason::Tip { .. }
             | Reason::Turn { .. }
             | Reason::Preparing
@@ -90,6 +93,9 @@ pub fn reason_kind(reason: &Reason) -> &'static str {
         Reason::Tip { .. } => "tip",
         Reason::NoBranch { .. } => "no_branch",
         Reason::Turn { .. } => "turn",
+        Reason::Share { .. } => "share",
+        Reason::Pooled { .. } => "pooled",
+        Reason::Doubt { .. } => "doubt",
         Reason::Preparing => "preparing",
         Reason::PreparingAgain { .. } => "preparing_again",
         Reason::NoJob => "no_job",

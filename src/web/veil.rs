@@ -122,6 +122,7 @@ pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
 fn named_by(reason: &Reason) -> Option<ChangeNumber> {
     match reason {
         Reason::Parent { change } | Reason::Turn { change } | Reason::Ahead { change } => Some(*change),
+        Reason::Doubt { change } | Reason::Pooled { with: change } => Some(*change),
         _ => None,
     }
 }
@@ -183,6 +184,7 @@ impl Cover<'_> {
             jobs: Vec::new(),
             words: Reason::Unseen.to_string(),
             reason: Reason::Unseen,
+            place: String::new(),
         })
     }
 
@@ -240,6 +242,8 @@ impl Cover<'_> {
         match reason {
             Reason::Parent { change } => Reason::Parent { change: self.number(*change) },
             Reason::Turn { change } => Reason::Turn { change: self.number(*change) },
+            Reason::Doubt { change } => Reason::Doubt { change: self.number(*change) },
+            Reason::Pooled { with } => Reason::Pooled { with: self.number(*with) },
             Reason::Ahead { change } => Reason::Ahead { change: self.number(*change) },
             Reason::PreparingAgain { why, at } => Reason::PreparingAgain { why: self.text(why), at: *at },
             Reason::BuildAgain { why, at } => Reason::BuildAgain { why: self.text(why), at: *at },
@@ -266,6 +270,7 @@ impl Cover<'_> {
             | Reason::Veto { .. }
             | Reason::Observing
             | Reason::Window { .. }
+            | Reason::Share { .. }
             | Reason::Preparing
             | Reason::NoJob
             | Reason::ConflictAhead

@@ -58,6 +58,7 @@ fn policy(slots: u32, window: u32) -> Policy {
             merge_from: Vec::new(),
             after_failure: AfterFailure::Forget,
             landing: seakeeper::model::policy::LandingMode::Push,
+            tuning: Default::default(),
         }],
         jobs: Vec::new(),
         job_files: false,
@@ -71,6 +72,7 @@ fn policy(slots: u32, window: u32) -> Policy {
         check: CheckPolicy { enabled: false, success: 1, failure: -1 },
         slots,
         limits: Limits::default(),
+        priority: Default::default(),
     }
 }
 

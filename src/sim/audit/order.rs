@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Audit;
-use crate::model::{ChangeNumber, ItemId, QueueName};
+use crate::model::{ChangeNumber, Class, ItemId, QueueName};
 
 impl Audit {
     /// Items that an operator has moved to the head: first what is being pushed, then each with what
@@ -17,6 +17,11 @@ impl Audit {
             let mut first: Vec<ItemId> = order.iter().copied().filter(|id| pushing.contains(id)).collect();
             for number in changes {
                 self.move_up(*number, &order, &mut first);
+            }
+            for id in first.iter().filter(|id| !pushing.contains(id)) {
+                if let Some(book) = self.items.get_mut(id) {
+                    book.class = Class::Promoted;
+                }
             }
             let rest: Vec<ItemId> = order.iter().copied().filter(|id| !first.contains(id)).collect();
             self.order.insert(name, first.into_iter().chain(rest).collect());

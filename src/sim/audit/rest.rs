@@ -56,6 +56,7 @@ impl Audit {
         let explained = match item.reason {
             Reason::Paused { .. } | Reason::Ahead { .. } | Reason::Turn { .. } => stopped,
             Reason::ConflictAhead | Reason::FailedAhead { .. } | Reason::Window { .. } => stopped,
+            Reason::Share { .. } | Reason::Pooled { .. } | Reason::Doubt { .. } => stopped,
             _ => false,
         };
         if explained {
