@@ -99,6 +99,7 @@ impl Queue {
             told_passed: false,
             voted: false,
             vote_refused: None,
+            reread: None,
             dequeued: None,
             keys: BTreeSet::new(),
         };
@@ -270,6 +271,10 @@ impl Queue {
     }
 
     fn confirm_reading(&mut self, change: ChangeNumber, effect: EffectId) {
+        let id = self.index.gate_of.get(&change);
+        if let Some(item) = id.and_then(|id| self.state.items.get_mut(id)) {
+            item.reread = item.node;
+        }
         if let Some(confirm) = self.state.confirms.get_mut(&change) {
             confirm.step = match confirm.step {
                 ConfirmStep::Closed => ConfirmStep::Rereading(effect),

@@ -2,7 +2,7 @@
 
 use crate::model::report::Says;
 use crate::model::tree::{Prepared, Resolved};
-use crate::model::{Departure, ItemId, Pipeline};
+use crate::model::{Departure, EffectKind, ItemId, Pipeline};
 
 use super::Queue;
 use super::footprint::Predicted;
@@ -27,6 +27,9 @@ impl Queue {
             && self.settled(id, ahead)
             && let Some(departure) = self.failure(item)
         {
+            if matches!(departure, Departure::Unfit { .. }) && !self.is_reread(id) {
+                return false;
+            }
             self.end(id, departure);
             return true;
         }
@@ -34,6 +37,24 @@ impl Queue {
             self.tell_first_failure(id);
         }
         false
+    }
+
+    /// Whether the item's changes were read since its node turned out to be unfit; asks for it where not.
+    /// A branch may tell of somebody's landing before the change itself does.
+    fn is_reread(&mut self, id: ItemId) -> bool {
+        let Some(item) = self.state.items.get(&id) else { return true };
+        let changes = item.changes.clone();
+        if item.reread != item.node {
+            for change in changes {
+                let (number, repository) = (change.number, change.pair.repository.clone());
+                self.ask(EffectKind::ObserveChange { change: number, repository });
+            }
+            return false;
+        }
+        !self.state.effects.values().any(|pending| {
+            let EffectKind::ObserveChange { change, .. } = &pending.effect.kind else { return false };
+            changes.iter().any(|own| own.number == *change)
+        })
     }
 
     /// Why the item fails at its node.

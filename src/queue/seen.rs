@@ -301,7 +301,12 @@ impl Queue {
             EffectKind::ObserveCommit { commit, .. } => {
                 self.observation_failed(commit_name(commit), why);
             }
-            EffectKind::ObserveChange { change, .. } => self.change_read(change, effect, &outcome),
+            EffectKind::ObserveChange { change, .. } => {
+                self.change_read(change, effect, &outcome);
+                if let Some(id) = self.index.gate_of.get(&change).copied() {
+                    self.touch_queue_of(id);
+                }
+            }
             EffectKind::CloseChange { change, .. } => self.close_ended(change, effect, &outcome),
             EffectKind::Report(_) => self.report_ended(effect, outcome),
             EffectKind::StopBuild { .. } | EffectKind::ReleaseNode { .. } => {}

@@ -157,6 +157,9 @@ pub(crate) struct Item {
     pub voted: bool,
     /// Why its vote cannot be left, once the review host has refused it.
     pub vote_refused: Option<Arc<str>>,
+    /// The node for which its changes were read once more before it leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reread: Option<NodeId>,
     /// An operator takes it out.
     pub dequeued: Option<(Account, Arc<str>)>,
     /// Keys whose builds it still needs.
