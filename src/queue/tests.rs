@@ -18,6 +18,9 @@ use crate::model::{
     Reason, ResolvedInput, ResolvedJob, Sha, Verdict, VerdictKey, Vote,
 };
 
+/// A tip that somebody has made by landing changes by hand.
+const BY_HAND: Sha = Sha([9; 20]);
+
 /// The core, and what it has asked for.
 struct World {
     queue: Queue,
@@ -32,6 +35,8 @@ struct World {
     /// The changes whose nodes were made, by commit.
     made_for: BTreeMap<Sha, u64>,
     looks: Vec<Effect>,
+    /// Changes that are to be read, and for which effect.
+    rereads: Vec<Effect>,
     pushes: Vec<Effect>,
     ended: Vec<(u64, Departure)>,
     items: BTreeMap<u64, u64>,
@@ -124,6 +129,7 @@ impl World {
             builds: Vec::new(),
             made_for: BTreeMap::new(),
             looks: Vec::new(),
+            rereads: Vec::new(),
             pushes: Vec::new(),
             ended: Vec::new(),
             items: BTreeMap::new(),
@@ -166,6 +172,10 @@ impl World {
                     let outcome = Prepared::Held { reason: Reason::Rebase { pair: home() } };
                     return self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
                 }
+                if onto == BY_HAND {
+                    let outcome = Prepared::Unfit { why: "nothing to land".into() };
+                    return self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
+                }
                 let next = sha(3, self.merges.len() as u64 + 1);
                 let commit = *self.merges.entry((onto, merges[0].change.number.0, date)).or_insert(next);
                 self.written.insert(node.0, commit);
@@ -186,6 +196,7 @@ impl World {
                 self.finish(build, Verdict::NoVerdict { why: "stopped".into() });
             }
             EffectKind::Look { .. } => self.looks.push(effect),
+            EffectKind::ObserveChange { .. } => self.rereads.push(effect),
             EffectKind::Land { .. } => self.pushes.push(effect),
             EffectKind::Report(report) => {
                 match report.says {
@@ -409,6 +420,24 @@ fn what_gerrit_submits_is_landed_alone_and_a_difference_is_told() {
     assert_eq!(world.ended, [(1, landed)]);
     assert_eq!(world.alarms, [1]);
     assert_eq!(world.building(), [2], "it is judged anew on what has landed");
+}
+
+#[test]
+fn what_is_in_its_branch_already_is_read_once_more_before_it_leaves() {
+    for landed in [true, false] {
+        let mut world = World::with(&[1], 8);
+        world.tell(Event::TipSeen { pair: home(), commit: Some(BY_HAND) });
+        assert_eq!(world.ended, [], "the branch may have told before the change");
+        let reread = world.rereads.pop().unwrap();
+        if landed {
+            let merged = ChangeSnapshot { status: ChangeStatus::Merged, ..snapshot(1, 2) };
+            world.tell(Event::ChangeSeen { snapshot: merged });
+        }
+        world.tell(Event::EffectEnded { effect: reread.id, outcome: Outcome::Applied });
+        let unfit = Departure::Unfit { why: "nothing to land".into() };
+        assert_eq!(world.ended, [(1, if landed { Departure::MergedElsewhere } else { unfit })]);
+        assert!(world.rereads.is_empty());
+    }
 }
 
 #[test]
