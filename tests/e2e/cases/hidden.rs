@@ -190,9 +190,9 @@ fn a_change_that_nobody_may_read_is_gated_and_named_nowhere(server: &Server) -> 
         closed.change("Burrow flooded", &[("bad", Some("BAD"))]),
         closed.change("Burrow contested", &[("quokka", Some("otherwise"))]),
         owned.change_for("sealed-walrus", "Tusk polished", &[("walrus", Some("good"))]),
-        owned.change("Whisper heard", &[("private", Some("good"))]),
+        // Private from its first moment: until it is, everybody may see it.
+        owned.change_for("master%private", "Whisper heard", &[("private", Some("good"))]),
     ];
-    vault.owner.tell(&hidden[4], "private");
     hidden.iter().for_each(|change| demand_hidden(server, change));
     for change in std::iter::once(&seen).chain(&hidden[..4]) {
         story.alice().approve(change);

@@ -185,7 +185,9 @@ impl Project {
     fn named(&self, commit: Oid, change_id: &str, subject: &str, words: &str) -> Change {
         let number = words.lines().find_map(|line| {
             let (number, rest) = line.split_once("/+/")?.1.split_once(' ')?;
-            (rest.trim_end().strip_suffix("[NEW]")?.trim_end() == subject).then(|| number.parse().ok())?
+            let rest = rest.trim_end().strip_suffix("[NEW]")?.trim_end();
+            let rest = rest.strip_suffix("[PRIVATE]").unwrap_or(rest).trim_end();
+            (rest == subject).then(|| number.parse().ok())?
         });
         let number = number.unwrap_or_else(|| panic!("no number of `{subject}` in: {words}"));
         Change {
