@@ -2,7 +2,7 @@
 
 use crate::model::report::Says;
 use crate::model::tree::{Prepared, Resolved};
-use crate::model::{Departure, EffectKind, ItemId, Pipeline};
+use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Repository};
 
 use super::Queue;
 use super::footprint::Predicted;
@@ -27,7 +27,7 @@ impl Queue {
             && self.settled(id, ahead)
             && let Some(departure) = self.failure(item)
         {
-            if matches!(departure, Departure::Unfit { .. }) && !self.is_reread(id) {
+            if matches!(departure, Departure::Unfit { .. }) && !self.read_again(id) {
                 return false;
             }
             self.end(id, departure);
@@ -39,21 +39,35 @@ impl Queue {
         false
     }
 
-    /// Whether the item's changes were read since its node turned out to be unfit; asks for it where not.
-    /// A branch may tell of somebody's landing before the change itself does.
-    fn is_reread(&mut self, id: ItemId) -> bool {
+    /// Reads the item's changes once more for its node; true when that is done. A branch may tell of
+    /// somebody's landing before the change itself does.
+    fn read_again(&mut self, id: ItemId) -> bool {
         let Some(item) = self.state.items.get(&id) else { return true };
-        let changes = item.changes.clone();
-        if item.reread != item.node {
-            for change in changes {
-                let (number, repository) = (change.number, change.pair.repository.clone());
-                self.ask(EffectKind::ObserveChange { change: number, repository });
+        let (asked, changes) = (item.reread == item.node, item.changes.clone());
+        let mut done = asked;
+        for change in changes {
+            let (change, repository) = (change.number, change.pair.repository.clone());
+            if self.observes_change(change) {
+                done = false;
+            } else if !asked {
+                self.observe_change(change, repository);
             }
-            return false;
         }
-        !self.state.effects.values().any(|pending| {
-            let EffectKind::ObserveChange { change, .. } = &pending.effect.kind else { return false };
-            changes.iter().any(|own| own.number == *change)
+        done
+    }
+
+    /// Asks for one change, unless it was asked for in vain just now.
+    fn observe_change(&mut self, change: ChangeNumber, repository: Repository) {
+        let retry = self.state.retries.get(&change_name(change));
+        if retry.is_none_or(|retry| retry.at <= self.state.now) {
+            self.ask(EffectKind::ObserveChange { change, repository });
+        }
+    }
+
+    /// Whether a change is being read.
+    pub(super) fn observes_change(&self, number: ChangeNumber) -> bool {
+        self.state.effects.values().any(|pending| {
+            matches!(pending.effect.kind, EffectKind::ObserveChange { change, .. } if change == number)
         })
     }
 
@@ -126,4 +140,9 @@ impl Queue {
             _ => false,
         }
     }
+}
+
+/// The name of a change among what is tried again.
+pub(super) fn change_name(number: ChangeNumber) -> String {
+    format!("change {number}")
 }

@@ -56,6 +56,7 @@ impl Queue {
             }
         }
     }
+
     /// Marks a tip as perhaps not the newest, and asks for it: until it is known, nothing lands on it, and
     /// a node that has read another commit there is left as it is.
     pub(super) fn doubt_tip(&mut self, pair: &Pair) {

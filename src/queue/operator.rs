@@ -181,10 +181,7 @@ impl Queue {
     pub(super) fn plan_expected(&mut self) {
         let unknown: Vec<ChangeNumber> = self.state.expected.keys().copied().collect();
         for change in unknown {
-            let asked = self.state.effects.values().any(|pending| {
-                matches!(pending.effect.kind, crate::model::EffectKind::ObserveChange { change: other, .. } if other == change)
-            });
-            if !asked {
+            if !self.observes_change(change) {
                 let repository = "".into();
                 self.ask(crate::model::EffectKind::ObserveChange { change, repository });
             }

@@ -9,6 +9,7 @@ use crate::model::{
 };
 
 use super::Queue;
+use super::conclude::change_name;
 use super::foreign::commit_name;
 use super::speculate::tip_name;
 use super::state::{Change, ConfirmStep, Stage};
@@ -303,9 +304,7 @@ impl Queue {
             }
             EffectKind::ObserveChange { change, .. } => {
                 self.change_read(change, effect, &outcome);
-                if let Some(id) = self.index.gate_of.get(&change).copied() {
-                    self.touch_queue_of(id);
-                }
+                self.reread_ended(change, &outcome, why);
             }
             EffectKind::CloseChange { change, .. } => self.close_ended(change, effect, &outcome),
             EffectKind::Report(_) => self.report_ended(effect, outcome),
@@ -358,6 +357,19 @@ impl Queue {
         let at = retry.at.max(self.state.now.plus_ms(1_000));
         self.wake_at(at, Timer::Everything);
         self.state.retries.insert(name, super::state::Retry { at, ..retry });
+    }
+
+    /// A failing item leaves only after its change was really read: else it would be called bad because
+    /// the review host is away.
+    fn reread_ended(&mut self, change: ChangeNumber, outcome: &Outcome, why: Arc<str>) {
+        let Some(id) = self.index.gate_of.get(&change).copied() else { return };
+        if *outcome == Outcome::Applied {
+            self.state.retries.remove(&change_name(change));
+        } else if let Some(item) = self.state.items.get_mut(&id).filter(|item| item.reread.is_some()) {
+            item.reread = None;
+            self.observation_failed(change_name(change), why);
+        }
+        self.touch_queue_of(id);
     }
 
     fn change_read(&mut self, number: ChangeNumber, effect: EffectId, outcome: &Outcome) {

@@ -428,6 +428,13 @@ fn what_is_in_its_branch_already_is_read_once_more_before_it_leaves() {
         let mut world = World::with(&[1], 8);
         world.tell(Event::TipSeen { pair: home(), commit: Some(BY_HAND) });
         assert_eq!(world.ended, [], "the branch may have told before the change");
+        let lost = world.rereads.pop().unwrap();
+        let outcome = Outcome::Failed("503".into());
+        world.tell(Event::EffectEnded { effect: lost.id, outcome });
+        assert_eq!(world.ended, [], "nothing is known while Gerrit is away");
+        assert!(world.rereads.is_empty(), "it is not asked again at once");
+        world.now = world.queue.next_wakeup().unwrap();
+        world.tell(Event::Wake);
         let reread = world.rereads.pop().unwrap();
         if landed {
             let merged = ChangeSnapshot { status: ChangeStatus::Merged, ..snapshot(1, 2) };

@@ -232,12 +232,14 @@ impl Run {
                 (_, Some((at, _))) => at,
                 (None, None) => break,
             };
-            if rest_at.is_some_and(|end| due > end) || (swept && self.at_rest()) {
+            if rest_at.is_some_and(|end| due > end) {
                 break;
             }
-            // What came late may have told of the past: a sweep puts it right.
             if self.at_rest() {
-                swept = true;
+                // What came late may have told of the past: a sweep puts it right.
+                if std::mem::replace(&mut swept, true) {
+                    break;
+                }
                 self.sweep();
                 continue;
             }
