@@ -9,8 +9,8 @@ use super::reader::{Known, Reader};
 use super::story::{Act, Ask, Block, Claim, Declaration, Statement, Story, Wait, Weather};
 use super::words::{Line, Problem, Read, meant};
 
-/// Words that begin a statement, for suggestions.
-const STATEMENTS: &[&str] = &[
+/// Words that begin a statement which is no deed, for suggestions.
+const OTHERS: &[&str] = &[
     "repository",
     "queue",
     "job",
@@ -18,37 +18,6 @@ const STATEMENTS: &[&str] = &[
     "window",
     "check",
     "configuration",
-    "reload",
-    "upload",
-    "stack",
-    "push",
-    "rebase",
-    "reword",
-    "approve",
-    "vote",
-    "veto",
-    "withdraw",
-    "abandon",
-    "restore",
-    "mark",
-    "block",
-    "unblock",
-    "set",
-    "tag",
-    "move",
-    "submit",
-    "create",
-    "delete",
-    "kill",
-    "start",
-    "restart",
-    "freeze",
-    "enqueue",
-    "dequeue",
-    "promote",
-    "pause",
-    "resume",
-    "count",
     "wait",
     "after",
     "at",
@@ -450,14 +419,18 @@ fn deed(reader: &mut Reader<'_>) -> Read<Act> {
                 return reader.line.fault_at(
                     &first.text,
                     "begins no statement",
-                    meant(&first.text, STATEMENTS),
+                    meant(&first.text, &[OTHERS, DEEDS].concat()),
                 );
             }
         }
     }
     let who = reader.by.clone();
     let Some(act) = reader.deed(&verb)? else {
-        return reader.line.fault_at(&first.text, "begins no statement", meant(&first.text, STATEMENTS));
+        return reader.line.fault_at(
+            &first.text,
+            "begins no statement",
+            meant(&first.text, &[OTHERS, DEEDS].concat()),
+        );
     };
     let by = reader.by.take().or(who);
     Ok(with_person(act, by))
