@@ -419,7 +419,7 @@ fn deed(reader: &mut Reader<'_>) -> Read<Act> {
                 return reader.line.fault_at(
                     &first.text,
                     "begins no statement",
-                    meant(&first.text, &[OTHERS, DEEDS].concat()),
+                    meant(&first.text, [OTHERS, DEEDS].concat()),
                 );
             }
         }
@@ -429,7 +429,7 @@ fn deed(reader: &mut Reader<'_>) -> Read<Act> {
         return reader.line.fault_at(
             &first.text,
             "begins no statement",
-            meant(&first.text, &[OTHERS, DEEDS].concat()),
+            meant(&first.text, [OTHERS, DEEDS].concat()),
         );
     };
     let by = reader.by.take().or(who);
