@@ -3,13 +3,14 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::Client;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::host::Host;
 use crate::model::view::View;
@@ -17,6 +18,8 @@ use crate::model::view::View;
 /// How long the daemon may take to begin, and to end.
 const START_MAX: Duration = Duration::from_secs(30);
 const STOP_MAX: Duration = Duration::from_secs(10);
+/// How often it is asked whether it is ready.
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// A running daemon; it is ended when this is dropped.
 pub struct Gate {
@@ -63,10 +66,10 @@ impl Gate {
 
     async fn ready(&mut self) -> Result<()> {
         while !self.answers().await {
-            if let Some(status) = self.child.try_wait().context("watch the daemon")? {
-                bail!("it ended with {status}");
+            // It says nothing when it is ready: it is asked again, unless it ends first.
+            if let Ok(status) = timeout(ASK_EVERY, self.child.wait()).await {
+                bail!("it ended with {}", status.context("watch the daemon")?);
             }
-            sleep(Duration::from_millis(50)).await;
         }
         Ok(())
     }
@@ -96,10 +99,14 @@ impl Drop for Gate {
         let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) else { return };
         // It may have ended just now.
         let _ = kill_process(pid, Signal::TERM);
-        let asked = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && asked.elapsed() < STOP_MAX {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let (over, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Looked at and left for the runtime to collect; an error says that it is gone already.
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+            over.send(())
+        });
+        // What has not ended by then is killed as the child is dropped.
+        let _ = ended.recv_timeout(STOP_MAX);
     }
 }
 
