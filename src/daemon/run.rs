@@ -48,7 +48,7 @@ pub enum Message {
 
 /// What has piled up for one turn.
 #[derive(Default)]
-struct Gathered {
+pub struct Gathered {
     events: Vec<Event>,
     /// Those who wait until it is journaled.
     waiting: Vec<oneshot::Sender<()>>,
@@ -90,6 +90,8 @@ pub struct Loop<J: Journal> {
     pub inbox: Receiver<Message>,
     /// How long effects take.
     pub timing: Timing,
+    /// What came while the journal could not be written.
+    pub held: Gathered,
 }
 
 impl<J: Journal> Loop<J> {
@@ -113,6 +115,10 @@ impl<J: Journal> Loop<J> {
             }
             if !quiet || self.is_due() {
                 self.accept(if quiet { vec![Event::Wake] } else { events })?;
+                if self.engine.is_none() {
+                    // Told to stop while the journal could not be written: it has all that there is.
+                    return Ok(());
+                }
                 stale = true;
             }
             for done in waiting {
@@ -140,13 +146,20 @@ impl<J: Journal> Loop<J> {
     }
 
     /// Waits for news or the next deadline, `longest` at most, and takes all that has piled up.
-    fn gather(&self, longest: Duration) -> Gathered {
+    fn gather(&mut self, longest: Duration) -> Gathered {
         let wakeup = self.engine.as_ref().and_then(Engine::next_wakeup);
         let wait_ms = wakeup.map_or(longest.as_millis(), |at| {
             u128::try_from(at.since_ms(SystemClock.now()).max(0)).unwrap_or_default()
         });
         let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(u64::MAX)).min(longest);
-        let mut gathered = Gathered::default();
+        let mut gathered = std::mem::take(&mut self.held);
+        if gathered.events.len() > EVENTS_PER_ENTRY {
+            self.held.events = gathered.events.split_off(EVENTS_PER_ENTRY);
+            self.held.waiting = std::mem::take(&mut gathered.waiting);
+        }
+        if gathered.stop || !gathered.events.is_empty() {
+            return gathered;
+        }
         match self.inbox.recv_timeout(wait) {
             Ok(first) => gathered.take(first),
             Err(RecvTimeoutError::Disconnected) => gathered.stop = true,
@@ -199,7 +212,10 @@ impl<J: Journal> Loop<J> {
     fn reopen(&mut self, error: &JournalError) -> Result<(), JournalError> {
         self.board.problem("journal", Some(format!("failed to {error}")));
         self.board.turned();
-        std::thread::sleep(JOURNAL_PAUSE);
+        if self.pause() {
+            self.engine = None;
+            return Ok(());
+        }
         let Some(engine) = self.engine.take() else { return Ok(()) };
         let mut journal = engine.into_journal();
         loop {
@@ -219,10 +235,26 @@ impl<J: Journal> Loop<J> {
                     journal = back;
                     self.board.problem("journal", Some(format!("failed to {error}")));
                     self.board.turned();
-                    std::thread::sleep(JOURNAL_PAUSE);
+                    if self.pause() {
+                        return Ok(());
+                    }
                 }
             }
         }
+    }
+
+    /// Waits before the journal is tried again; true when the daemon is to stop. What was not journaled is
+    /// then as if it had not been heard, and is read again at the next start.
+    fn pause(&mut self) -> bool {
+        let until = Instant::now() + JOURNAL_PAUSE;
+        while !self.held.stop {
+            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(message) => self.held.take(message),
+                Err(RecvTimeoutError::Disconnected) => self.held.stop = true,
+                Err(RecvTimeoutError::Timeout) => break,
+            }
+        }
+        self.held.stop
     }
 
     /// Tells the trees what they will be asked for, before the core asks.
@@ -308,7 +340,16 @@ impl<J: Journal> Loop<J> {
 
     fn close(&mut self) -> Result<(), JournalError> {
         let Some(engine) = &mut self.engine else { return Ok(()) };
-        engine.snapshot(SystemClock.now())
+        match engine.snapshot(SystemClock.now()) {
+            Err(error @ JournalError::Broken(_)) => Err(error),
+            Err(error) => {
+                tracing::warn!(
+                    "failed to {error}; nothing is lost, the next start reads more of the journal"
+                );
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     fn log_effect(&self, effect: &Effect) {

@@ -18,7 +18,7 @@ use super::desk::Board;
 use super::in_force::InForce;
 use super::log::Log;
 use super::reload::{Reloader, Running};
-use super::run::{Adapters, Loop, Message};
+use super::run::{Adapters, Gathered, Loop, Message};
 use super::sight::{Sight, keep_looking};
 use super::timing::Timing;
 use super::upkeep::{HighWater, House, fetch_open, keep_high_water, keep_house, report_setup, watch_health};
@@ -87,6 +87,7 @@ pub async fn serve(config: Config, log: Log) -> anyhow::Result<()> {
         board: board.clone(),
         inbox: receiver,
         timing: Timing::default(),
+        held: Gathered::default(),
     };
     tracing::info!("ready to gate; status on {}", config.get().web.public_url);
     let mut running = tokio::task::spawn_blocking(move || engine_loop.run(begun));

@@ -23,6 +23,7 @@ cases![
     an_unreachable_gerrit_is_told_with_its_remedy,
     a_missing_right_to_push_is_told_on_the_change,
     a_full_disk_stops_landing_and_a_free_one_resumes_it,
+    a_daemon_on_a_full_disk_ends_when_told_and_goes_on_later,
     a_corrupt_database_is_refused_and_left_as_it_is,
     a_database_of_a_newer_version_is_refused_and_left_as_it_is,
     a_commit_message_of_three_megabytes_does_not_hold_up_others,
@@ -156,6 +157,27 @@ fn a_full_disk_stops_landing_and_a_free_one_resumes_it(server: &Server) -> Run {
     assert!(daemon.alive(), "it waits for room");
     std::fs::remove_file(ballast).expect("the ballast can be removed");
     story.end(daemon, &[Ending::of(&project).landed(&changes)]);
+    Ok(())
+}
+
+fn a_daemon_on_a_full_disk_ends_when_told_and_goes_on_later(server: &Server) -> Run {
+    let story = Story::begin(server, "fullstop");
+    let disk = SmallDisk::mount(story.folder.join("small"))?;
+    let project = story.repository("core");
+    let mut setup = Setup::judged(&story);
+    setup.state = disk.0.join("state");
+    let mut daemon = setup.start();
+    let ballast = disk.fill();
+    let change = project.change("Change", &[("a", Some("good"))]);
+    story.alice().approve(&change);
+    wait_for("words on the disk", || {
+        let page = daemon.page("/readyz").map(|(_, text)| text).unwrap_or_default();
+        page.contains("disk is full").then_some(())
+    });
+    assert!(daemon.stop().success(), "{}", daemon.log_tail());
+    std::fs::remove_file(ballast).expect("the ballast can be removed");
+    daemon.start_again();
+    story.end(daemon, &[Ending::of(&project).landed([&change])]);
     Ok(())
 }
 
