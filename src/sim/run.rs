@@ -15,13 +15,14 @@ use std::rc::Rc;
 use super::audit::{Audit, Checked, Fault, Remaining, fault};
 use super::fakes::executor::Executor;
 use super::fakes::journal::{Disk, MemoryJournal};
+use super::fakes::told::Told;
 use super::fakes::trees::TreeStore;
 use super::rng::Rng;
 use super::setting::{Faults, Setting};
 use super::workload::{Step, draw};
 use crate::engine::Engine;
 use crate::model::action::Push;
-use crate::model::{BuildId, ChangeNumber, Effect, EffectId, Event, ItemId, Pair, Policy, Sha, Timestamp};
+use crate::model::{BuildId, ChangeNumber, Effect, EffectId, Event, ItemId, Pair, Policy, Timestamp};
 use crate::queue::Queue;
 use crate::world::Gerrit;
 
@@ -114,8 +115,7 @@ pub struct Run {
     ambushes: Vec<Step>,
     refused: BTreeSet<ItemId>,
     /// What the daemon has taken in: the state of each change, and each tip.
-    told_changes: BTreeMap<ChangeNumber, Option<Timestamp>>,
-    told_tips: BTreeMap<Pair, Sha>,
+    told: Told,
     /// When the last prepared node was done: they are made one after another.
     prepared_at: Timestamp,
     /// When the last report on each change was sent: the adapter keeps their order.
@@ -175,8 +175,7 @@ impl Run {
             changes: BTreeMap::new(),
             ambushes: Vec::new(),
             refused: BTreeSet::new(),
-            told_changes: BTreeMap::new(),
-            told_tips: BTreeMap::new(),
+            told: Told::default(),
             prepared_at: START,
             reported_at: BTreeMap::new(),
             events: 0,

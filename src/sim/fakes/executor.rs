@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::event::BuildPhase;
-use crate::model::{BuildId, JobName, ResolvedInput, Timestamp, Verdict};
+use crate::model::{BuildId, Event, JobName, ResolvedInput, Timestamp, Verdict};
 
 /// How a build stands with the executor.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,7 +73,7 @@ impl Executor {
     }
 
     /// The builds that it knows: running, or not yet collected.
-    pub fn known(&self) -> Vec<BuildId> {
+    fn known(&self) -> Vec<BuildId> {
         let known =
             self.builds.iter().filter(|(_, build)| !(matches!(build.stand, Stand::Over(_)) && build.told));
         known.map(|(id, _)| *id).collect()
@@ -89,6 +89,29 @@ impl Executor {
                 verdict: verdict.clone(),
                 duration_ms: now.since_ms(build.started_at),
             }),
+        }
+    }
+
+    /// How each build that it knows is, and last which these are.
+    pub fn list(&self, now: Timestamp) -> Vec<Event> {
+        let known = self.known();
+        let phases = known.iter().filter_map(|build| {
+            let phase = self.phase(now, *build)?;
+            Some(Event::BuildSeen { build: *build, phase })
+        });
+        let mut events: Vec<Event> = phases.collect();
+        events.push(Event::BuildsListed { asked_at: now, known });
+        events
+    }
+
+    /// Notes which ends the daemon has taken in: those builds are collected.
+    pub fn take_in(&mut self, events: &[Event]) {
+        for event in events {
+            if let Event::BuildSeen { build, phase: BuildPhase::Finished { .. } } = event
+                && let Some(build) = self.builds.get_mut(build)
+            {
+                build.told = true;
+            }
         }
     }
 }

@@ -7,4 +7,5 @@ pub mod executor;
 pub mod host;
 pub mod journal;
 pub mod site;
+pub mod told;
 pub mod trees;

@@ -13,14 +13,13 @@ use super::story::{Act, Name, PushFate, Story};
 use crate::config::JobFileLimits;
 use crate::engine::{Engine, Opened};
 use crate::model::action::Push;
-use crate::model::event::BuildPhase;
 use crate::model::time::in_words;
 use crate::model::{BuildId, ChangeNumber, Effect, EffectId, Event, Pair, Policy, Sha, Timestamp, Verdict};
 use crate::queue::Note;
 use crate::sim::fakes::executor::Executor;
 use crate::sim::fakes::journal::{Disk, MemoryJournal};
+use crate::sim::fakes::told::Told;
 use crate::sim::fakes::trees::TreeStore;
-use crate::sim::setting::BOT;
 use crate::world::Gerrit;
 
 /// When a story begins: Monday, 5 January 2026, 09:00 UTC.
@@ -129,8 +128,7 @@ pub struct Stage {
     disk: Rc<RefCell<Disk>>,
     calendar: BTreeMap<(Timestamp, u64), Happening>,
     happenings: u64,
-    told_changes: BTreeMap<ChangeNumber, Option<Timestamp>>,
-    told_tips: BTreeMap<Pair, Option<Sha>>,
+    told: Told,
 }
 
 impl Stage {
@@ -162,8 +160,7 @@ impl Stage {
             disk: Rc::new(RefCell::new(Disk::default())),
             calendar: BTreeMap::new(),
             happenings: 0,
-            told_changes: BTreeMap::new(),
-            told_tips: BTreeMap::new(),
+            told: Told::default(),
         }
     }
 
@@ -379,8 +376,7 @@ impl Stage {
         self.life += 1;
         self.weather.frozen_until = None;
         // What was said while nobody listened must be read anew.
-        self.told_changes.clear();
-        self.told_tips.clear();
+        self.told = Told::default();
         self.say("the daemon dies");
     }
 
@@ -406,54 +402,19 @@ impl Stage {
         if self.engine.is_none() {
             return;
         }
-        let mut events = Vec::new();
-        if !self.weather.away {
-            for change in self.gerrit.changes() {
-                let now = self.gerrit.read(change.number, &BOT.into()).map(|seen| seen.updated_at);
-                if self.told_changes.get(&change.number) != Some(&now) {
-                    events.push(crate::sim::fakes::host::seen(&self.gerrit, change.number));
-                }
-            }
-            let branches = self.gerrit.branches();
-            let gone =
-                self.told_tips.iter().filter(|(pair, tip)| tip.is_some() && !branches.contains_key(pair));
-            events.extend(gone.map(|(pair, _)| Event::TipSeen { pair: pair.clone(), commit: None }));
-            for (pair, tip) in branches {
-                if self.told_tips.get(pair) != Some(&Some(*tip)) {
-                    events.push(Event::TipSeen { pair: pair.clone(), commit: Some(*tip) });
-                }
-            }
-        }
-        let known = self.executor.known();
-        for build in &known {
-            let phase = self.executor.phase(self.now, *build);
-            events.extend(phase.map(|phase| Event::BuildSeen { build: *build, phase }));
-        }
-        if !(events.is_empty() && self.book.running().next().is_none()) {
-            events.push(Event::BuildsListed { asked_at: self.now, known });
+        let mut events = if self.weather.away { Vec::new() } else { self.told.news(&self.gerrit) };
+        let listed = self.executor.list(self.now);
+        // A list of nothing is told only where the daemon may think that something runs.
+        if !events.is_empty() || listed.len() > 1 || self.book.running().next().is_some() {
+            events.extend(listed);
             self.deliver(events);
         }
     }
 
     /// Remembers what the daemon has taken in.
     fn taken_in(&mut self, events: &[Event]) {
-        for event in events {
-            match event {
-                Event::ChangeSeen { snapshot } => {
-                    self.told_changes.insert(snapshot.number, Some(snapshot.updated_at));
-                }
-                Event::ChangeGone { number } => {
-                    self.told_changes.insert(*number, None);
-                }
-                Event::TipSeen { pair, commit } => {
-                    self.told_tips.insert(pair.clone(), *commit);
-                }
-                Event::BuildSeen { build, phase: BuildPhase::Finished { .. } } => {
-                    self.executor.build(*build).into_iter().for_each(|build| build.told = true);
-                }
-                _ => {}
-            }
-        }
+        self.told.take_in(events);
+        self.executor.take_in(events);
     }
 
     /// `text` with the story's names beside the numbers of changes.

@@ -5,7 +5,7 @@ use crate::model::event::{Command, Scope};
 use crate::model::policy::StrategyPolicy;
 use crate::model::{Account, BuildSpec, ChangeNumber, ChangeStatus, Event, Label, Pair, Sha};
 use crate::sim::audit::Checked;
-use crate::sim::setting::{BOT, JOB_FILE};
+use crate::sim::setting::JOB_FILE;
 use crate::sim::workload::{JobFileEdit, Operation, Step, What};
 use crate::world::gerrit::{Change, REVIEW, Upload};
 
@@ -264,25 +264,8 @@ impl Run {
 
     /// Reads everything anew: what was told already is not told again.
     pub(super) fn sweep(&mut self) {
-        let bot: Account = BOT.into();
-        let mut events = Vec::new();
-        for change in self.gerrit.changes() {
-            let now = self.gerrit.read(change.number, &bot).map(|seen| seen.updated_at);
-            if self.told_changes.get(&change.number) != Some(&now) {
-                events.push(self.seen(change.number));
-            }
-        }
-        for (pair, tip) in self.gerrit.branches() {
-            if self.told_tips.get(pair) != Some(tip) {
-                events.push(Event::TipSeen { pair: pair.clone(), commit: Some(*tip) });
-            }
-        }
-        let known = self.executor.known();
-        for build in &known {
-            let phase = self.executor.phase(self.now, *build);
-            events.extend(phase.map(|phase| Event::BuildSeen { build: *build, phase }));
-        }
-        events.push(Event::BuildsListed { asked_at: self.now, known });
+        let mut events = self.told.news(&self.gerrit);
+        events.extend(self.executor.list(self.now));
         let life = self.life;
         let delay = self.rng.between(1, 200);
         self.schedule(delay, Happening::Deliver { life, events });
@@ -290,24 +273,7 @@ impl Run {
 
     /// Remembers what the daemon has taken in.
     pub(super) fn taken_in(&mut self, events: &[Event]) {
-        for event in events {
-            match event {
-                Event::ChangeSeen { snapshot } => {
-                    self.told_changes.insert(snapshot.number, Some(snapshot.updated_at));
-                }
-                Event::ChangeGone { number } => {
-                    self.told_changes.insert(*number, None);
-                }
-                Event::TipSeen { pair, commit: Some(commit) } => {
-                    self.told_tips.insert(pair.clone(), *commit);
-                }
-                Event::BuildSeen { build, phase: crate::model::event::BuildPhase::Finished { .. } } => {
-                    if let Some(build) = self.executor.build(*build) {
-                        build.told = true;
-                    }
-                }
-                _ => {}
-            }
-        }
+        self.told.take_in(events);
+        self.executor.take_in(events);
     }
 }
