@@ -48,7 +48,7 @@ pub enum Message {
 
 /// What has piled up for one turn.
 #[derive(Default)]
-pub struct Gathered {
+struct Gathered {
     events: Vec<Event>,
     /// Those who wait until it is journaled.
     waiting: Vec<oneshot::Sender<()>>,
@@ -81,20 +81,26 @@ pub struct Adapters {
 /// The loop's state.
 pub struct Loop<J: Journal> {
     /// Core and journal; taken while they are opened anew.
-    pub engine: Option<Engine<J>>,
+    engine: Option<Engine<J>>,
     /// Where effects go.
-    pub adapters: Adapters,
+    adapters: Adapters,
     /// What is shown.
-    pub board: Arc<Board>,
+    board: Arc<Board>,
     /// What is delivered.
-    pub inbox: Receiver<Message>,
+    inbox: Receiver<Message>,
     /// How long effects take.
-    pub timing: Timing,
+    timing: Timing,
     /// What came while the journal could not be written.
-    pub held: Gathered,
+    held: Gathered,
 }
 
 impl<J: Journal> Loop<J> {
+    /// A loop that has not begun to turn.
+    pub fn new(engine: Engine<J>, adapters: Adapters, board: Arc<Board>, inbox: Receiver<Message>) -> Self {
+        let (timing, held) = (Timing::default(), Gathered::default());
+        Self { engine: Some(engine), adapters, board, inbox, timing, held }
+    }
+
     /// Turns until told to stop. `begun` are effects of an earlier run, to be begun again.
     ///
     /// # Errors

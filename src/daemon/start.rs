@@ -18,9 +18,8 @@ use super::desk::Board;
 use super::in_force::InForce;
 use super::log::Log;
 use super::reload::{Reloader, Running};
-use super::run::{Adapters, Gathered, Loop, Message};
+use super::run::{Adapters, Loop, Message};
 use super::sight::{Sight, keep_looking};
-use super::timing::Timing;
 use super::upkeep::{HighWater, House, fetch_open, keep_high_water, keep_house, report_setup, watch_health};
 use crate::config::Config;
 use crate::engine::{Engine, Opened};
@@ -81,14 +80,7 @@ pub async fn serve(config: Config, log: Log) -> anyhow::Result<()> {
     let watermark = tokio::spawn(keep_high_water(gerrit.clone(), high_water.clone()));
     let last = gerrit.clone();
 
-    let mut engine_loop = Loop {
-        engine: Some(engine),
-        adapters: Adapters { gerrit, git, local },
-        board: board.clone(),
-        inbox: receiver,
-        timing: Timing::default(),
-        held: Gathered::default(),
-    };
+    let mut engine_loop = Loop::new(engine, Adapters { gerrit, git, local }, board.clone(), receiver);
     tracing::info!("ready to gate; status on {}", config.get().web.public_url);
     let mut running = tokio::task::spawn_blocking(move || engine_loop.run(begun));
     let ended = tokio::select! {
