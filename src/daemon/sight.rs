@@ -2,6 +2,7 @@
 //! a bounded time, and asked anew when something about a change is new. Nothing waits for it: what is
 //! not known yet is not shown yet.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ struct Memory {
     repositories: BTreeMap<Repository, Option<(bool, Instant)>>,
     /// When Gerrit was last asked for them.
     listed_at: Option<Instant>,
+    /// What takes the hidden ones' names out of a text, and until when that holds: each line of the log asks.
+    mask: Option<(Arc<Mask>, Option<Instant>)>,
 }
 
 impl Memory {
@@ -60,6 +63,21 @@ impl Memory {
             .iter()
             .filter(move |(_, answer)| is_visible(answer) == visible)
             .map(|(name, _)| name)
+    }
+
+    /// What takes the names of the hidden ones out of a text.
+    fn mask(&mut self) -> Arc<Mask> {
+        let now = Instant::now();
+        if let Some((mask, until)) = &self.mask
+            && until.is_none_or(|until| now < until)
+        {
+            return mask.clone();
+        }
+        let mask = Arc::new(Mask::of(self.repositories(false)));
+        let seen = self.repositories.values().flatten().filter(|(visible, _)| *visible);
+        let ends = seen.map(|(_, at)| *at + AGE_MAX).filter(|end| *end > now);
+        self.mask = Some((mask.clone(), ends.min()));
+        mask
     }
 
     /// Whether Gerrit is to be asked for all repositories.
@@ -120,7 +138,7 @@ impl Sight {
             return text.to_owned();
         }
         let hidden = mentioned(view).into_iter().filter(|number| !self.shows(*number)).collect();
-        let mask = Mask::of(self.lock().repositories(false)).and_changes(view, &hidden);
+        let mask = Mask::clone(&*self.lock().mask()).and_changes(view, &hidden);
         mask.over(&redact(text, |number| hidden.contains(&number)))
     }
 
@@ -129,7 +147,7 @@ impl Sight {
         if self.everything {
             return text.to_owned();
         }
-        let mask = Mask::of(self.lock().repositories(false));
+        let mask = self.lock().mask();
         mask.over(text)
     }
 
@@ -137,7 +155,10 @@ impl Sight {
     pub fn meet(&self, repositories: impl IntoIterator<Item = Repository>) {
         let mut memory = self.lock();
         for name in repositories {
-            memory.repositories.entry(name).or_insert(None);
+            if let Entry::Vacant(place) = memory.repositories.entry(name) {
+                place.insert(None);
+                memory.mask = None;
+            }
         }
     }
 
@@ -223,6 +244,7 @@ impl Sight {
     fn listed(&self, readable: &BTreeSet<Repository>, at: Instant) -> bool {
         let mut memory = self.lock();
         memory.listed_at = Some(at);
+        memory.mask = None;
         let mut news = false;
         for (name, answer) in &mut memory.repositories {
             let visible = readable.contains(name);
