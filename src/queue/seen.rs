@@ -349,6 +349,8 @@ impl Queue {
             self.observation_failed(tip_name(pair), why);
         }
         self.touch_queues_at(pair);
+        // Whoever only reads the branch may have waited for this, too.
+        self.index.dirty_queues.extend(self.state.queues.keys().cloned());
     }
 
     fn observation_failed(&mut self, name: String, why: Arc<str>) {

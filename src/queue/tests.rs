@@ -1,5 +1,6 @@
 //! Claims about the core in a small world: three changes to one branch, answered by hand.
 
+mod doubt;
 mod reload;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, Policy, QueuePolicy, StrategyPolicy,
 };
 use crate::model::report::Says;
-use crate::model::tree::{Prepared, Resolved, Written};
+use crate::model::tree::{Prepared, Read, Resolved, Written};
 use crate::model::{
     BuildId, BuildSpec, ChangeSnapshot, ChangeStatus, Departure, LandingForm, Outcome, PatchSet, Patterns,
     Reason, ResolvedInput, ResolvedJob, Sha, Verdict, VerdictKey, Vote,
@@ -35,8 +36,10 @@ struct World {
     /// The changes whose nodes were made, by commit.
     made_for: BTreeMap<Sha, u64>,
     looks: Vec<Effect>,
-    /// Changes that are to be read, and for which effect.
+    /// Changes and tips that are to be read.
     rereads: Vec<Effect>,
+    /// What nodes read beside what they write.
+    reads: Vec<Read>,
     pushes: Vec<Effect>,
     ended: Vec<(u64, Departure)>,
     items: BTreeMap<u64, u64>,
@@ -130,6 +133,7 @@ impl World {
             made_for: BTreeMap::new(),
             looks: Vec::new(),
             rereads: Vec::new(),
+            reads: Vec::new(),
             pushes: Vec::new(),
             ended: Vec::new(),
             items: BTreeMap::new(),
@@ -184,8 +188,8 @@ impl World {
                 let outcome = Prepared::Merged { writes, foreign: Vec::new() };
                 self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
                 let jobs = self.jobs.iter().map(|name| job(name, commit)).collect();
-                let outcome =
-                    Resolved::Jobs { jobs, reads: Vec::new(), alters_job_files: Vec::new(), noop: false };
+                let reads = self.reads.clone();
+                let outcome = Resolved::Jobs { jobs, reads, alters_job_files: Vec::new(), noop: false };
                 self.tell(Event::JobsResolved { effect: effect.id, node, outcome });
             }
             EffectKind::StartBuild { build, inputs, .. } => {
@@ -196,7 +200,7 @@ impl World {
                 self.finish(build, Verdict::NoVerdict { why: "stopped".into() });
             }
             EffectKind::Look { .. } => self.looks.push(effect),
-            EffectKind::ObserveChange { .. } => self.rereads.push(effect),
+            EffectKind::ObserveChange { .. } | EffectKind::ObserveTip { .. } => self.rereads.push(effect),
             EffectKind::Land { .. } => self.pushes.push(effect),
             EffectKind::Report(report) => {
                 match report.says {
@@ -420,31 +424,6 @@ fn what_gerrit_submits_is_landed_alone_and_a_difference_is_told() {
     assert_eq!(world.ended, [(1, landed)]);
     assert_eq!(world.alarms, [1]);
     assert_eq!(world.building(), [2], "it is judged anew on what has landed");
-}
-
-#[test]
-fn what_is_in_its_branch_already_is_read_once_more_before_it_leaves() {
-    for landed in [true, false] {
-        let mut world = World::with(&[1], 8);
-        world.tell(Event::TipSeen { pair: home(), commit: Some(BY_HAND) });
-        assert_eq!(world.ended, [], "the branch may have told before the change");
-        let lost = world.rereads.pop().unwrap();
-        let outcome = Outcome::Failed("503".into());
-        world.tell(Event::EffectEnded { effect: lost.id, outcome });
-        assert_eq!(world.ended, [], "nothing is known while Gerrit is away");
-        assert!(world.rereads.is_empty(), "it is not asked again at once");
-        world.now = world.queue.next_wakeup().unwrap();
-        world.tell(Event::Wake);
-        let reread = world.rereads.pop().unwrap();
-        if landed {
-            let merged = ChangeSnapshot { status: ChangeStatus::Merged, ..snapshot(1, 2) };
-            world.tell(Event::ChangeSeen { snapshot: merged });
-        }
-        world.tell(Event::EffectEnded { effect: reread.id, outcome: Outcome::Applied });
-        let unfit = Departure::Unfit { why: "nothing to land".into() };
-        assert_eq!(world.ended, [(1, if landed { Departure::MergedElsewhere } else { unfit })]);
-        assert!(world.rereads.is_empty());
-    }
 }
 
 #[test]
