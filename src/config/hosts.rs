@@ -46,6 +46,8 @@ impl fmt::Display for Secret {
 pub struct GerritConfig {
     /// Its address, ending in `/`.
     pub url: String,
+    /// Other addresses under which people know it.
+    pub other_urls: Vec<String>,
     /// The daemon's user name.
     pub user: String,
     /// Its HTTP token.
@@ -161,7 +163,10 @@ pub(super) fn read_gerrit(gerrit: &Section<'_>, folder: &Path) -> GerritConfig {
         let what = "sends the token in clear text over the network";
         gerrit.source.warn(gerrit.at_of("url"), "gerrit.url", what, "use https where the server has it");
     }
+    let other_urls = gerrit.texts("other-urls").unwrap_or_default();
+    let other_urls = other_urls.iter().filter_map(|text| read_url(gerrit, "other-urls", text)).collect();
     GerritConfig {
+        other_urls,
         token: token.unwrap_or_else(|| Secret::new("")),
         token_file: token_file.map(|file| file.value).unwrap_or_default(),
         ssh_host,

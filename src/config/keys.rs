@@ -108,6 +108,7 @@ pub(super) const JOB_FILE_KEYS: &[&str] = &[
 #[rustfmt::skip]
 const KEYS: &[KeyDoc] = &[
     required("gerrit", "url", r#""https://gerrit.example.org/""#, "Gerrit's address, with its path if it has one."),
+    words("gerrit", "other-urls", "none", r#"["https://review.example.org/"]"#, "Other addresses under which people know it: changes in `Depends-On` may be written with them too."),
     required("gerrit", "user", r#""seakeeper""#, "The daemon's user name there."),
     required("gerrit", "token-file", r#""gerrit.token""#, "File with the account's HTTP token; only the daemon should be able to read it."),
     required("gerrit", "ssh", r#""gerrit.example.org:29418""#, "Host and port of Gerrit's SSH, for the stream of events."),
@@ -148,6 +149,7 @@ const KEYS: &[KeyDoc] = &[
     value("queue", "window", "40", "How many changes are built at once."),
     value("queue", "max-items-per-push", "50", "How many changes that passed may land in one push."),
     value("queue", "merge-from", "[]", "Branches whose commits a merge commit may bring in unreviewed."),
+    value("queue", "topics", r#""apart""#, "`together`: the open changes of one topic in this queue are one item, which lands whole; `apart`: a topic is a name only."),
     value("queue", "landing", r#""push""#, "`push`: the daemon pushes the tested commit; `submit`: Gerrit submits one change after another, and what it makes is compared with what was tested."),
     value("queue", "after-failure", r#""forget""#, "`forget`: after a failure a new vote is needed; `keep`: the change comes back when the cause is gone."),
     required("job", "name", r#""unit""#, "Its name."),

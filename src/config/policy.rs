@@ -8,6 +8,7 @@ use super::jobs::{read_job, read_name};
 use super::section::{At, Section};
 use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
+    TopicPolicy,
 };
 use crate::model::{Account, JobPolicy, Pattern, Patterns, Policy, QueueName};
 
@@ -131,8 +132,14 @@ fn read_queues(top: &Section<'_>) -> Vec<At<QueuePolicy>> {
                 &[("push", LandingMode::Push), ("submit", LandingMode::Submit)],
                 LandingMode::Push,
             ),
+            topics: section.choice(
+                "topics",
+                &[("apart", TopicPolicy::Apart), ("together", TopicPolicy::Together)],
+                TopicPolicy::Apart,
+            ),
         };
         refuse_references(&section, &queue);
+        refuse_submitted_topics(&section, &queue);
         queues.push(At { value: queue, at: section.at });
     }
     queues
@@ -158,6 +165,14 @@ fn refuse_references(section: &Section<'_>, queue: &QueuePolicy) {
             let remedy = "write the branch's short name, as in `main`";
             section.problem(section.at_of(key), key, format!("`{name}` is a full reference"), remedy);
         }
+    }
+}
+
+/// Gerrit submits one change after another, or a topic of its own accord: never what was tested as one.
+fn refuse_submitted_topics(section: &Section<'_>, queue: &QueuePolicy) {
+    if queue.topics == TopicPolicy::Together && queue.landing == LandingMode::Submit {
+        let what = "`together` needs `landing = \"push\"`: by submit each change lands alone";
+        section.problem(section.at_of("topics"), "topics", what, "remove one of the two");
     }
 }
 

@@ -15,6 +15,7 @@ pub fn gerrit_settings(config: &Config, since: Timestamp) -> GerritSettings {
     let gerrit = &config.gerrit;
     GerritSettings {
         url: gerrit.url.clone(),
+        other_urls: gerrit.other_urls.clone(),
         user: gerrit.user.clone(),
         token: gerrit.token.expose().to_owned(),
         ssh_host: gerrit.ssh_host.clone(),

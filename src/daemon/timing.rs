@@ -44,6 +44,7 @@ fn kind(effect: &EffectKind) -> Option<&'static str> {
         EffectKind::ObservePush { .. } => "observe_push",
         EffectKind::ObserveChange { .. } => "observe_change",
         EffectKind::ObserveCommit { .. } => "observe_commit",
+        EffectKind::FindReferences { .. } => "find_references",
         EffectKind::ObserveTip { .. } => "observe_tip",
         EffectKind::CloseChange { .. } => "close_change",
         EffectKind::Report(_) => "report",

@@ -26,6 +26,7 @@ pub fn dispatch(ports: &mut Ports<'_>, effect: Effect, again: bool) {
         EffectKind::Look { .. }
         | EffectKind::ObserveChange { .. }
         | EffectKind::ObserveCommit { .. }
+        | EffectKind::FindReferences { .. }
         | EffectKind::ObserveTip { .. }
         | EffectKind::CloseChange { .. } => ports.host.begin(effect, again),
         EffectKind::Report(_) => ports.reporter.begin(effect, again),

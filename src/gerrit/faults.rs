@@ -53,6 +53,7 @@ async fn answer(
 fn settings(port: u16) -> Settings {
     Settings {
         url: format!("http://127.0.0.1:{port}/prefix/"),
+        other_urls: Vec::new(),
         user: "bot".into(),
         token: "t".into(),
         ssh_host: "127.0.0.1".into(),

@@ -205,6 +205,7 @@ impl Events for Line {
 fn settings() -> Settings {
     Settings {
         url: "http://gerrit.invalid/".into(),
+        other_urls: Vec::new(),
         user: "bot".into(),
         token: "t".into(),
         ssh_host: "gerrit.invalid".into(),

@@ -10,15 +10,18 @@ use tokio::time::Instant;
 use super::Shared;
 use super::reader::{BATCH, from_index, read_one};
 use super::rest::{Rest, RestError, encode};
-use super::wire::{list, options, read_change, sha};
+use super::wire::{list, options, sha};
 use crate::model::{
-    ChangeId, ChangeNumber, ChangeSnapshot, EffectId, EffectKind, Event, Outcome, Pair, Repository, Sha,
-    Timestamp,
+    ChangeId, ChangeNumber, ChangeSnapshot, EffectId, EffectKind, Event, Outcome, Pair, Reference,
+    Repository, Sha, Target, Timestamp,
 };
 
 /// How old the reply to a vote may be to serve as the last look. Half the second that a look is good
 /// for, so that time is left to push.
 const LOOK_AGE: Duration = Duration::from_millis(500);
+
+/// Most changes that footers looked up together may name: one Change-Id may stand on many branches.
+const ROWS_MAX: usize = 400;
 
 /// Carries one effect out and delivers its end.
 pub(super) async fn carry_out(shared: Arc<Shared>, effect: EffectId, kind: EffectKind) {
@@ -32,6 +35,13 @@ pub(super) async fn carry_out(shared: Arc<Shared>, effect: EffectId, kind: Effec
         EffectKind::ObserveCommit { pair, commit, change_id } => {
             let event = match candidates(&shared.rest, &pair, commit, change_id.as_ref()).await {
                 Ok(changes) => Event::CommitSeen { effect, commit, change_id, changes },
+                Err(error) => end(failed(&error)),
+            };
+            shared.ledger.deliver(vec![event]);
+        }
+        EffectKind::FindReferences { references } => {
+            let event = match find(&shared, &references).await {
+                Ok(found) => Event::ReferencesFound { effect, found },
                 Err(error) => end(failed(&error)),
             };
             shared.ledger.deliver(vec![event]);
@@ -145,7 +155,41 @@ async fn candidates(
     let query = format!("status:open project:{project} branch:{branch} {terms}");
     let answer = rest.get(&format!("changes/?q={}&n=100&{}", encode(&query), options())).await?;
     let rows = answer.as_array().ok_or_else(|| RestError::Malformed("a query's answer is no list".into()))?;
-    Ok(rows.iter().filter_map(read_change).collect())
+    Ok(rows.iter().filter_map(|value| rest.change(value)).collect())
+}
+
+/// What references name, in one request. The changes are told of as well, so that what becomes of them
+/// is heard though no queue gates them.
+async fn find(shared: &Shared, references: &[Reference]) -> Result<Vec<(Reference, Vec<Target>)>, RestError> {
+    let terms: Vec<String> = references.iter().filter_map(term).collect();
+    if terms.is_empty() {
+        return Ok(references.iter().map(|reference| (reference.clone(), Vec::new())).collect());
+    }
+    let began = Instant::now();
+    let path = format!("changes/?q={}&n={ROWS_MAX}&{}", encode(&terms.join(" OR ")), options());
+    let answer = shared.rest.get(&path).await?;
+    let rows = answer.as_array().ok_or_else(|| RestError::Malformed("a query's answer is no list".into()))?;
+    let changes: Vec<ChangeSnapshot> = rows.iter().filter_map(|value| shared.rest.change(value)).collect();
+    let named = |reference: &Reference, change: &ChangeSnapshot| match reference {
+        Reference::Number(number) => change.number == *number,
+        Reference::Id(id) => change.change_id == *id,
+        Reference::Wrong { .. } => false,
+    };
+    let found = references.iter().map(|reference| {
+        let targets = changes.iter().filter(|change| named(reference, change)).map(Target::of);
+        (reference.clone(), targets.collect())
+    });
+    let found = found.collect();
+    shared.ledger.offer(changes, began, true);
+    Ok(found)
+}
+
+fn term(reference: &Reference) -> Option<String> {
+    match reference {
+        Reference::Number(number) => Some(format!("change:{number}")),
+        Reference::Id(id) if is_change_id(id.as_str()) => Some(format!("change:{id}")),
+        Reference::Id(_) | Reference::Wrong { .. } => None,
+    }
 }
 
 fn is_change_id(text: &str) -> bool {

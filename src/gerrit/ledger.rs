@@ -147,6 +147,11 @@ impl Ledger {
         self.lock().changes.get(&number).is_some_and(|known| known.metas.contains(&meta))
     }
 
+    /// Whether a change was told of though no queue gates its branch: someone waits for it.
+    pub fn follows(&self, number: ChangeNumber) -> bool {
+        self.lock().changes.get(&number).is_some_and(|known| known.told)
+    }
+
     /// The branch of a change, as last seen.
     pub fn pair_of(&self, number: ChangeNumber) -> Option<Pair> {
         let inner = self.lock();
@@ -292,11 +297,12 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::gerrit::footer::Addresses;
     use crate::gerrit::wire;
 
     fn snapshot(meta: u8, updated: i64) -> ChangeSnapshot {
         let value = serde_json::from_str(include_str!("../../fixtures/gerrit/change.json")).unwrap();
-        let mut snapshot = wire::read_change(&value).unwrap();
+        let mut snapshot = wire::read_change(&value, &Addresses::default()).unwrap();
         snapshot.meta = Some(Sha([meta; 20]));
         snapshot.updated_at = Timestamp(updated);
         snapshot

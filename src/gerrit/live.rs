@@ -157,6 +157,7 @@ fn ends(event: &Event, id: u64) -> bool {
 fn settings(info: &Value, known_hosts: PathBuf) -> Settings {
     Settings {
         url: text(info, "url").unwrap().into(),
+        other_urls: Vec::new(),
         user: "bot".into(),
         token: text(&info["bot"], "token").unwrap().into(),
         ssh_host: text(info, "ssh_host").unwrap().into(),

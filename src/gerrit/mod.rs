@@ -16,6 +16,7 @@ mod events;
 mod faults;
 #[cfg(test)]
 mod flapping;
+mod footer;
 mod host;
 mod ledger;
 #[cfg(test)]
@@ -76,6 +77,8 @@ const MESSAGES: usize = 2;
 pub struct Settings {
     /// The server's address, with any path prefix.
     pub url: String,
+    /// Other addresses under which people know it.
+    pub other_urls: Vec<String>,
     /// The daemon's account.
     pub user: String,
     /// Its HTTP token. Never written anywhere.
@@ -177,7 +180,8 @@ impl Gerrit {
             ));
         }
         let rest = rest::Rest::new(&settings.url, &settings.user, settings.token.trim(), Arc::default())
-            .map_err(StartError::Settings)?;
+            .map_err(StartError::Settings)?
+            .also_known_as(&settings.other_urls);
         let outside = Outside { rest, source: Arc::new(settings.address()), wall: Arc::new(stats::now_ms) };
         Self::start_with(outside, settings, inbox, gated, tracked, compose, shutdown)
     }

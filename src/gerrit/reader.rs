@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::ledger::{Ledger, Taken};
 use super::rest::{Rest, RestError, encode};
 use super::stats::Stats;
-use super::wire::{options, read_change};
+use super::wire::options;
 use crate::model::{ChangeNumber, ChangeSnapshot, Repository, Sha};
 
 /// Changes in one request; the address stays well below the 8 KiB that servers accept.
@@ -190,7 +190,7 @@ pub async fn read_one(
     let path = format!("changes/{}~{number}?{}", encode(repository.as_str()), options());
     let value = rest.get(&path).await?;
     let lacking = || RestError::Malformed(format!("change {number} lacks its patch set"));
-    read_change(&value).filter(|snapshot| snapshot.number == number).ok_or_else(lacking)
+    rest.change(&value).filter(|snapshot| snapshot.number == number).ok_or_else(lacking)
 }
 
 async fn answer(
@@ -270,7 +270,11 @@ pub(super) async fn from_index(
     let path = by_number(numbers);
     let answer = rest.get(&path).await.unwrap_or_default();
     let changes = answer.as_array().map_or(&[][..], Vec::as_slice);
-    changes.iter().filter_map(read_change).map(|snapshot| (snapshot.number, snapshot)).collect()
+    changes
+        .iter()
+        .filter_map(|value| rest.change(value))
+        .map(|snapshot| (snapshot.number, snapshot))
+        .collect()
 }
 
 /// The query for these changes, at most `BATCH` of them.

@@ -11,8 +11,11 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
+use super::footer::Addresses;
 use super::outside::Exchange;
 use super::stats::Stats;
+use super::wire::read_change;
+use crate::model::ChangeSnapshot;
 
 /// Requests under way at once; Gerrit's own pool for batch users is of this order.
 const CONCURRENCY: usize = 8;
@@ -87,6 +90,7 @@ pub struct Rest {
     pace: Arc<Pace>,
     wire: Arc<dyn Exchange>,
     stats: Arc<Stats>,
+    addresses: Addresses,
 }
 
 impl Rest {
@@ -121,7 +125,20 @@ impl Rest {
             pace: Arc::default(),
             wire: Arc::new(client),
             stats,
+            addresses: Addresses::new([url]),
         })
+    }
+
+    /// The same client; people know the server under these addresses too.
+    pub fn also_known_as(mut self, others: &[String]) -> Self {
+        let own = self.url().to_owned();
+        self.addresses = Addresses::new([own.as_str()].into_iter().chain(others.iter().map(String::as_str)));
+        self
+    }
+
+    /// A change in an answer; see [`read_change`].
+    pub(super) fn change(&self, value: &Value) -> Option<ChangeSnapshot> {
+        read_change(value, &self.addresses)
     }
 
     /// The server's address, without what stands before every path.

@@ -16,7 +16,7 @@ use super::Shared;
 use super::doctor::{label_remedy, permission_remedy};
 use super::host::failed;
 use super::rest::{RestError, encode};
-use super::wire::{OPTIONS, clip, list, read_change, text};
+use super::wire::{OPTIONS, clip, list, text};
 use crate::model::report::{Report, Says};
 use crate::model::{ChangeNumber, Departure, EffectId, Event, Outcome};
 
@@ -111,7 +111,7 @@ async fn review(shared: &Shared, report: &Report, body: &Value) -> Result<Value,
     );
     let result = shared.rest.post(&path, body).await;
     if let Ok(reply) = &result {
-        match reply.get("change_info").and_then(read_change) {
+        match reply.get("change_info").and_then(|value| shared.rest.change(value)) {
             Some(snapshot) => {
                 shared.ledger.offer(vec![snapshot], asked_at, false);
                 shared.ledger.vouch(number, asked_at);

@@ -105,7 +105,8 @@ fn heed(shared: &Arc<Shared>, hint: Hint) {
             let announced = shared.ledger.was_announced(number);
             let own = by.is_some_and(|by| by.as_str() == shared.user);
             let known = || shared.ledger.pair_of(number).is_some_and(|pair| shared.ledger.gates(&pair));
-            if !announced && !own && (shared.ledger.gates(&pair) || known()) {
+            if !announced && !own && (shared.ledger.gates(&pair) || known() || shared.ledger.follows(number))
+            {
                 shared.hints.push(number, pair.repository.clone(), None);
             }
             if deleted {
@@ -133,7 +134,7 @@ fn meta_moved(shared: &Shared, repository: Repository, number: ChangeNumber, met
                 .gates(&Pair { repository: repository.clone(), branch: Branch::new(branch.as_str()) })
         }),
     };
-    if relevant {
+    if relevant || shared.ledger.follows(number) {
         shared.ledger.announce(number, meta);
         shared.hints.push(number, repository, meta);
     }

@@ -14,7 +14,7 @@ use super::ledger::Taken;
 use super::reader::{BATCH, by_number, read_one};
 use super::rest::{RestError, encode};
 use super::stats::Stats;
-use super::wire::{options, read_change, sha};
+use super::wire::{options, sha};
 use super::{OpenPatchSet, Rules, Shared};
 use crate::model::{ChangeNumber, ChangeSnapshot, Pair, Sha, Timestamp};
 
@@ -131,7 +131,7 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
     let (mut seen, mut found) = (HashSet::new(), Vec::new());
     for query in queries {
         for value in all_pages(shared, &format!("changes/?q={}&{}", encode(&query), options())).await? {
-            found.extend(read_change(&value).filter(|snapshot| seen.insert(snapshot.number)));
+            found.extend(shared.rest.change(&value).filter(|snapshot| seen.insert(snapshot.number)));
         }
     }
     // What vanished from the answers is asked for by number, and singly if that gives nothing.
@@ -142,7 +142,8 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
         let path = by_number(&numbers);
         let answer = shared.rest.get(&path).await?;
         let changes = answer.as_array().map_or(&[][..], Vec::as_slice);
-        found.extend(changes.iter().filter_map(read_change).filter(|snapshot| seen.insert(snapshot.number)));
+        let read = changes.iter().filter_map(|value| shared.rest.change(value));
+        found.extend(read.filter(|snapshot| seen.insert(snapshot.number)));
     }
     settle_doubts(shared, &mut found).await?;
     found.sort_by_key(|snapshot| (approved_at(snapshot, &rules.approval), snapshot.number));
@@ -170,7 +171,7 @@ pub(super) async fn open_changes(shared: &Shared) -> Result<Vec<OpenPatchSet>, R
     let path = format!("changes/?q=status:open&n={OPEN_MAX}&o=CURRENT_REVISION&o=SKIP_DIFFSTAT");
     let answer = shared.rest.get(&path).await?;
     let changes = answer.as_array().map_or(&[][..], Vec::as_slice);
-    let open = changes.iter().filter_map(read_change).filter(|seen| !seen.private);
+    let open = changes.iter().filter_map(|value| shared.rest.change(value)).filter(|seen| !seen.private);
     let open = open.filter(|seen| shared.ledger.gates(&seen.pair()));
     Ok(open.map(|seen| (seen.repository, seen.number, seen.patchset, seen.revision)).collect())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::footer::{Addresses, values};
 use crate::model::{
     Account, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, LandingForm, PatchSet, Requirement,
     Sha, Timestamp, Vote,
@@ -20,8 +21,6 @@ pub(super) const OPTIONS: [&str; 7] = [
     "SUBMITTABLE",
     "SKIP_DIFFSTAT",
 ];
-/// Most `Depends-On` footers read.
-const FOOTERS_MAX: usize = 100;
 /// Longest subject, topic or footer kept, in bytes.
 const TEXT_MAX: usize = 1_000;
 
@@ -30,8 +29,9 @@ pub(super) fn options() -> String {
     OPTIONS.map(|option| format!("o={option}")).join("&")
 }
 
-/// A change as read, or `None` when what names it or its patch set is missing.
-pub(super) fn read_change(value: &Value) -> Option<ChangeSnapshot> {
+/// A change as read, or `None` when what names it or its patch set is missing. Its footers are read for
+/// a server with these `addresses`.
+pub(super) fn read_change(value: &Value, addresses: &Addresses) -> Option<ChangeSnapshot> {
     let status = match text(value, "status")? {
         "NEW" => ChangeStatus::Open,
         "MERGED" => ChangeStatus::Merged,
@@ -66,7 +66,8 @@ pub(super) fn read_change(value: &Value) -> Option<ChangeSnapshot> {
         votes: votes(value),
         topic: text(value, "topic").filter(|topic| !topic.is_empty()).map(short),
         hashtags,
-        depends_on: footers(message),
+        depends_on: values(message).map(|(value, _)| short(value)).collect(),
+        needs: addresses.references(message),
         meta: sha(value, "meta_rev_id"),
         updated_at: text(value, "updated").and_then(time).unwrap_or_default(),
     })
@@ -182,17 +183,10 @@ fn labels_named(expression: &str) -> Vec<Label> {
     labels
 }
 
-fn footers(message: &str) -> Vec<Arc<str>> {
-    let wanted = message.lines().filter_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case("depends-on").then(|| short(value.trim()))
-    });
-    wanted.filter(|value| !value.is_empty()).take(FOOTERS_MAX).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Reference;
 
     fn recorded() -> Value {
         serde_json::from_str(include_str!("../../fixtures/gerrit/change.json")).unwrap()
@@ -200,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_recorded_change_is_read_whole() {
-        let change = read_change(&recorded()).unwrap();
+        let change = read_change(&recorded(), &Addresses::default()).unwrap();
         assert_eq!(change.pair(), crate::model::Pair::new("wgerrit-a", "master"));
         assert_eq!((change.number.0, change.patchset.0, change.parents.len()), (1, 1, 1));
         assert_eq!(change.owner.as_str(), "alice");
@@ -210,7 +204,9 @@ mod tests {
         assert_eq!(change.requirements.len(), 2, "what does not apply is left out");
         assert_eq!(change.requirements[0].labels, [Label::from("Verified")]);
         assert_eq!((change.form, change.carries_id), (Some(LandingForm::MergeIfNecessary), true));
-        assert_eq!(&*change.depends_on[0], "I1234567890123456789012345678901234567890");
+        let id = "I1234567890123456789012345678901234567890";
+        assert_eq!(&*change.depends_on[0], id);
+        assert_eq!(change.needs, [Reference::Id(id.into())]);
         assert!(change.meta.is_some() && change.updated_at.0 > 1_700_000_000_000);
     }
 
@@ -221,7 +217,7 @@ mod tests {
             for odd in [Value::Null, Value::from(-3), Value::from("x"), serde_json::json!([[], {}])] {
                 let mut change = whole.clone();
                 change[field] = odd;
-                let _ = read_change(&change).map(|read| assert!(read.number.0 > 0));
+                let _ = read_change(&change, &Addresses::default()).map(|read| assert!(read.number.0 > 0));
             }
         }
     }
@@ -233,8 +229,8 @@ mod tests {
         let message = format!("s\n\n{}", "Depends-On: é\n".repeat(200_000));
         change["revisions"][&current]["commit"]["message"] = message.into();
         change["subject"] = "é".repeat(1 << 20).into();
-        let read = read_change(&change).unwrap();
-        assert_eq!(read.depends_on.len(), FOOTERS_MAX);
+        let read = read_change(&change, &Addresses::default()).unwrap();
+        assert_eq!(read.depends_on.len(), 100);
         assert!(read.subject.len() <= TEXT_MAX);
     }
 

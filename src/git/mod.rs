@@ -220,7 +220,7 @@ impl TreeStore for Git {
     fn begin(&mut self, effect: Effect, again: bool) {
         let id = effect.id;
         match effect.kind {
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends } => {
                 if merges.is_empty() {
                     let outcome = Prepared::Failed { why: "prepare a node: it has no change".into() };
                     self.shared.inbox.deliver(vec![Event::NodePrepared { effect: id, node, outcome }]);
@@ -233,6 +233,7 @@ impl TreeStore for Git {
                     pipeline,
                     merges,
                     overlay,
+                    depends,
                 }));
             }
             EffectKind::ReleaseNode { node } => self.work.add(Task::Release(node)),

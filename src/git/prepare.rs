@@ -25,6 +25,7 @@ pub(super) struct Preparation {
     pub pipeline: Pipeline,
     pub merges: Vec<Merge>,
     pub overlay: Vec<(Pair, NodeId)>,
+    pub depends: Vec<Pair>,
 }
 
 /// A branch as far as it is merged.
@@ -75,7 +76,7 @@ impl Preparation {
             let item: Vec<Pair> = writes.keys().cloned().collect();
             let overlay = self.overlay.iter().cloned().collect();
             let mut trees = NodeTrees { shared, writes: &writes, overlay };
-            let outcome = resolve(&shared.policy(), self.pipeline, &item, &mut trees);
+            let outcome = resolve(&shared.policy(), &item, &self.depends, &mut trees);
             events.push(Event::JobsResolved { effect, node, outcome });
         }
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);

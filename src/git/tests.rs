@@ -144,7 +144,14 @@ impl World {
 
 pub(super) fn prepare(node: u64, merges: Vec<Merge>, overlay: Vec<(Pair, NodeId)>) -> EffectKind {
     let date = Timestamp(1_700_000_000_000);
-    EffectKind::PrepareNode { node: NodeId(node), date, pipeline: Pipeline::Gate, merges, overlay }
+    EffectKind::PrepareNode {
+        node: NodeId(node),
+        date,
+        pipeline: Pipeline::Gate,
+        merges,
+        overlay,
+        depends: Vec::new(),
+    }
 }
 
 fn outcome(events: Vec<Event>) -> (Prepared, Option<Resolved>) {

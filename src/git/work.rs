@@ -253,6 +253,7 @@ mod tests {
             pipeline: Pipeline::Gate,
             merges: merges.collect(),
             overlay: overlay.iter().map(|node| (pair("elsewhere"), NodeId(*node))).collect(),
+            depends: Vec::new(),
         })
     }
 

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::report::Report;
 use super::{
     Branch, BuildId, BuildSpec, ChangeId, ChangeNumber, Departure, EffectId, ItemChange, ItemId, JobName,
-    LandingForm, NodeId, Pair, PatchSet, Pipeline, QueueName, Repository, ResolvedInput, Sha, Timestamp,
-    VerdictKey,
+    LandingForm, NodeId, Pair, PatchSet, Pipeline, QueueName, Reference, Repository, ResolvedInput, Sha,
+    Timestamp, VerdictKey,
 };
+
+/// References that are looked up together: one request.
+pub const REFERENCES_MAX: usize = 40;
 
 /// One action, as journaled.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -69,6 +72,13 @@ pub enum Decision {
         key: VerdictKey,
         /// The item that needs it first.
         item: ItemId,
+    },
+    /// Some branches of an item have landed and others not: the rest of it goes on alone.
+    Parted {
+        /// The item.
+        item: ItemId,
+        /// The branches that have, with their tips.
+        commits: Vec<(Pair, Sha)>,
     },
     /// An item is decided: it landed or left.
     Ended {
@@ -162,6 +172,9 @@ pub enum EffectKind {
         /// What items ahead write: the node whose state a branch has here. Branches not named have
         /// their tips.
         overlay: Vec<(Pair, NodeId)>,
+        /// Branches of changes that the item depends on: inputs of all its jobs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        depends: Vec<Pair>,
     },
     /// The node's commits need no longer be kept. No answer.
     ReleaseNode {
@@ -221,6 +234,12 @@ pub enum EffectKind {
         commit: Sha,
         /// Its Change-Id.
         change_id: Option<ChangeId>,
+    },
+    /// Find the changes that footers name, at most [`REFERENCES_MAX`]. Answer: `ReferencesFound`, or
+    /// `EffectEnded` with a failure.
+    FindReferences {
+        /// What the footers say.
+        references: Vec<Reference>,
     },
     /// Read a tip. Answer: `TipSeen`, then `EffectEnded`.
     ObserveTip {

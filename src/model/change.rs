@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Account, Branch, ChangeId, ChangeNumber, Label, LandingForm, Pair, PatchSet, Repository, Sha, Timestamp,
+    Account, Branch, ChangeId, ChangeNumber, Label, LandingForm, Pair, PatchSet, Reference, Repository, Sha,
+    Timestamp,
 };
 
 /// Where a change stands on the review host.
@@ -89,6 +90,9 @@ pub struct ChangeSnapshot {
     pub hashtags: Vec<Arc<str>>,
     /// `Depends-On` footers of the commit message, as written.
     pub depends_on: Vec<Arc<str>>,
+    /// What these footers name; empty where an older version read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Reference>,
     /// The freshness token (`meta_rev_id` in Gerrit).
     pub meta: Option<Sha>,
     /// When the change was last modified, by the review host's clock.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::tree::{Prepared, Resolved};
 use super::{
     Account, BuildId, ChangeId, ChangeNumber, ChangeSnapshot, EffectId, NodeId, Pair, Policy, QueueName,
-    Repository, Sha, Timestamp, Verdict,
+    Reference, Repository, Sha, Target, Timestamp, Verdict,
 };
 
 /// One event. The time at which it is accepted is given beside it.
@@ -95,6 +95,13 @@ pub enum Event {
         change_id: Option<ChangeId>,
         /// Open changes with that revision or Change-Id on the branch.
         changes: Vec<ChangeSnapshot>,
+    },
+    /// The answer to `FindReferences`.
+    ReferencesFound {
+        /// The effect.
+        effect: EffectId,
+        /// Each reference asked for, with the changes that it names as far as they are visible.
+        found: Vec<(Reference, Vec<Target>)>,
     },
     /// The answer to `Land`.
     PushEnded {

@@ -144,9 +144,17 @@ pub enum Departure {
     Private,
     /// It was moved to another branch.
     Moved,
-    /// The change that it rests on left.
+    /// A change that it rests or depends on left.
     Dependency {
         /// That change.
+        change: ChangeNumber,
+        /// The change whose end took them all out; `None` where it is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        culprit: Option<ChangeNumber>,
+    },
+    /// What lands together is no longer the same: a change has joined or left its topic or circle.
+    Regrouped {
+        /// That change, or one of them.
         change: ChangeNumber,
     },
     /// It cannot land as things are, through no fault of its own.
@@ -185,7 +193,7 @@ pub enum Departure {
 impl Departure {
     /// Whether the change keeps its approval and waits outside its queue: it was never judged.
     pub fn goes_back_to_waiting(&self) -> bool {
-        matches!(self, Self::Dependency { .. } | Self::Held { .. })
+        matches!(self, Self::Dependency { .. } | Self::Held { .. } | Self::Regrouped { .. })
     }
 
     /// Whether the item itself was found wanting, rather than overtaken by events.

@@ -47,6 +47,25 @@ pub struct QueuePolicy {
     /// How what was tested comes into its branch.
     #[serde(default)]
     pub landing: LandingMode,
+    /// Whether changes of one topic land together.
+    #[serde(default, skip_serializing_if = "TopicPolicy::is_usual")]
+    pub topics: TopicPolicy,
+}
+
+/// What a topic means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum TopicPolicy {
+    /// A name, no more.
+    #[default]
+    Apart,
+    /// Its open changes in the queue are one item.
+    Together,
+}
+
+impl TopicPolicy {
+    fn is_usual(&self) -> bool {
+        *self == Self::Apart
+    }
 }
 
 /// Who lands.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::time::in_words;
-use super::{Account, ChangeNumber, JobName, Label, Pair, Repository, Timestamp};
+use super::{Account, ChangeNumber, JobName, Label, Pair, QueueName, Repository, Timestamp};
 
 /// Why an item, or an approved change that is not yet an item, is not further on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -39,6 +39,45 @@ pub enum Reason {
     },
     /// The change that it rests on is not in the queue.
     Parent {
+        /// That change.
+        change: ChangeNumber,
+    },
+    /// A change that it depends on is not in the queue.
+    Depends {
+        /// That change.
+        change: ChangeNumber,
+    },
+    /// A change that it depends on lands elsewhere.
+    DependsElsewhere {
+        /// That change.
+        change: ChangeNumber,
+        /// Its queue; `None` where no queue gates its branch.
+        queue: Option<QueueName>,
+    },
+    /// A change that it depends on was abandoned.
+    DependsOnAbandoned {
+        /// That change.
+        change: ChangeNumber,
+    },
+    /// A `Depends-On` footer names nothing that can be waited for.
+    DependsOnNothing {
+        /// The footer's value.
+        text: Arc<str>,
+        /// What is wrong with it, fit for "which {why}".
+        why: Arc<str>,
+    },
+    /// A change that lands together with it cannot enter yet.
+    Together {
+        /// That change.
+        change: ChangeNumber,
+    },
+    /// It lands together with a change with which it never can.
+    Apart {
+        /// That change.
+        change: ChangeNumber,
+    },
+    /// A change that it depends on is expected to leave.
+    DependencyFails {
         /// That change.
         change: ChangeNumber,
     },
@@ -183,6 +222,12 @@ impl fmt::Display for Reason {
             | Self::Veto { .. }
             | Self::Requirements { .. }
             | Self::Parent { .. }
+            | Self::Depends { .. }
+            | Self::DependsElsewhere { .. }
+            | Self::DependsOnAbandoned { .. }
+            | Self::DependsOnNothing { .. }
+            | Self::Together { .. }
+            | Self::Apart { .. }
             | Self::Rebase { .. }
             | Self::NoChangeId
             | Self::Form { .. }
@@ -207,6 +252,9 @@ impl fmt::Display for Reason {
             ),
             Self::ConflictAhead => {
                 write!(f, "cannot be merged with what is ahead of it: waits until that is decided")
+            }
+            Self::DependencyFails { change } => {
+                write!(f, "waits for {}, on which it rests and which is expected to leave", change.named())
             }
             Self::FailedAhead { jobs } => {
                 write!(f, "failed {} on top of items that are not decided yet", join(jobs))
@@ -259,6 +307,41 @@ impl Reason {
             Self::Parent { change } => {
                 write!(f, "waits for {}, on which it rests, to be approved", change.named())
             }
+            Self::Depends { change } => {
+                write!(
+                    f,
+                    "depends on {} (Depends-On), and waits for it to be approved and enter the queue",
+                    change.named()
+                )
+            }
+            Self::DependsElsewhere { change, queue: Some(queue) } => {
+                write!(f, "depends on {}, and waits for it to land from the queue {queue}", change.named())
+            }
+            Self::DependsElsewhere { change, queue: None } => {
+                write!(
+                    f,
+                    "depends on {}, and waits for it to land; no queue gates its branch",
+                    change.named()
+                )
+            }
+            Self::DependsOnAbandoned { change } => {
+                write!(f, "depends on {}, which was abandoned", change.named())
+            }
+            Self::DependsOnNothing { text, why } => {
+                write!(f, "has the footer `Depends-On: {text}`, which {why}")
+            }
+            Self::Together { change } => {
+                write!(
+                    f,
+                    "lands together with {} (by its topic, or by Depends-On in a circle), and waits for that to be ready",
+                    change.named()
+                )
+            }
+            Self::Apart { change } => write!(
+                f,
+                "lands together with {}, and the two can never land together: that takes one queue for both, which lands by push, and one on top of the other where their branch takes fast-forwards only",
+                change.named()
+            ),
             Self::Rebase { pair } => write!(
                 f,
                 "rebase needed: {pair} is moved by fast-forward only and has moved on since the change was made"

@@ -31,7 +31,8 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
-/// The review host (Gerrit): `Look`, `ObserveChange`, `ObserveCommit`, `ObserveTip`, `CloseChange`.
+/// The review host (Gerrit): `Look`, `ObserveChange`, `ObserveCommit`, `FindReferences`, `ObserveTip`,
+/// `CloseChange`.
 pub trait ReviewHost {
     /// Begins one of its effects; `again` when it may have been begun before a restart.
     fn begin(&mut self, effect: Effect, again: bool);

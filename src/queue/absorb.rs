@@ -33,6 +33,7 @@ impl Queue {
             }
             Event::Looked { effect, at, changes, gone } => self.looked(effect, at, changes, &gone),
             Event::CommitSeen { effect, commit, changes, .. } => self.commit_seen(effect, commit, changes),
+            Event::ReferencesFound { effect, found } => self.references_found(effect, found),
             Event::PushEnded { effect, pushes } => {
                 self.state.effects.remove(&effect);
                 for (pair, outcome) in pushes {
@@ -374,6 +375,15 @@ impl Queue {
     pub(super) fn push_undone(&mut self, effect: EffectId, why: &Arc<str>) {
         let Some(landing) = self.state.landings.remove(&effect) else { return };
         for id in landing.items {
+            let mut others = self.state.landings.iter().filter(|(_, other)| other.items.contains(&id));
+            if let Some(other) = others.next().map(|(other, _)| *other) {
+                // It writes other branches too, and what becomes of those pushes is waited for.
+                if let Some(item) = self.state.items.get_mut(&id) {
+                    item.stage = Stage::Landing(other);
+                }
+                self.index.dirty_landings.extend(self.state.landings.keys().copied());
+                continue;
+            }
             let before = self.state.items.get(&id).and_then(|item| item.look.clone());
             let retry = self.next_retry(before.as_ref(), why.clone());
             self.wake_at(retry.at, Timer::Item(id));

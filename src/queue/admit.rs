@@ -1,5 +1,6 @@
 //! Who enters a pipeline, and who may not stay.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::action::Decision;
@@ -11,6 +12,7 @@ use crate::model::{
 };
 
 use super::Queue;
+use super::group::shared_end;
 use super::state::{Change, Item, Stage};
 
 impl Queue {
@@ -23,6 +25,11 @@ impl Queue {
             return;
         }
         if !self.index.gate_of.contains_key(&number) {
+            if self.is_wanted(change, &policy) {
+                self.want_references(number);
+            }
+            self.part_from(number, &policy);
+            let Some(change) = self.state.changes.get(&number) else { return };
             match self.obstacle(change, &policy) {
                 None => self.admit(number, &policy),
                 Some(reason) => self.tell_waiting(number, reason),
@@ -62,7 +69,7 @@ impl Queue {
     }
 
     /// Takes out an item whose change no longer is what came in.
-    fn plan_stay(&mut self, number: ChangeNumber, policy: &Policy) {
+    pub(super) fn plan_stay(&mut self, number: ChangeNumber, policy: &Policy) {
         for id in [self.index.gate_of.get(&number), self.index.check_of.get(&number)]
             .into_iter()
             .flatten()
@@ -74,6 +81,7 @@ impl Queue {
                 continue;
             }
             if let Some(departure) = self.reason_to_leave(item, number, policy) {
+                let departure = shared_end(item, number, departure);
                 self.end(id, departure);
             }
         }
@@ -119,30 +127,36 @@ impl Queue {
         if let Some(why) = &item.vote_refused {
             return Some(Departure::Refused { why: why.clone() });
         }
-        self.open_parent(now).map(|change| Departure::Dependency { change })
+        let group: BTreeSet<ChangeNumber> = item.changes.iter().map(|change| change.number).collect();
+        if let Some(change) = self.open_parent(now, &group) {
+            return Some(Departure::Dependency { change, culprit: None });
+        }
+        if let Some(departure) = self.regrouped(item, number, policy) {
+            return Some(departure);
+        }
+        let unmet = self.unmet(now, &group, Some(item), policy);
+        // What is only not known yet was known when it came in.
+        unmet.filter(|reason| *reason != Reason::Observing).map(Self::departure_for)
     }
 
     /// A change that this one rests on, still open and in no queue; of no concern where it lands
     /// without what it rests on.
-    pub(super) fn open_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
-        if snapshot.form.is_some_and(|form| form.ignores_parents(snapshot.parents.len())) {
-            return None;
-        }
-        let parents = snapshot.parents.iter().filter_map(|parent| self.index.by_revision.get(parent));
-        let mut open = parents.copied().filter(|parent| {
-            *parent != snapshot.number
-                && !self.index.gate_of.contains_key(parent)
-                && self
-                    .state
-                    .changes
-                    .get(parent)
-                    .is_some_and(|parent| parent.snapshot.pair() == snapshot.pair())
-        });
-        open.next()
+    pub(super) fn open_parent(
+        &self,
+        snapshot: &ChangeSnapshot,
+        group: &BTreeSet<ChangeNumber>,
+    ) -> Option<ChangeNumber> {
+        let mut open = self.open_parents(snapshot);
+        open.find(|parent| !group.contains(parent) && !self.index.gate_of.contains_key(parent))
     }
 
-    /// Why a change cannot enter its queue now; `None` when it can.
-    pub(super) fn obstacle(&self, change: &Change, policy: &Policy) -> Option<Reason> {
+    /// Why a change cannot enter its queue now, with its `group` beside it; `None` when it can.
+    pub(super) fn own_obstacle(
+        &self,
+        change: &Change,
+        group: &BTreeSet<ChangeNumber>,
+        policy: &Policy,
+    ) -> Option<Reason> {
         let snapshot = &change.snapshot;
         let approval = policy.gate.approval.first();
         let unapproved_reason = || match approval {
@@ -189,16 +203,26 @@ impl Queue {
         if pushes && form.rewrites(snapshot.parents.len()) && !snapshot.carries_id {
             return Some(Reason::NoChangeId);
         }
-        if let Some(change) = self.open_parent(snapshot) {
+        if let Some(change) = self.open_parent(snapshot, group) {
             return Some(Reason::Parent { change });
         }
+        if let Some(reason) = self.unmet(snapshot, group, None, policy) {
+            return Some(reason);
+        }
         change.held.as_ref().filter(|held| self.still_holds(held, snapshot)).map(|held| held.reason.clone())
+    }
+
+    /// Whether somebody wants the change to land: only then is it worth to look up what it depends on.
+    fn is_wanted(&self, change: &Change, policy: &Policy) -> bool {
+        !change.snapshot.needs.is_empty()
+            && change.snapshot.status == ChangeStatus::Open
+            && unapproved(change, policy).is_none()
     }
 
     fn admit(&mut self, number: ChangeNumber, policy: &Policy) {
         let Some(change) = self.state.changes.get(&number) else { return };
         let Some(queue) = policy.queue_of(&change.snapshot.pair()) else { return };
-        let changes = vec![item_change(&change.snapshot)];
+        let changes = self.arranged(&self.group(number, policy));
         let item = ItemId(self.state.last_item + 1);
         let queue = Some(queue.name.clone());
         self.act(Action::Decision(Decision::Entered { item, pipeline: Pipeline::Gate, queue, changes }));
@@ -228,8 +252,21 @@ impl Queue {
     /// Tells the author, once for each patch set, of a wait that does not end by itself.
     fn tell_waiting(&mut self, number: ChangeNumber, reason: Reason) {
         let about_form = reason.concerns_form();
-        let told = matches!(reason, Reason::Parent { .. } | Reason::NoJob | Reason::Requirements { .. });
-        if !told && !about_form {
+        let told = matches!(
+            reason,
+            Reason::Parent { .. }
+                | Reason::Depends { .. }
+                | Reason::DependsElsewhere { .. }
+                | Reason::DependsOnAbandoned { .. }
+                | Reason::DependsOnNothing { .. }
+                | Reason::Together { .. }
+                | Reason::Apart { .. }
+                | Reason::NoJob
+                | Reason::Requirements { .. }
+        );
+        // What is in the queue and joined by this one comes out and in again without anybody's help.
+        let joins = matches!(&reason, Reason::Together { change } if self.index.gate_of.contains_key(change));
+        if !told && !about_form || joins {
             return;
         }
         let Some(change) = self.state.changes.get(&number) else { return };
@@ -258,19 +295,6 @@ impl Queue {
             again_of: None,
         };
         self.speak(report);
-    }
-
-    /// Ends a stay: the decision, and the nodes that nobody needs any more.
-    pub(super) fn end(&mut self, item: ItemId, departure: Departure) {
-        let Some(known) = self.state.items.get(&item) else { return };
-        let (pipeline, node) = (known.pipeline, known.node);
-        let adopted = known.adopted.iter();
-        let verdicts =
-            adopted.map(|(key, adopted)| (adopted.job.clone(), *key, Some(adopted.build))).collect();
-        self.act(Action::Decision(Decision::Ended { item, pipeline, departure, verdicts }));
-        if let Some(node) = node {
-            self.release(node);
-        }
     }
 
     /// Lets a node go, unless a merge that is under way starts from it.

@@ -8,7 +8,7 @@ use crate::model::report::{Report, Says};
 use crate::model::view::DepartedView;
 use crate::model::{
     Action, ChangeNumber, ChangeStatus, Departure, Effect, EffectId, EffectKind, ItemChange, ItemId, NodeId,
-    Pair, Pipeline, QueueName, Timestamp,
+    Pair, Pipeline, QueueName, Sha, Timestamp,
 };
 
 use super::Queue;
@@ -72,6 +72,7 @@ impl Queue {
                 self.state.builds.insert(*build, placeholder);
                 self.index.running.insert(*key, *build);
             }
+            Decision::Parted { item, commits } => self.apply_parted(*item, commits),
             Decision::Ended { item, departure, .. } => self.depart(*item, departure),
         }
     }
@@ -102,6 +103,7 @@ impl Queue {
             reread: None,
             dequeued: None,
             keys: BTreeSet::new(),
+            landed: Vec::new(),
         };
         self.index.add_item(&item);
         for change in changes {
@@ -111,6 +113,7 @@ impl Queue {
                 known.checked = Some(change.revision);
             }
             self.touch_children(change);
+            self.touch_referrers(change.number, &change.change_id);
         }
         self.state.items.insert(id, item);
         match queue {
@@ -129,7 +132,7 @@ impl Queue {
         }
     }
 
-    fn touch_children(&mut self, change: &ItemChange) {
+    pub(super) fn touch_children(&mut self, change: &ItemChange) {
         let children: Vec<ChangeNumber> =
             self.index.children.get(&change.revision).into_iter().flatten().copied().collect();
         for child in children {
@@ -144,6 +147,7 @@ impl Queue {
             item,
             onto: Vec::new(),
             overlay: Arc::new(Vec::new()),
+            depends: Vec::new(),
             policy_epoch: self.state.policy_epoch,
             date: Timestamp::default(),
             asked_epoch: 0,
@@ -163,8 +167,11 @@ impl Queue {
     fn apply_effect(&mut self, effect: &Effect) {
         self.state.last_effect = self.state.last_effect.max(effect.id.0);
         match &effect.kind {
-            EffectKind::PrepareNode { node, date, merges, overlay, .. } => {
-                self.apply_prepare(*node, *date, merges, overlay)
+            EffectKind::PrepareNode { node, date, merges, overlay, depends, .. } => {
+                self.apply_prepare(*node, *date, merges, overlay);
+                if let Some(known) = self.state.nodes.get_mut(node) {
+                    known.depends.clone_from(depends);
+                }
             }
             EffectKind::ReleaseNode { node } => {
                 self.state.nodes.remove(node);
@@ -211,7 +218,9 @@ impl Queue {
                 }
             }
             EffectKind::Report(report) => self.apply_report(effect.id, report),
-            EffectKind::ObserveCommit { .. } | EffectKind::ObserveTip { .. } => {}
+            EffectKind::ObserveCommit { .. }
+            | EffectKind::ObserveTip { .. }
+            | EffectKind::FindReferences { .. } => {}
         }
         let pending = Pending { effect: effect.clone(), since: self.state.now };
         self.state.effects.insert(effect.id, pending);
@@ -363,11 +372,13 @@ impl Queue {
         }
         if item.pipeline == Pipeline::Gate {
             self.settle_changes(&item, departure);
-            self.leave_landing(&item);
+            self.leave_landings(id);
+            self.tell_half(&item, departure);
         }
         for change in &item.changes {
             self.index.touch_change(change.number);
             self.touch_children(change);
+            self.touch_referrers(change.number, &change.change_id);
             self.forget_closed(change.number);
         }
         for (report, patient) in reports {
@@ -399,21 +410,24 @@ impl Queue {
             || self.index.check_of.contains_key(&number)
             || self.state.confirms.contains_key(&number);
         if change.snapshot.status != ChangeStatus::Open && !concerns {
+            let snapshot = change.snapshot.clone();
             self.index.remove_change(change);
+            self.note_target(&snapshot);
             self.state.changes.remove(&number);
+            self.forget_references(&snapshot.needs);
         }
     }
 
-    fn leave_landing(&mut self, item: &Item) {
-        let Stage::Landing(effect) = item.stage else { return };
-        if let Some(landing) = self.state.landings.get_mut(&effect) {
-            landing.items.retain(|id| *id != item.id);
-            if landing.items.is_empty() {
-                self.state.landings.remove(&effect);
-                // Other queues may have waited for it.
-                self.index.dirty_queues.extend(self.state.queues.keys().cloned());
-            }
-        }
+    /// A change has landed; it is cared for until the review host shows it merged.
+    pub(super) fn settle_landed(&mut self, change: &ItemChange, commit: Sha, item: ItemId) {
+        let Some(known) = self.state.changes.get_mut(&change.number) else { return };
+        self.index.remove_change(known);
+        known.snapshot.status = ChangeStatus::Merged;
+        let close_after = self.state.policy.as_ref().map_or(0, |policy| policy.limits.close_after_ms);
+        let due = self.state.now.plus_ms(close_after);
+        let (pair, revision, step) = (change.pair.clone(), change.revision, ConfirmStep::Waiting);
+        self.state.confirms.insert(change.number, Confirm { pair, commit, revision, item, due, step });
+        self.index.timers.insert((due, Timer::Confirm(change.number)));
     }
 
     /// What the end of a gate item makes of its changes: merged, or with a used-up approval.
@@ -423,23 +437,16 @@ impl Queue {
         let policy = self.state.policy.clone();
         for change in &item.changes {
             let tip = self.state.tips.get(&change.pair).and_then(|tip| tip.commit);
+            if let (Departure::Dependency { culprit: Some(_), .. }, Some(known)) =
+                (departure, self.state.changes.get_mut(&change.number))
+            {
+                // Its last words say what it waits for.
+                known.told = Some(change.revision);
+            }
             let Some(known) = self.state.changes.get_mut(&change.number) else { continue };
             if let Departure::Landed { commits } = departure {
-                self.index.remove_change(known);
-                known.snapshot.status = ChangeStatus::Merged;
-                let due =
-                    self.state.now.plus_ms(policy.as_ref().map_or(0, |policy| policy.limits.close_after_ms));
                 let landed = commits.iter().find(|(pair, _)| *pair == change.pair);
-                let confirm = Confirm {
-                    pair: change.pair.clone(),
-                    commit: landed.map_or(change.revision, |(_, commit)| *commit),
-                    revision: change.revision,
-                    item: item.id,
-                    due,
-                    step: ConfirmStep::Waiting,
-                };
-                self.state.confirms.insert(change.number, confirm);
-                self.index.timers.insert((due, Timer::Confirm(change.number)));
+                self.settle_landed(change, landed.map_or(change.revision, |(_, commit)| *commit), item.id);
             } else if let Departure::Held { reason } = departure {
                 let held = self.held(change.revision, reason);
                 self.hold_back(change.number, held);

@@ -13,8 +13,9 @@ impl Queue {
         match item.stage {
             Stage::Looking(_) | Stage::Looked(_) => return Reason::Looking,
             Stage::Deploying(_) => return Reason::Landing,
-            Stage::Landing(effect) => {
-                let unknown = self.state.landings.get(&effect).and_then(|landing| landing.unknown.as_ref());
+            Stage::Landing(_) => {
+                let own = self.state.landings.values().filter(|landing| landing.items.contains(&item.id));
+                let unknown = own.filter_map(|landing| landing.unknown.as_ref()).next();
                 return unknown
                     .map_or(Reason::Landing, |unknown| Reason::UnknownPush { until: unknown.until });
             }
@@ -22,6 +23,9 @@ impl Queue {
         }
         let standing = self.standing(item);
         let expected = self.index.standing.get(&item.id);
+        if let (Some(Standing::Bad), Some(change)) = (expected, self.failing_below(item)) {
+            return Reason::DependencyFails { change };
+        }
         match standing {
             Standing::Unprepared | Standing::Preparing if expected == Some(&Standing::Bad) => {
                 Reason::ConflictAhead
@@ -42,6 +46,14 @@ impl Queue {
             Standing::Building => self.building(item, ahead),
             Standing::Passed => self.passed(item, ahead),
         }
+    }
+
+    /// A change in another item that the item depends on and that is expected to leave.
+    fn failing_below(&self, item: &Item) -> Option<ChangeNumber> {
+        self.undecided_dependencies(item).find(|number| {
+            let other = self.index.gate_of.get(number);
+            other.and_then(|id| self.index.standing.get(id)).is_some_and(|standing| standing.is_failing())
+        })
     }
 
     fn unprepared(&self, item: &Item, window: u32) -> Reason {

@@ -43,7 +43,7 @@ impl Queue {
                     return Some(false);
                 }
                 Meaning::Parent(change) => {
-                    self.end(id, Departure::Dependency { change });
+                    self.end(id, Departure::Dependency { change, culprit: None });
                     return Some(true);
                 }
                 Meaning::Fault(departure) => {

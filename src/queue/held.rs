@@ -47,6 +47,8 @@ impl Queue {
             && match held.reason {
                 Reason::Rebase { .. } => !follows(),
                 Reason::NoBranch { .. } => self.is_no_branch(&snapshot.pair()),
+                // Looked at each time.
+                Reason::DependsOnNothing { .. } | Reason::Apart { .. } => false,
                 _ => true,
             }
     }

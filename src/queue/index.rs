@@ -1,10 +1,11 @@
 //! What is derived from the state for speed, and what planning still has to look at.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::model::{
-    BuildId, ChangeId, ChangeNumber, ChangeStatus, EffectId, ItemId, Pipeline, QueueName, Sha, Timestamp,
-    VerdictKey,
+    BuildId, ChangeId, ChangeNumber, ChangeStatus, EffectId, ItemId, Pipeline, QueueName, Reference, Sha,
+    Timestamp, VerdictKey,
 };
 
 use super::Queue;
@@ -22,6 +23,12 @@ pub(crate) struct Index {
     /// Open changes by their parents' commits.
     pub children: BTreeMap<Sha, BTreeSet<ChangeNumber>>,
     pub by_change_id: BTreeMap<ChangeId, BTreeSet<ChangeNumber>>,
+    /// Open changes by what their footers name.
+    pub referrers: BTreeMap<Reference, BTreeSet<ChangeNumber>>,
+    /// References that are to be looked up.
+    pub wanted: BTreeSet<Reference>,
+    /// Open changes by their topic.
+    pub by_topic: BTreeMap<Arc<str>, BTreeSet<ChangeNumber>>,
     /// Who needs the verdict of a key.
     pub needs: BTreeMap<VerdictKey, BTreeSet<ItemId>>,
     /// The build that runs for a key.
@@ -39,6 +46,7 @@ pub(crate) struct Index {
     pub dirty_landings: BTreeSet<EffectId>,
     pub dirty_confirms: BTreeSet<ChangeNumber>,
     pub dirty_keys: BTreeSet<VerdictKey>,
+    pub dirty_references: bool,
     pub dirty_builds: bool,
     pub dirty_expected: bool,
     pub dirty_reports: bool,
@@ -72,6 +80,12 @@ impl Index {
             self.children.entry(*parent).or_default().insert(snapshot.number);
         }
         self.by_change_id.entry(snapshot.change_id.clone()).or_default().insert(snapshot.number);
+        if let Some(topic) = &snapshot.topic {
+            self.by_topic.entry(topic.clone()).or_default().insert(snapshot.number);
+        }
+        for reference in &snapshot.needs {
+            self.referrers.entry(reference.clone()).or_default().insert(snapshot.number);
+        }
     }
 
     /// Undoes [`Index::add_change`].
@@ -84,6 +98,12 @@ impl Index {
             take(&mut self.children, parent, snapshot.number);
         }
         take(&mut self.by_change_id, &snapshot.change_id, snapshot.number);
+        if let Some(topic) = &snapshot.topic {
+            take(&mut self.by_topic, topic, snapshot.number);
+        }
+        for reference in &snapshot.needs {
+            take(&mut self.referrers, reference, snapshot.number);
+        }
     }
 
     /// Makes an item findable.
@@ -149,6 +169,7 @@ impl Queue {
         self.index.dirty_landings = self.state.landings.keys().copied().collect();
         self.index.dirty_confirms = self.state.confirms.keys().copied().collect();
         self.index.dirty_keys = self.index.running.keys().copied().collect();
+        self.index.dirty_references = true;
         self.index.dirty_builds = true;
         self.index.dirty_expected = true;
         self.index.dirty_reports = true;

@@ -13,7 +13,7 @@ use crate::model::event::Scope;
 use crate::model::policy::{LandingMode, QueuePolicy};
 use crate::model::report::Says;
 use crate::model::{
-    ChangeNumber, ChangeSnapshot, Departure, EffectId, EffectKind, ItemId, Pair, Repository, Sha,
+    ChangeNumber, ChangeSnapshot, EffectId, EffectKind, ItemId, Pair, Repository, Sha, Timestamp,
 };
 
 use super::Queue;
@@ -31,7 +31,7 @@ impl Queue {
         let mut groups: BTreeMap<Pair, Vec<ItemId>> = BTreeMap::new();
         let mut undecided = Footprints::default();
         let mut unpassed = Footprints::default();
-        let mut to_vote = Vec::new();
+        let (mut to_vote, mut alone) = (Vec::new(), Vec::new());
         // A push under way in another queue may change what is read here.
         for item in self.state.items.values().filter(|item| item.queue.as_ref() != Some(&queue.name)) {
             if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
@@ -41,7 +41,8 @@ impl Queue {
         for id in order {
             let Some(item) = self.state.items.get(id) else { continue };
             let node = self.node_of(item);
-            let pair = &item.changes[0].pair;
+            let Some(pair) = item.pairs().next() else { continue };
+            let several = item.pairs().any(|other| other != pair);
             if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
                 undecided.add(item, node, None);
                 continue;
@@ -58,11 +59,14 @@ impl Queue {
             if unpassed.met_by(item, node, None).is_none() {
                 to_vote.push(*id);
             }
-            let fits = undecided.met_by(item, node, Some(pair)).is_none()
-                && self.starts_from(item, groups.get(pair));
-            let carried = fits.then_some(pair);
-            undecided.add(item, node, carried);
-            if fits {
+            let (with, group) = if several { (None, None) } else { (Some(pair), groups.get(pair)) };
+            let fits = undecided.met_by(item, node, with).is_none()
+                && self.lands_after_dependencies(item, group)
+                && self.starts_from(item, group);
+            undecided.add(item, node, with.filter(|_| fits));
+            if fits && several {
+                alone.push(*id);
+            } else if fits {
                 groups.entry(pair.clone()).or_default().push(*id);
             }
         }
@@ -72,6 +76,9 @@ impl Queue {
         for (pair, items) in groups {
             self.plan_group(&pair, &items, queue);
         }
+        for id in alone {
+            self.plan_several(id, queue);
+        }
     }
 
     /// Whether the item's node starts from the tips, but for what the items before it in the push
@@ -80,9 +87,18 @@ impl Queue {
         let mut predicted = Predicted::default();
         let last = group.and_then(|items| items.last()).and_then(|id| self.state.items.get(id));
         if let Some((last, node)) = last.and_then(|last| Some((last, last.node?))) {
-            predicted.nodes.insert(last.changes[0].pair.clone(), node);
+            predicted.nodes.extend(last.pairs().map(|pair| (pair.clone(), node)));
         }
         self.node_of(item).is_some_and(|node| self.state.agrees(node, &predicted))
+    }
+
+    /// Whether all that the item depends on has landed, or lands before it in the same push.
+    fn lands_after_dependencies(&self, item: &Item, group: Option<&Vec<ItemId>>) -> bool {
+        let lands = |number: &ChangeNumber| {
+            let other = self.index.gate_of.get(number);
+            other.is_some_and(|other| group.is_some_and(|group| group.contains(other)))
+        };
+        self.undecided_dependencies(item).all(|number| lands(&number))
     }
 
     fn plan_group(&mut self, pair: &Pair, items: &[ItemId], queue: &QueuePolicy) {
@@ -122,7 +138,9 @@ impl Queue {
         }
         let looked: Vec<ItemId> = ready.iter().take_while(fresh).copied().collect();
         if !looked.is_empty() {
-            self.push(pair, &looked, queue);
+            if let Some((push, valid_until)) = self.push_of(pair, &looked, queue) {
+                self.ask(EffectKind::Land { valid_until, pushes: vec![push] });
+            }
         } else if !ready.is_empty() {
             let changes: Vec<(ChangeNumber, Repository)> = ready
                 .iter()
@@ -138,18 +156,25 @@ impl Queue {
         self.state.items.get(&id).map(|item| item.stage)
     }
 
-    fn push(&mut self, pair: &Pair, items: &[ItemId], queue: &QueuePolicy) {
-        let Some(Some(old)) = self.state.tips.get(pair).map(|tip| tip.commit) else { return };
-        let Some(limits) = self.state.policy.as_ref().map(|policy| policy.limits.clone()) else { return };
+    /// The push of a branch that lands these items there, and until when it may begin.
+    pub(super) fn push_of(
+        &self,
+        pair: &Pair,
+        items: &[ItemId],
+        queue: &QueuePolicy,
+    ) -> Option<(Push, Timestamp)> {
+        let old = self.state.tips.get(pair)?.commit?;
+        let limits = &self.state.policy.as_ref()?.limits;
         let members: Vec<&Item> = items.iter().filter_map(|id| self.state.items.get(id)).collect();
         let last = members.last().and_then(|item| self.node_of(item)?.written(pair));
-        let Some((new, tree)) = last.map(|written| (written.commit, written.tree)) else { return };
+        let (new, tree) = last.map(|written| (written.commit, written.tree))?;
         let oldest = members.iter().filter_map(|item| match item.stage {
             Stage::Looked(at) => Some(at),
             _ => None,
         });
-        let Some(oldest) = oldest.min() else { return };
-        let submit = match (queue.landing, members.first().and_then(|item| item.changes.first())) {
+        let oldest = oldest.min()?;
+        let changes = members.iter().flat_map(|item| &item.changes).filter(|change| change.pair == *pair);
+        let submit = match (queue.landing, changes.clone().next()) {
             (LandingMode::Submit, Some(only)) => Some(Submit {
                 change: only.number,
                 change_id: only.change_id.clone(),
@@ -159,7 +184,6 @@ impl Queue {
             }),
             _ => None,
         };
-        let changes = members.iter().flat_map(|item| item.changes.iter());
         let changes = changes.map(|change| (change.number, change.patchset, change.revision)).collect();
         let judged: Vec<Sha> = members
             .iter()
@@ -168,7 +192,7 @@ impl Queue {
             .collect();
         let merge_from = queue.merge_from.clone();
         let push = Push { pair: pair.clone(), old, new, changes, merge_from, judged, submit };
-        self.ask(EffectKind::Land { valid_until: oldest.plus_ms(limits.look_age_ms), pushes: vec![push] });
+        Some((push, oldest.plus_ms(limits.look_age_ms)))
     }
 
     /// What is stopped that this item is in, if anything.
@@ -205,7 +229,7 @@ impl Queue {
     }
 
     /// Whether a vote on the item is on its way, for better or worse.
-    fn is_voting(&self, id: ItemId) -> bool {
+    pub(super) fn is_voting(&self, id: ItemId) -> bool {
         let mut outgoing = self.state.outgoing.iter();
         outgoing.any(|outgoing| outgoing.report.item == id && outgoing.report.vote.is_some())
     }
@@ -234,15 +258,10 @@ impl Queue {
     pub(super) fn plan_landing(&mut self, effect: EffectId) {
         let Some(landing) = self.state.landings.get(&effect) else { return };
         if landing.landed {
-            let commits = vec![(landing.pair.clone(), landing.new)];
             if landing.differs {
                 self.tell_difference(effect);
             }
-            let Some(landing) = self.state.landings.get(&effect) else { return };
-            for item in landing.items.clone() {
-                self.end(item, Departure::Landed { commits: commits.clone() });
-            }
-            return;
+            return self.conclude_landed(effect);
         }
         let Some(unknown) = &landing.unknown else { return };
         if unknown.asked.is_some() {

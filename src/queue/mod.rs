@@ -10,9 +10,11 @@ mod absorb;
 mod admit;
 mod apply;
 mod conclude;
+mod depend;
 mod explain;
 mod footprint;
 mod foreign;
+mod group;
 mod held;
 mod index;
 mod jobs;
@@ -20,6 +22,7 @@ mod land;
 mod learn;
 mod operator;
 mod pairs;
+mod part;
 pub mod resolve;
 mod schedule;
 mod seen;
@@ -39,7 +42,7 @@ use index::Index;
 use state::{Out, State};
 
 /// Version of the core's decisions; raised when the same events may lead to other actions.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Rounds of planning in one step; beyond it the rest waits for the next wake-up.
 const ROUNDS_MAX: u32 = 100_000;
@@ -195,6 +198,8 @@ impl Queue {
                 self.plan_stop(key);
             } else if std::mem::take(&mut self.index.dirty_expected) {
                 self.plan_expected();
+            } else if std::mem::take(&mut self.index.dirty_references) {
+                self.plan_references();
             } else if std::mem::take(&mut self.index.dirty_builds) {
                 self.plan_builds();
             } else if std::mem::take(&mut self.index.dirty_reports) {

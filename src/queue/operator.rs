@@ -1,5 +1,6 @@
 //! What a person asks for, and what is answered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::event::{Command, Scope};
@@ -90,8 +91,7 @@ impl Queue {
                 None => return Err(format!("change {number} is in no queue: nothing was moved")),
             }
         }
-        let queues: std::collections::BTreeSet<QueueName> =
-            moved.iter().map(|(queue, _)| queue.clone()).collect();
+        let queues: BTreeSet<QueueName> = moved.iter().map(|(queue, _)| queue.clone()).collect();
         for queue in queues {
             let mut first: Vec<ItemId> = Vec::new();
             for (_, id) in moved.iter().filter(|(name, _)| *name == queue) {
@@ -102,7 +102,8 @@ impl Queue {
         Ok("moved to the head, behind what is being pushed; what was built on other predecessors is built again where its inputs changed".into())
     }
 
-    /// An item, and before it those that it rests on: behind it they would wait for one another.
+    /// An item, and before it those that it rests on or depends on: behind it they would wait for one
+    /// another.
     fn with_parents(&self, id: ItemId, first: &mut Vec<ItemId>) {
         let mut todo = vec![(id, false)];
         while let Some((id, parents_done)) = todo.pop() {
@@ -117,12 +118,15 @@ impl Queue {
             let Some(item) = self.state.items.get(&id) else { continue };
             let changes = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
             let parents = changes.flat_map(|change| &change.snapshot.parents);
-            let parents = parents.filter_map(|parent| {
-                let parent = self.index.gate_of.get(self.index.by_revision.get(parent)?)?;
-                let same = self.state.items.get(parent)?.queue == item.queue;
-                (same && *parent != id).then_some((*parent, false))
-            });
-            todo.extend(parents);
+            let parents = parents.filter_map(|parent| self.index.by_revision.get(parent)).copied();
+            let dependencies: BTreeSet<ChangeNumber> = self.undecided_dependencies(item).collect();
+            let all: Vec<ChangeNumber> = parents.chain(dependencies).collect();
+            // What is put in last is looked at first.
+            todo.extend(all.iter().rev().filter_map(|number| {
+                let other = self.index.gate_of.get(number)?;
+                let same = self.state.items.get(other)?.queue == item.queue;
+                (same && *other != id).then_some((*other, false))
+            }));
         }
     }
 

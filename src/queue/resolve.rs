@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::model::tree::{Read, Resolved, Unit};
 use crate::model::{
-    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Pipeline, Policy, Repository, ResolvedInput,
-    ResolvedJob, Sha, VerdictKey,
+    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Policy, Repository, ResolvedInput, ResolvedJob,
+    Sha, VerdictKey,
 };
 
 use crate::model::job::RunsFor;
@@ -91,12 +91,14 @@ enum Source {
     Repository,
 }
 
-/// Finds the jobs of an item that writes the branches `item`.
+/// Finds the jobs of an item that writes the branches `item`, and whose changes depend on some in the
+/// branches `depends`.
 ///
 /// Both pipelines have the same jobs and keys, so that a verdict of the check serves the gate.
-pub fn resolve(policy: &Policy, _pipeline: Pipeline, item: &[Pair], trees: &mut dyn Trees) -> Resolved {
+pub fn resolve(policy: &Policy, item: &[Pair], depends: &[Pair], trees: &mut dyn Trees) -> Resolved {
     let writes: BTreeSet<Pair> = item.iter().cloned().collect();
-    let mut resolution = Resolution { policy, writes, trees, reads: BTreeMap::new(), jobs: BTreeMap::new() };
+    let (reads, jobs) = (BTreeMap::new(), BTreeMap::new());
+    let mut resolution = Resolution { policy, writes, depends, trees, reads, jobs };
     let outcome = resolution.run();
     let reads: Vec<Read> = resolution.reads.into_iter().map(|(unit, value)| Read { unit, value }).collect();
     match outcome {
@@ -112,6 +114,7 @@ pub fn resolve(policy: &Policy, _pipeline: Pipeline, item: &[Pair], trees: &mut 
 struct Resolution<'a> {
     policy: &'a Policy,
     writes: BTreeSet<Pair>,
+    depends: &'a [Pair],
     trees: &'a mut dyn Trees,
     reads: BTreeMap<Unit, Option<Sha>>,
     jobs: BTreeMap<(JobName, Pair), ResolvedJob>,
@@ -122,6 +125,10 @@ impl Resolution<'_> {
     fn run(&mut self) -> Result<(Vec<Pair>, bool), Stop> {
         let policy = self.policy;
         let repositories = self.trees.repositories();
+        // Read even where no job is: what is depended on must have landed.
+        for pair in self.depends {
+            self.commit(pair)?;
+        }
         let mut consulted = self.writes.clone();
         for job in &policy.jobs {
             for home in self.homes(job, &repositories) {
@@ -226,6 +233,7 @@ impl Resolution<'_> {
         if let Some(repository) = missing {
             return Err(missing_input(job, home, repository, source));
         }
+        self.add_depended_on(home, &mut others)?;
         let mut inputs = vec![self.resolved(job, home, commit, &job.paths, &job.ignored_files)?];
         for (pair, (commit, paths)) in &others {
             inputs.push(self.resolved(job, pair, *commit, paths, &Patterns::default())?);
@@ -243,6 +251,25 @@ impl Resolution<'_> {
         };
         self.jobs.insert((job.name.clone(), home.clone()), resolved);
         Ok(true)
+    }
+
+    /// What the item's changes depend on is an input of each of its jobs. A build has one folder for a
+    /// repository: the branch that the job asks for itself goes first, then the one named as its home's.
+    fn add_depended_on(
+        &mut self,
+        home: &Pair,
+        others: &mut BTreeMap<Pair, (Sha, Vec<Arc<str>>)>,
+    ) -> Result<(), Stop> {
+        let (same, other): (Vec<&Pair>, Vec<&Pair>) =
+            self.depends.iter().partition(|pair| pair.branch == home.branch);
+        for pair in same.into_iter().chain(other) {
+            let has_folder = pair.repository == home.repository
+                || others.keys().any(|other| other.repository == pair.repository);
+            if !has_folder && let Some(commit) = self.commit(pair)? {
+                others.insert(pair.clone(), (commit, Vec::new()));
+            }
+        }
+        Ok(())
     }
 
     /// The branch that an input means for `home`: the one named, else the same-named one, else the

@@ -135,7 +135,7 @@ fn summary(resolved: &Resolved) -> (Vec<String>, Vec<String>) {
 
 fn check(jobs: Vec<JobPolicy>, item: &[&str], mut trees: Table, expected: (&[&str], &[&str])) {
     let item: Vec<Pair> = item.iter().map(|name| pair(name)).collect();
-    let (jobs, reads) = summary(&resolve(&policy(jobs), Pipeline::Gate, &item, &mut trees));
+    let (jobs, reads) = summary(&resolve(&policy(jobs), &item, &[], &mut trees));
     assert_eq!(
         (jobs, reads),
         (
@@ -180,6 +180,7 @@ fn queue_of(repositories: &[&str]) -> crate::model::policy::QueuePolicy {
         merge_from: Vec::new(),
         after_failure: AfterFailure::Forget,
         landing: LandingMode::Push,
+        topics: Default::default(),
     }
 }
 
@@ -192,7 +193,7 @@ fn job_files_of_repositories_named_in_one_queue_are_consulted_and_their_branches
         trees.files.insert(pair("app"), Ok(reader));
         trees.files.insert(pair("tool"), Err("line 3".into()));
         let policy = Policy { queues: vec![queue_of(repositories)], ..policy(vec![]) };
-        let found = summary(&resolve(&policy, Pipeline::Gate, &[pair("lib")], &mut trees));
+        let found = summary(&resolve(&policy, &[pair("lib")], &[], &mut trees));
         let owned = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
         assert_eq!(found, (owned(jobs), owned(reads)), "{repositories:?}");
     };
@@ -276,7 +277,7 @@ fn noop_counts_when_each_written_branch_says_so() {
     for (files, expected) in [(vec!["app", "lib"], true), (vec!["app"], false), (vec![], false)] {
         let mut trees = table(&[("app", 1), ("lib", 2)]);
         trees.files = files.iter().map(|name| (pair(name), noop.clone())).collect();
-        let found = resolve(&policy(vec![]), Pipeline::Gate, &[pair("lib"), pair("app")], &mut trees);
+        let found = resolve(&policy(vec![]), &[pair("lib"), pair("app")], &[], &mut trees);
         assert!(matches!(found, Resolved::Jobs { noop, .. } if noop == expected), "{files:?}: {found:?}");
     }
 }
@@ -285,22 +286,18 @@ fn noop_counts_when_each_written_branch_says_so() {
 fn altered_job_files_are_named() {
     let mut trees = table(&[("app", 1), ("lib", 2)]);
     trees.altered.insert(pair("lib"));
-    let found = resolve(&policy(vec![]), Pipeline::Gate, &[pair("lib"), pair("app")], &mut trees);
+    let found = resolve(&policy(vec![]), &[pair("lib"), pair("app")], &[], &mut trees);
     let expected = vec![pair("lib")];
     assert!(matches!(&found, Resolved::Jobs { alters_job_files, .. } if *alters_job_files == expected));
 }
 
 #[test]
 fn keys_follow_what_a_job_reads_and_nothing_else() {
-    let key = |trees: &mut Table, job: JobPolicy| match resolve(
-        &policy(vec![job]),
-        Pipeline::Check,
-        &[pair("app")],
-        trees,
-    ) {
-        Resolved::Jobs { jobs, .. } => jobs[0].key,
-        other => panic!("{other:?}"),
-    };
+    let key =
+        |trees: &mut Table, job: JobPolicy| match resolve(&policy(vec![job]), &[pair("app")], &[], trees) {
+            Resolved::Jobs { jobs, .. } => jobs[0].key,
+            other => panic!("{other:?}"),
+        };
     let plain = || job("test", "app", &["lib"]);
     let narrowed = || {
         let mut narrowed = plain();
@@ -314,4 +311,23 @@ fn keys_follow_what_a_job_reads_and_nothing_else() {
     assert_eq!(key(&mut before, narrowed()), key(&mut after, narrowed()), "only other paths changed");
     let history = || JobPolicy { history: true, ..narrowed() };
     assert_ne!(key(&mut before, history()), key(&mut after, history()), "keyed by commit");
+}
+
+#[test]
+fn what_is_depended_on_is_an_input_of_every_job_and_read_without_any() {
+    let mut trees = table(&[("app", 1), ("lib", 2), ("tool", 3), ("tool dev", 4), ("app dev", 5)]);
+    let depends = [pair("app dev"), pair("tool"), pair("tool dev")];
+    let jobs = vec![job("test", "app", &["lib"]), job("other", "app", &["tool dev"])];
+    let (jobs, reads) = match resolve(&policy(jobs), &[pair("app")], &depends, &mut trees) {
+        Resolved::Jobs { jobs, reads, .. } => (jobs, reads),
+        other => panic!("{other:?}"),
+    };
+    let inputs = |at: usize| jobs[at].inputs.iter().map(|input| input.pair.clone()).collect::<Vec<_>>();
+    assert_eq!(inputs(1), [pair("app"), pair("lib"), pair("tool")], "one folder for each repository");
+    assert_eq!(inputs(0), [pair("app"), pair("tool dev")], "what the job asks for itself goes first");
+    for read in &depends {
+        assert!(reads.iter().any(|known| known.unit == Unit::Branch(read.clone())), "{read}");
+    }
+    let nothing = resolve(&policy(vec![]), &[pair("app")], &[pair("lib")], &mut trees);
+    assert!(matches!(nothing, Resolved::Jobs { reads, .. } if !reads.is_empty()));
 }

@@ -31,7 +31,12 @@ impl Queue {
         let number = snapshot.number;
         let known = self.state.changes.get(&number);
         let late = known.is_some_and(|known| snapshot.updated_at < known.snapshot.updated_at);
-        if late && !fresh || known.is_none() && snapshot.status != ChangeStatus::Open {
+        if late && !fresh {
+            return;
+        }
+        if known.is_none() && snapshot.status != ChangeStatus::Open {
+            self.note_target(&snapshot);
+            self.touch_referrers(number, &snapshot.change_id);
             return;
         }
         if snapshot.status == ChangeStatus::Merged {
@@ -46,11 +51,19 @@ impl Queue {
             self.index.remove_change(before);
             if before.snapshot != snapshot {
                 self.touch_resting_on(&before.snapshot.revision);
+                self.touch_topic(before.snapshot.topic.as_ref());
             }
         }
-        if before.as_ref().is_some_and(|before| before.snapshot.form != snapshot.form) {
+        let otherwise = |before: &Change| {
+            before.snapshot.form != snapshot.form || before.snapshot.needs != snapshot.needs
+        };
+        if before.as_ref().is_some_and(otherwise) {
             self.drop_nodes_of(number);
         }
+        let (is_news, needed) = match &before {
+            Some(before) => (before.snapshot != snapshot, before.snapshot.needs.clone()),
+            None => (true, Vec::new()),
+        };
         let mut change = before.unwrap_or_else(|| Change::new(snapshot.clone()));
         change.snapshot = snapshot;
         change.forced = forced.or(change.forced);
@@ -60,6 +73,9 @@ impl Queue {
         let revision = change.snapshot.revision;
         self.state.changes.insert(number, change);
         self.touch_resting_on(&revision);
+        if is_news {
+            self.news_of(number, &needed);
+        }
         self.index.touch_change(number);
         if let Some(item) = self.index.gate_of.get(&number).copied() {
             self.touch_queue_of(item);
@@ -79,6 +95,10 @@ impl Queue {
         let Some(change) = self.state.changes.remove(&number) else { return };
         self.index.remove_change(&change);
         self.touch_resting_on(&change.snapshot.revision);
+        self.lose_target(number);
+        self.touch_topic(change.snapshot.topic.as_ref());
+        self.touch_referrers(number, &change.snapshot.change_id);
+        self.forget_references(&change.snapshot.needs);
         self.state.confirms.remove(&number);
         self.index.touch_change(number);
     }
@@ -302,6 +322,7 @@ impl Queue {
             EffectKind::ObserveCommit { commit, .. } => {
                 self.observation_failed(commit_name(commit), why);
             }
+            EffectKind::FindReferences { .. } => self.lookup_failed(&outcome),
             EffectKind::ObserveChange { change, .. } => {
                 self.change_read(change, effect, &outcome);
                 self.reread_ended(change, &outcome, why);
@@ -353,7 +374,7 @@ impl Queue {
         self.index.dirty_queues.extend(self.state.queues.keys().cloned());
     }
 
-    fn observation_failed(&mut self, name: String, why: Arc<str>) {
+    pub(super) fn observation_failed(&mut self, name: String, why: Arc<str>) {
         let retry = self.next_retry(self.state.retries.get(&name), why);
         // Even the first failure is given a pause: the review host is not reachable.
         let at = retry.at.max(self.state.now.plus_ms(1_000));
@@ -487,7 +508,7 @@ fn first_unmet(change: &ChangeSnapshot) -> Option<Arc<str>> {
         .map(|requirement| requirement.name.clone())
 }
 
-fn reason_of(outcome: &Outcome) -> Arc<str> {
+pub(super) fn reason_of(outcome: &Outcome) -> Arc<str> {
     match outcome {
         Outcome::Applied => "ended without an answer".into(),
         Outcome::Refused(why) | Outcome::Failed(why) | Outcome::Unknown(why) => why.clone(),

@@ -135,6 +135,8 @@ impl Queue {
             | Departure::BrokenJobFile { .. }
             | Departure::Closure { .. }
             | Departure::Unfit { .. } => (failed(), true, false),
+            Departure::Dependency { culprit: Some(_), .. } => (withdrawn(), true, false),
+            Departure::Regrouped { .. } => (withdrawn(), false, false),
             Departure::Dependency { .. } => {
                 let told = item.changes.iter().all(|change| {
                     self.state

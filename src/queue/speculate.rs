@@ -67,7 +67,7 @@ impl Queue {
             self.carry(id, Standing::Passed, ahead);
             return false;
         }
-        if self.failing_parent(item, ahead) {
+        if self.failing_parent(item, ahead) || self.failing_dependency(item, ahead).is_some() {
             self.index.standing.insert(id, Standing::Bad);
             // Its node contains what is expected to leave: nothing is built there.
             self.hold(id, true);
@@ -162,16 +162,20 @@ impl Queue {
             return;
         }
         let lost = old.is_some_and(|node| self.must_repeat(node));
-        if old.is_some_and(|node| !lost && self.state.agrees(node, &ahead.predicted)) {
+        let depends = self.depends_of(item);
+        let read_alike = |node: &Node| node.depends == depends;
+        if old.is_some_and(|node| !lost && read_alike(node) && self.state.agrees(node, &ahead.predicted)) {
             return;
         }
-        let doubted = old.filter(|_| !lost).and_then(|node| self.doubted_read(node, &ahead.predicted));
+        let doubted = old
+            .filter(|node| !lost && read_alike(node))
+            .and_then(|node| self.doubted_read(node, &ahead.predicted));
         if let Some(pair) = doubted {
             self.observe_tip(pair);
             return;
         }
         let merges: Option<Vec<Merge>> =
-            item.changes.iter().map(|change| self.merge_of(change, queue, &ahead.predicted)).collect();
+            item.changes.iter().map(|change| self.merge_of(item, change, queue, &ahead.predicted)).collect();
         let Some(merges) = merges else {
             self.observe_tips(id);
             return;
@@ -201,7 +205,8 @@ impl Queue {
         let date = self.date_for(id);
         let node = NodeId(self.state.last_node + 1);
         self.act(Action::Decision(Decision::Based { item: id, node }));
-        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay });
+        let depends = self.state.items.get(&id).map(|item| self.depends_of(item)).unwrap_or_default();
+        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends });
         if let Some(old) = old {
             self.release(old);
         }
@@ -218,6 +223,7 @@ impl Queue {
 
     fn merge_of(
         &self,
+        item: &Item,
         change: &crate::model::ItemChange,
         queue: &QueuePolicy,
         predicted: &Predicted,
@@ -231,7 +237,7 @@ impl Queue {
             change: change.clone(),
             onto,
             tip,
-            allowed: self.allowed(change, predicted),
+            allowed: self.allowed(item, change, predicted),
             merge_from: queue.merge_from.clone(),
             form: self.form_of(change.number),
         })
@@ -241,11 +247,11 @@ impl Queue {
         self.state.changes.get(&number)?.snapshot.form
     }
 
-    /// The patch sets that may come in with `change`: its own and those ahead on its branch.
-    fn allowed(&self, change: &crate::model::ItemChange, predicted: &Predicted) -> Vec<Sha> {
+    /// The patch sets that may come in with `change`: those of its item and those ahead on its branch.
+    fn allowed(&self, item: &Item, change: &crate::model::ItemChange, predicted: &Predicted) -> Vec<Sha> {
         let ahead = predicted.items.iter().filter_map(|id| self.state.items.get(id));
-        let same = ahead.flat_map(|item| item.changes.iter()).filter(|other| other.pair == change.pair);
-        same.map(|other| other.revision).chain([change.revision]).collect()
+        let all = ahead.chain([item]).flat_map(|item| item.changes.iter());
+        all.filter(|other| other.pair == change.pair).map(|other| other.revision).collect()
     }
 
     /// Asks for tips that are not known, unless they are being read.

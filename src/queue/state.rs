@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::depend::Named;
 use crate::model::action::Submit;
 use crate::model::event::Scope;
 use crate::model::report::Report;
@@ -13,7 +14,7 @@ use crate::model::tree::{Foreign, Prepared, Read, Resolved, Unit, Written};
 use crate::model::view::{DepartedView, PauseView};
 use crate::model::{
     Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Effect, EffectId, ItemChange, ItemId, JobName,
-    NodeId, Pair, Pipeline, Policy, QueueName, Reason, Sha, Timestamp, Verdict, VerdictKey,
+    NodeId, Pair, Pipeline, Policy, QueueName, Reason, Reference, Sha, Timestamp, Verdict, VerdictKey,
 };
 
 /// Everything that a snapshot holds.
@@ -54,6 +55,9 @@ pub(crate) struct State {
     /// How many items a push may carry, where a larger one was refused.
     #[serde(with = "super::pairs")]
     pub push_limits: BTreeMap<Pair, u32>,
+    /// What footers name, where it was looked up or may be forgotten.
+    #[serde(with = "super::pairs", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub named: BTreeMap<Reference, Named>,
     /// Observations that failed, by what was observed.
     pub retries: BTreeMap<String, Retry>,
 }
@@ -164,6 +168,17 @@ pub(crate) struct Item {
     pub dequeued: Option<(Account, Arc<str>)>,
     /// Keys whose builds it still needs.
     pub keys: BTreeSet<VerdictKey>,
+    /// What of it has landed while the rest could not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub landed: Vec<LandedPart>,
+}
+
+/// A change that has landed without all that were to land with it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LandedPart {
+    pub change: ItemChange,
+    /// The tip that its push made of its branch.
+    pub commit: Sha,
 }
 
 /// A verdict that an item uses.
@@ -193,6 +208,9 @@ pub(crate) struct Node {
     pub onto: Vec<(Pair, Source)>,
     /// What other branches are here: as items ahead leave them. Sorted by branch.
     pub overlay: Arc<Vec<(Pair, NodeId)>>,
+    /// Branches of changes that its item depends on, read by all jobs. Sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends: Vec<Pair>,
     pub policy_epoch: u64,
     /// The date of its merge commits; 0 where an older version made it.
     #[serde(default)]

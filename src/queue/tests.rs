@@ -1,16 +1,19 @@
 //! Claims about the core in a small world: three changes to one branch, answered by hand.
 
+mod depend;
 mod doubt;
+mod group;
 mod reload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::model::action::{Decision, Onto};
+use crate::model::action::{Decision, Merge, Onto};
 use crate::model::event::{BuildPhase, Command, Scope};
 use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, Policy, QueuePolicy, StrategyPolicy,
+    TopicPolicy,
 };
 use crate::model::report::Says;
 use crate::model::tree::{Prepared, Read, Resolved, Written};
@@ -26,7 +29,7 @@ const BY_HAND: Sha = Sha([9; 20]);
 struct World {
     queue: Queue,
     now: Timestamp,
-    written: BTreeMap<u64, Sha>,
+    written: BTreeMap<(u64, Pair), Sha>,
     /// Merges are the same commit where they are the same merge: onto, change and date.
     merges: BTreeMap<(Sha, u64, Timestamp), Sha>,
     /// The jobs that are found at each node.
@@ -71,6 +74,7 @@ fn policy(slots: u32) -> Policy {
             merge_from: Vec::new(),
             after_failure: AfterFailure::Forget,
             landing: LandingMode::Push,
+            topics: TopicPolicy::Apart,
         }],
         jobs: Vec::new(),
         job_files: false,
@@ -115,6 +119,7 @@ fn snapshot(number: u64, review: i32) -> ChangeSnapshot {
         topic: None,
         hashtags: Vec::new(),
         depends_on: Vec::new(),
+        needs: Vec::new(),
         meta: None,
         updated_at: Timestamp(1),
     }
@@ -168,10 +173,11 @@ impl World {
     fn answer(&mut self, effect: Effect) {
         match effect.kind {
             EffectKind::PrepareNode { node, date, ref merges, .. } => {
-                let onto = match merges[0].onto {
+                let start = |world: &Self, merge: &Merge| match merge.onto {
                     Onto::Commit(commit) => commit,
-                    Onto::Node(node) => self.written[&node.0],
+                    Onto::Node(node) => world.written[&(node.0, merge.change.pair.clone())],
                 };
+                let onto = start(self, &merges[0]);
                 if merges[0].form == Some(LandingForm::FastForwardOnly) && onto != sha(1, 0) {
                     let outcome = Prepared::Held { reason: Reason::Rebase { pair: home() } };
                     return self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
@@ -180,11 +186,20 @@ impl World {
                     let outcome = Prepared::Unfit { why: "nothing to land".into() };
                     return self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
                 }
-                let next = sha(3, self.merges.len() as u64 + 1);
-                let commit = *self.merges.entry((onto, merges[0].change.number.0, date)).or_insert(next);
-                self.written.insert(node.0, commit);
-                self.made_for.insert(commit, merges[0].change.number.0);
-                let writes = vec![Written { pair: home(), commit, tree: commit, onto, job_file: None }];
+                let mut writes: Vec<Written> = Vec::new();
+                for merge in merges {
+                    let pair = merge.change.pair.clone();
+                    let before = writes.iter().position(|written| written.pair == pair);
+                    let before = before.map(|at| writes.remove(at));
+                    let first = before.as_ref().map_or_else(|| start(self, merge), |before| before.onto);
+                    let onto = before.map_or(first, |before| before.commit);
+                    let next = sha(3, self.merges.len() as u64 + 1);
+                    let commit = *self.merges.entry((onto, merge.change.number.0, date)).or_insert(next);
+                    self.written.insert((node.0, pair.clone()), commit);
+                    self.made_for.insert(commit, merge.change.number.0);
+                    writes.push(Written { pair, commit, tree: commit, onto: first, job_file: None });
+                }
+                let commit = writes[0].commit;
                 let outcome = Prepared::Merged { writes, foreign: Vec::new() };
                 self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
                 let jobs = self.jobs.iter().map(|name| job(name, commit)).collect();

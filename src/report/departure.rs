@@ -71,8 +71,17 @@ fn withdrawn(departure: &Departure) -> String {
         }
         Departure::Private => "It was marked private. Unmark it and approve it again to bring it back.".to_owned(),
         Departure::Moved => "It was moved to another branch. It needs an approval there.".to_owned(),
-        Departure::Dependency { change } => format!(
-            "Change {change}, on which it rests, left the queue. Bring that one back first, or rebase this one off it; then approve it again."
+        Departure::Dependency { change, culprit } => {
+            let because = match culprit {
+                Some(culprit) if culprit != change => format!(", because change {culprit} did"),
+                _ => String::new(),
+            };
+            format!(
+                "Change {change}, on which it rests or depends, left the queue{because}. Repair that one and have it approved, or take the dependency out of this one. Its approval stays: it enters again by itself when that change is in the queue."
+            )
+        }
+        Departure::Regrouped { change } => format!(
+            "Change {change} joined or left what lands together with it. It enters again by itself, with all that lands together now."
         ),
         Departure::Held { reason } => format!("It {reason}."),
         Departure::Requirement { name } => format!(

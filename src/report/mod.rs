@@ -170,6 +170,22 @@ fn next_step(reason: &Reason) -> &'static str {
             "Next: meet these requirements; the change enters the queue by itself then."
         }
         Reason::Parent { .. } => "Next: have that change approved, or rebase this one off it.",
+        Reason::Depends { .. } => {
+            "Next: have that change approved; this one enters the queue behind it by itself, without another vote."
+        }
+        Reason::DependsElsewhere { .. } => {
+            "Next: land that change; this one enters its queue by itself then, without another vote."
+        }
+        Reason::DependsOnAbandoned { .. } => {
+            "Next: restore that change, or upload a patch set without the footer."
+        }
+        Reason::Together { .. } => {
+            "Next: have that change approved; all of them enter the queue together by themselves then."
+        }
+        Reason::Apart { .. } => {
+            "Next: take one of the footers (or the topic) out, rebase one onto the other where the branch takes fast-forwards only, or ask an operator to gate both repositories in one queue."
+        }
+        Reason::DependsOnNothing { .. } => "Next: upload a patch set with a correct footer, or without it.",
         Reason::Rebase { .. } => {
             "Next: rebase it onto the branch (the button Rebase does) and have the result approved; it enters the queue by itself then."
         }
@@ -194,7 +210,7 @@ fn next_step(reason: &Reason) -> &'static str {
             "Next: nothing for the author; tell an operator if it does not pass."
         }
         Reason::UnknownPush { .. } => "Next: nothing for the author; the branch is being watched.",
-        Reason::FailedAhead { .. } | Reason::ConflictAhead => {
+        Reason::FailedAhead { .. } | Reason::ConflictAhead | Reason::DependencyFails { .. } => {
             "Next: wait for what is ahead, or upload a repair if this change is at fault."
         }
         _ => "Next: nothing to do; it goes on by itself.",

@@ -119,7 +119,11 @@ fn each_departure_says_what_happened_and_what_to_do() {
     check(Departure::WorkInProgress, "Build canceled", &["Mark it ready"]);
     check(Departure::Private, "Build canceled", &["Unmark"]);
     check(Departure::Moved, "Build canceled", &["another branch", "approval"]);
-    check(Departure::Dependency { change: ChangeNumber(8) }, "Build canceled", &["Change 8", "rebase"]);
+    check(
+        Departure::Dependency { change: ChangeNumber(8), culprit: Some(ChangeNumber(7)) },
+        "Build canceled",
+        &["Change 8", "because change 7"],
+    );
     check(Departure::Requirement { name: "QA".into() }, "Build canceled", &["QA", "Meet it"]);
     check(Departure::Refused { why: "no Push".into() }, "Build canceled", &["no Push", "operator"]);
     let dequeued = Departure::Dequeued { by: "carol".into(), reason: "freeze".into() };

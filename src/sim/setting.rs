@@ -11,6 +11,7 @@ use super::rng::Rng;
 use crate::model::job::RunsFor;
 use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
+    TopicPolicy,
 };
 use crate::model::{BuildSpec, InputPolicy, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository};
 use crate::world::Tree;
@@ -161,6 +162,10 @@ fn draw_landing(seed: u64, mut policy: Policy) -> Policy {
     for queue in &mut policy.queues {
         queue.landing = if rng.chance(200) { LandingMode::Submit } else { LandingMode::Push };
     }
+    let mut rng = Rng::keyed(seed, 8, 0);
+    for queue in policy.queues.iter_mut().filter(|queue| queue.landing == LandingMode::Push) {
+        queue.topics = if rng.chance(600) { TopicPolicy::Together } else { TopicPolicy::Apart };
+    }
     policy
 }
 
@@ -284,6 +289,7 @@ fn draw_queue(rng: &mut Rng, name: &str, repositories: &[&str]) -> QueuePolicy {
         merge_from: if rng.chance(300) { vec!["dev".into()] } else { Vec::new() },
         after_failure: if rng.chance(250) { AfterFailure::Keep } else { AfterFailure::Forget },
         landing: LandingMode::Push,
+        topics: TopicPolicy::Apart,
     }
 }
 

@@ -88,6 +88,7 @@ pub fn decision(decision: &Decision) -> String {
         Decision::Bought { build, key, item } => {
             format!("item {item} buys build {build} for {}", &key.to_string()[..6])
         }
+        Decision::Parted { item, commits } => format!("item {item} has landed in part: {commits:?}"),
         Decision::Ended { item, departure, .. } => format!("item {item} ends: {departure:?}"),
     }
 }

@@ -36,7 +36,11 @@ pub enum What {
         job_file: Option<JobFileEdit>,
         /// Merges a side commit with the Change-Id of this change.
         side: Option<u64>,
+        /// What its message says it depends on.
+        needs: Vec<Need>,
     },
+    /// Sets its topic, or takes it away.
+    Topic(u64, Option<u64>),
     /// Code-Review +2.
     Approve(u64),
     /// Approves as soon as the daemon's own vote stands, or not at all: a withdrawal just then.
@@ -72,6 +76,17 @@ pub enum What {
     Configure(u64),
     /// The daemon's process stands still for so many milliseconds.
     Freeze(i64),
+}
+
+/// A `Depends-On` footer, by places in the order of changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// By the number, if the change is there by then.
+    Number(u64),
+    /// By the Change-Id, which is known beforehand.
+    Id(u64),
+    /// One that makes no sense.
+    Wrong,
 }
 
 /// What an operator asks for.
@@ -130,7 +145,102 @@ pub fn draw(setting: &Setting) -> Vec<Step> {
         draw_incident(&mut rng, setting, &pairs, at_ms, &mut steps);
     }
     steps.sort_by_key(|step| step.at_ms);
+    draw_needs(setting, &mut steps);
+    draw_topics(setting, &mut steps);
+    draw_bundles(setting, &mut steps);
     steps
+}
+
+/// In half of the runs some changes depend on others, nearly always on earlier ones. Drawn apart, so that
+/// the rest of a seed's draws stays what it was.
+fn draw_needs(setting: &Setting, steps: &mut [Step]) {
+    let mut rng = Rng::keyed(setting.seed, 7, 0);
+    let often = if rng.chance(500) { 0 } else { 1 + u32::try_from(rng.below(400)).unwrap_or(0) };
+    let circles = *rng.pick(&[20, 60, 400]).unwrap_or(&60);
+    let uploads = steps.iter_mut().filter_map(|step| match &mut step.what {
+        What::Upload { change, needs, .. } => Some((*change, needs)),
+        _ => None,
+    });
+    for (change, needs) in uploads {
+        while needs.len() < 3 && rng.chance(often) {
+            let earlier = if change > 0 { rng.below(change) } else { 0 };
+            let other = if rng.chance(circles) { rng.below(setting.changes) } else { earlier };
+            needs.push(match rng.below(20) {
+                0 => Need::Wrong,
+                1..=5 => Need::Id(other),
+                _ => Need::Number(other),
+            });
+        }
+    }
+}
+
+/// In a third of the runs some changes have topics, few so that they meet. These steps come last, so that
+/// the places of the others stay what they were.
+fn draw_topics(setting: &Setting, steps: &mut Vec<Step>) {
+    let mut rng = Rng::keyed(setting.seed, 9, 0);
+    if rng.chance(650) {
+        return;
+    }
+    let often = 50 + u32::try_from(rng.below(350)).unwrap_or(0);
+    for change in 0..setting.changes {
+        if !rng.chance(often) {
+            continue;
+        }
+        let topic = rng.below(3);
+        let uploaded = steps.iter().find_map(|step| match &step.what {
+            What::Upload { change: other, .. } if *other == change => Some(step.at_ms),
+            _ => None,
+        });
+        let at_ms = match uploaded {
+            Some(at_ms) if rng.chance(700) => at_ms + rng.between(1, 2_000),
+            _ => rng.between(0, setting.people_until_ms),
+        };
+        steps.push(Step { at_ms, what: What::Topic(change, Some(topic)) });
+        if rng.chance(200) {
+            let at_ms = at_ms + rng.between(1, setting.people_until_ms / 2 + 2_000);
+            steps.push(Step { at_ms, what: What::Topic(change, None) });
+        }
+    }
+}
+
+/// In half of the runs a few changes are made and approved at about the same time, tied by a topic or in a
+/// circle: by chance alone that hardly happens. Steps that are there only move.
+fn draw_bundles(setting: &Setting, steps: &mut Vec<Step>) {
+    let mut rng = Rng::keyed(setting.seed, 10, 0);
+    if rng.chance(500) {
+        return;
+    }
+    for bundle in 0..rng.between(1, 3).unsigned_abs() {
+        let start = rng.between(0, setting.people_until_ms * 3 / 4);
+        let (first, size) = (rng.below(setting.changes), rng.between(2, 4).unsigned_abs());
+        let is_circle = rng.chance(500);
+        let members: Vec<u64> = (first..first + size).filter(|change| *change < setting.changes).collect();
+        for (at, member) in members.iter().enumerate() {
+            let next = members[(at + 1) % members.len()];
+            let uploaded = start + rng.between(0, 500);
+            let approved = start + 3_000 + rng.between(0, 20_000);
+            let mut approval = steps.iter_mut().filter(|step| step.what == What::Approve(*member));
+            if let Some(step) = approval.next() {
+                step.at_ms = approved;
+            }
+            for step in steps.iter_mut() {
+                match &mut step.what {
+                    What::Upload { change, needs, .. } if change == member => {
+                        step.at_ms = uploaded;
+                        if is_circle && next != *member {
+                            *needs = vec![Need::Id(next)];
+                        }
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+            if !is_circle {
+                let at_ms = uploaded + rng.between(1, 2_000);
+                steps.push(Step { at_ms, what: What::Topic(*member, Some(10 + bundle)) });
+            }
+        }
+    }
 }
 
 fn draw_upload(rng: &mut Rng, setting: &Setting, pairs: &[Pair], change: u64) -> What {
@@ -149,7 +259,8 @@ fn draw_upload(rng: &mut Rng, setting: &Setting, pairs: &[Pair], change: u64) ->
         *rng.pick(&edits).unwrap_or(&Alter)
     });
     let side = (rng.chance(60) && setting.changes > 1).then(|| rng.below(setting.changes));
-    What::Upload { change, pair, edits, parent, old_parent: rng.chance(250), job_file, side }
+    let needs = Vec::new();
+    What::Upload { change, pair, edits, parent, old_parent: rng.chance(250), job_file, side, needs }
 }
 
 fn draw_incident(rng: &mut Rng, setting: &Setting, pairs: &[Pair], at_ms: i64, steps: &mut Vec<Step>) {

@@ -33,7 +33,7 @@ impl State {
                 Self::Good
             }
             Reason::Building { .. } => Self::Busy,
-            Reason::FailedAhead { .. } | Reason::ConflictAhead => Self::Bad,
+            Reason::FailedAhead { .. } | Reason::ConflictAhead | Reason::DependencyFails { .. } => Self::Bad,
             Reason::Paused { .. }
             | Reason::Executor { .. }
             | Reason::NoJob
@@ -44,6 +44,9 @@ impl State {
             | Reason::Veto { .. }
             | Reason::Requirements { .. }
             | Reason::NewApproval
+            | Reason::DependsOnAbandoned { .. }
+            | Reason::DependsOnNothing { .. }
+            | Reason::Apart { .. }
             | Reason::Rebase { .. }
             | Reason::NoChangeId
             | Reason::Form { .. }
@@ -51,6 +54,9 @@ impl State {
             Reason::Approval { .. }
             | Reason::Unchanged { .. }
             | Reason::Parent { .. }
+            | Reason::Depends { .. }
+            | Reason::DependsElsewhere { .. }
+            | Reason::Together { .. }
             | Reason::Observing
             | Reason::Window { .. }
             | Reason::Tip { .. }
@@ -84,6 +90,13 @@ pub fn reason_kind(reason: &Reason) -> &'static str {
         Reason::Veto { .. } => "veto",
         Reason::Requirements { .. } => "requirements",
         Reason::Parent { .. } => "parent",
+        Reason::Depends { .. } => "depends",
+        Reason::DependsElsewhere { .. } => "depends_elsewhere",
+        Reason::DependsOnAbandoned { .. } => "depends_on_abandoned",
+        Reason::DependsOnNothing { .. } => "depends_on_nothing",
+        Reason::Together { .. } => "together",
+        Reason::Apart { .. } => "apart",
+        Reason::DependencyFails { .. } => "dependency_fails",
         Reason::Observing => "observing",
         Reason::Paused { .. } => "paused",
         Reason::Window { .. } => "window",

@@ -94,9 +94,17 @@ pub fn mentioned(view: &View) -> BTreeSet<ChangeNumber> {
     for entry in &view.departed {
         found.extend(entry.changes.iter().map(|change| change.number));
         match &entry.departure {
-            Departure::Dependency { change } | Departure::Closure { change: Some(change), .. } => {
+            Departure::Dependency { change, culprit } => {
+                found.insert(*change);
+                found.extend(culprit);
+            }
+            Departure::Closure { change: Some(change), .. } => {
                 found.insert(*change);
             }
+            Departure::Regrouped { change } => {
+                found.insert(*change);
+            }
+            Departure::Held { reason } => found.extend(named_by(reason)),
             _ => {}
         }
     }
@@ -121,7 +129,15 @@ pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
 
 fn named_by(reason: &Reason) -> Option<ChangeNumber> {
     match reason {
-        Reason::Parent { change } | Reason::Turn { change } | Reason::Ahead { change } => Some(*change),
+        Reason::Parent { change }
+        | Reason::Turn { change }
+        | Reason::Ahead { change }
+        | Reason::Depends { change }
+        | Reason::DependsElsewhere { change, .. }
+        | Reason::DependsOnAbandoned { change }
+        | Reason::Together { change }
+        | Reason::Apart { change }
+        | Reason::DependencyFails { change } => Some(*change),
         _ => None,
     }
 }
@@ -239,6 +255,19 @@ impl Cover<'_> {
     fn reason(&self, reason: &Reason) -> Reason {
         match reason {
             Reason::Parent { change } => Reason::Parent { change: self.number(*change) },
+            Reason::Depends { change } => Reason::Depends { change: self.number(*change) },
+            Reason::DependsElsewhere { change, queue } => {
+                Reason::DependsElsewhere { change: self.number(*change), queue: queue.clone() }
+            }
+            Reason::DependsOnAbandoned { change } => {
+                Reason::DependsOnAbandoned { change: self.number(*change) }
+            }
+            Reason::DependsOnNothing { text, why } => {
+                Reason::DependsOnNothing { text: self.text(text), why: self.text(why) }
+            }
+            Reason::Together { change } => Reason::Together { change: self.number(*change) },
+            Reason::Apart { change } => Reason::Apart { change: self.number(*change) },
+            Reason::DependencyFails { change } => Reason::DependencyFails { change: self.number(*change) },
             Reason::Turn { change } => Reason::Turn { change: self.number(*change) },
             Reason::Ahead { change } => Reason::Ahead { change: self.number(*change) },
             Reason::PreparingAgain { why, at } => Reason::PreparingAgain { why: self.text(why), at: *at },
@@ -285,7 +314,11 @@ impl Cover<'_> {
     /// How a stay ended, without hidden numbers and the commits that belong to them.
     fn departure(&self, departure: &Departure) -> Departure {
         match departure {
-            Departure::Dependency { change } => Departure::Dependency { change: self.number(*change) },
+            Departure::Dependency { change, culprit } => Departure::Dependency {
+                change: self.number(*change),
+                culprit: culprit.map(|number| self.number(number)),
+            },
+            Departure::Regrouped { change } => Departure::Regrouped { change: self.number(*change) },
             Departure::Closure { commit, change, why } => {
                 let hidden = change.is_some_and(|number| self.hidden.contains(&number));
                 Departure::Closure {

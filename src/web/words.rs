@@ -28,7 +28,13 @@ pub fn departure(departure: &Departure) -> String {
         Departure::NewPatchSet { patchset } => format!("patch set {patchset} was uploaded"),
         Departure::VoteWithdrawn { why } => format!("its approval no longer stands: {why}"),
         Departure::Held { reason } => reason.to_string(),
-        Departure::Dependency { change } => format!("{}, on which it rests, left", change.named()),
+        Departure::Dependency { change, culprit: Some(culprit) } if culprit != change => {
+            format!("{}, on which it rests, left because of {}", change.named(), culprit.named())
+        }
+        Departure::Dependency { change, .. } => format!("{}, on which it rests, left", change.named()),
+        Departure::Regrouped { change } => {
+            format!("what lands together has changed: {} joined or left", change.named())
+        }
         Departure::Requirement { name } => format!("the submit requirement {name} was not met"),
         Departure::Refused { why } => format!("the review host refused it: {why}"),
         Departure::Dequeued { by, reason } => format!("taken out by {by}: {reason}"),
@@ -64,6 +70,7 @@ pub fn departure_kind(departure: &Departure) -> &'static str {
         Departure::Moved => "moved",
         Departure::Dependency { .. } => "dependency",
         Departure::Held { .. } => "held",
+        Departure::Regrouped { .. } => "regrouped",
         Departure::Requirement { .. } => "requirement",
         Departure::Refused { .. } => "refused",
         Departure::Dequeued { .. } => "dequeued",

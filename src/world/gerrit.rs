@@ -16,7 +16,7 @@ use super::git::{Commit, Kind, Store, Tree};
 use super::labels::requirements;
 use crate::model::{
     Account, Branch, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, Label, LandingForm, Pair,
-    Repository, Sha, Timestamp,
+    Reference, Repository, Sha, Timestamp,
 };
 
 /// A new patch set whose commit is still to be made.
@@ -36,6 +36,8 @@ pub struct Upload {
     pub subject: Arc<str>,
     /// Who uploads.
     pub owner: Account,
+    /// What its `Depends-On` footers name.
+    pub needs: Vec<Reference>,
 }
 
 /// A commit that the store has, received for review.
@@ -93,6 +95,8 @@ pub struct Gerrit {
     /// Accounts that may not push to branches.
     pub push_forbidden: BTreeSet<Account>,
     tags: BTreeSet<Arc<str>>,
+    /// What the `Depends-On` footers of a patch set name, by its commit.
+    pub needs: BTreeMap<Sha, Vec<Reference>>,
 }
 
 impl Gerrit {
@@ -149,6 +153,9 @@ impl Gerrit {
         let footer = upload.footer.then_some(&upload.change_id);
         let commit = self.git.add_commit(&upload.parents, tree, footer, &upload.subject);
         let (pair, change_id, by) = (upload.pair, upload.change_id, upload.owner);
+        if !upload.needs.is_empty() {
+            self.needs.insert(commit, upload.needs);
+        }
         let before = self.change_for(&pair, &change_id).map(Change::revision);
         let kind = before.map_or(Kind::Rework, |before| {
             let rebased = self.git.rebased_tree(before, commit);
@@ -458,6 +465,7 @@ impl Gerrit {
             topic: change.topic.clone(),
             hashtags: change.hashtags.iter().cloned().collect(),
             depends_on: commit.map(Commit::depends_on).unwrap_or_default(),
+            needs: self.needs.get(&revision).cloned().or(commit.map(Commit::needs)).unwrap_or_default(),
             meta: Some(change.meta()),
             updated_at: change.updated_at,
         }

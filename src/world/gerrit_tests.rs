@@ -29,6 +29,7 @@ impl Site {
             parents: parents.to_vec(),
             tree: tree("base", token),
             subject: token.into(),
+            needs: Vec::new(),
             owner: "alice".into(),
         };
         let number = self.gerrit.upload(Timestamp(1000), upload).expect("an upload of something new");

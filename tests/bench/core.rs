@@ -58,6 +58,7 @@ fn policy(slots: u32, window: u32) -> Policy {
             merge_from: Vec::new(),
             after_failure: AfterFailure::Forget,
             landing: seakeeper::model::policy::LandingMode::Push,
+            topics: seakeeper::model::policy::TopicPolicy::Apart,
         }],
         jobs: Vec::new(),
         job_files: false,
@@ -259,6 +260,7 @@ fn snapshot(number: u64, pair: &Pair, status: ChangeStatus) -> ChangeSnapshot {
         topic: None,
         hashtags: Vec::new(),
         depends_on: Vec::new(),
+        needs: Vec::new(),
         meta: None,
         updated_at: Timestamp(1 + i64::from(status == ChangeStatus::Merged)),
     }

@@ -172,7 +172,7 @@ fn guarded() -> View {
     view.waiting[1].change = secret(HIDDEN[2]);
     view.checks[0].changes = vec![secret(HIDDEN[3])];
     view.departed[2].changes = vec![secret(HIDDEN[4])];
-    view.departed[4].departure = Departure::Dependency { change: ChangeNumber(HIDDEN[4]) };
+    view.departed[4].departure = Departure::Dependency { change: ChangeNumber(HIDDEN[4]), culprit: None };
     view.departed[5].departure = Departure::Closure {
         commit: seakeeper::model::Sha([0x5e; 20]),
         change: Some(ChangeNumber(HIDDEN[0])),

@@ -24,6 +24,8 @@ pub struct Book {
     pub adopted: BTreeMap<VerdictKey, bool>,
     /// Builds that it has caused.
     pub bought: u32,
+    /// What of it has landed without the rest.
+    pub landed: Vec<ItemChange>,
     /// How it ended.
     pub ended: Option<Departure>,
 }
@@ -31,7 +33,16 @@ pub struct Book {
 impl Book {
     /// An item that has just entered.
     pub fn new(pipeline: Pipeline, queue: Option<QueueName>, changes: Vec<ItemChange>) -> Self {
-        Self { pipeline, queue, changes, node: None, adopted: BTreeMap::new(), bought: 0, ended: None }
+        Self {
+            pipeline,
+            queue,
+            changes,
+            node: None,
+            adopted: BTreeMap::new(),
+            bought: 0,
+            landed: Vec::new(),
+            ended: None,
+        }
     }
 }
 

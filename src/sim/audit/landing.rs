@@ -9,7 +9,8 @@ use crate::model::action::Push;
 use crate::model::event::Scope;
 use crate::model::tree::Resolved;
 use crate::model::{
-    ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, ItemId, NodeId, Pair, Policy, Sha, Timestamp,
+    ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, ItemChange, ItemId, NodeId, Pair, Policy, Sha,
+    Timestamp,
 };
 use crate::sim::fakes::site::passes;
 use crate::sim::setting::Setting;
@@ -39,9 +40,12 @@ impl Audit {
         for id in &items {
             self.check_pause(*id)?;
         }
-        self.check_others(&items)?;
+        self.check_others(&items, push)?;
         self.check_order(&items)?;
+        self.check_dependencies(push, gerrit)?;
+        self.check_topics(&items, &policy)?;
         self.check_trees(&policy, push, &items, gerrit, setting)?;
+        self.pushed.insert(effect, items.clone());
         let book =
             LandingBook { push: push.clone(), items, asked_at: at, applied: false, unknown_until: None };
         self.landings.insert(effect, book);
@@ -61,6 +65,7 @@ impl Audit {
                     })
             });
             match found {
+                Some((id, _)) if items.last() == Some(id) => {}
                 Some((id, _)) => items.push(*id),
                 None => return fault("landing rule", format!("change {number} is pushed and in no queue")),
             }
@@ -114,9 +119,11 @@ impl Audit {
     }
 
     /// Nothing lands that meets a push under way.
-    fn check_others(&self, items: &[ItemId]) -> Checked {
+    fn check_others(&self, items: &[ItemId], push: &Push) -> Checked {
         for landing in self.landings.values() {
-            for other in &landing.items {
+            // An item of several branches is in a push of each.
+            let same = landing.items == items && landing.push.pair != push.pair;
+            for other in landing.items.iter().filter(|_| !same) {
                 if let Some(id) = items.iter().find(|id| *id == other || self.meet(**id, *other)) {
                     return fault(
                         "a push of unknown outcome may land",
@@ -182,23 +189,30 @@ impl Audit {
         let mut onto = push.old;
         for id in items {
             let commit = self.commit_of(*id, &push.pair)?;
-            let Some(change) = self.items.get(id).and_then(|book| book.changes.first()).cloned() else {
-                continue;
-            };
-            let expected = landed_tree(gerrit, &change, onto);
+            let changes = self.items.get(id).map_or(Vec::new(), |book| book.changes.clone());
+            let here: Vec<ItemChange> =
+                changes.iter().filter(|change| change.pair == push.pair).cloned().collect();
+            let expected = landed_tree(gerrit, &here, onto);
             if expected != Some(gerrit.git.tree_id(commit)) || !gerrit.git.reaches(commit, onto) {
                 return fault(
                     "tested tree",
                     format!("item {id} is pushed with a tree that is not its merge"),
                 );
             }
-            if !has_form(gerrit, &change, onto, commit) {
+            if let [only] = &here[..]
+                && !has_form(gerrit, only, onto, commit)
+            {
                 return fault(
                     "landing form",
                     format!("item {id} is pushed as a commit of another form than its repository's"),
                 );
             }
-            match jobs_at(gerrit, policy, &change, onto, commit, tips) {
+            let mut made = BTreeMap::from([(push.pair.clone(), (onto, commit))]);
+            for change in changes.iter().filter(|change| change.pair != push.pair) {
+                let start = self.start_of(*id, &change.pair)?;
+                made.insert(change.pair.clone(), (start, self.commit_of(*id, &change.pair)?));
+            }
+            match jobs_at(gerrit, policy, &changes, &made, tips) {
                 Resolved::Jobs { jobs, noop, .. } => {
                     if jobs.is_empty() && !noop {
                         return fault("tested tree", format!("item {id} is pushed and no job judges it"));
@@ -227,6 +241,15 @@ impl Audit {
             return fault("tested tree", format!("{} gets a tip that is no item's node", push.pair));
         }
         Ok(())
+    }
+
+    /// What an item's merge in a branch starts from.
+    fn start_of(&self, id: ItemId, pair: &Pair) -> Result<Sha, Fault> {
+        let node = self.items.get(&id).and_then(|book| self.nodes.get(&book.node?));
+        match node.and_then(|node| node.writes.as_ref()?.iter().find(|written| written.pair == *pair)) {
+            Some(written) => Ok(written.onto),
+            None => fault("tested tree", format!("item {id} is pushed without a node that writes {pair}")),
+        }
     }
 
     fn commit_of(&self, id: ItemId, pair: &Pair) -> Result<Sha, Fault> {

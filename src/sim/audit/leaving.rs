@@ -19,6 +19,14 @@ impl Audit {
         let pushing = self.landings.iter().find(|(_, landing)| landing.items.contains(&id));
         match departure {
             Departure::Landed { commits } => {
+                let book = self.items.get(&id);
+                let mut written = book.into_iter().flat_map(|book| &book.changes).map(|change| &change.pair);
+                if let Some(pair) = written.find(|pair| !commits.iter().any(|(landed, _)| landed == *pair)) {
+                    return fault(
+                        "true ends",
+                        format!("item {id} counts as landed without its part in {pair}"),
+                    );
+                }
                 for (pair, commit) in commits {
                     let landed = gerrit.tip(pair).is_some_and(|tip| gerrit.git.reaches(tip, *commit));
                     if !landed {
@@ -81,10 +89,9 @@ impl Audit {
         setting: &Setting,
     ) -> Checked {
         let (Some(policy), Some(book)) = (self.policy.clone(), self.items.get(&id)) else { return Ok(()) };
-        let Some(change) = book.changes.first() else { return Ok(()) };
         let mut said = Vec::new();
         for tips in self.worlds() {
-            let judged = judge(gerrit, setting, &policy, change, &tips);
+            let judged = judge(gerrit, setting, &policy, &book.changes, &tips);
             let agrees = match (departure, &judged) {
                 (Departure::Conflict { .. }, Judged::Conflict)
                 | (Departure::BrokenJobFile { .. }, Judged::Broken)

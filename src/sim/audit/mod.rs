@@ -4,11 +4,13 @@
 //! anew what the core should have concluded. It shares no code with the core beyond `resolve`.
 
 mod books;
+mod depend;
 mod footprint;
 mod landing;
 mod leaving;
 mod oracle;
 mod order;
+mod part;
 mod reports;
 mod rest;
 mod worlds;
@@ -89,7 +91,14 @@ pub struct Audit {
     landed: BTreeSet<EffectId>,
     /// Changes of which a person must be told that another tree has landed.
     alarms: BTreeSet<ChangeNumber>,
-    said: BTreeMap<ItemId, Vec<Report>>,
+    said: BTreeMap<(ItemId, ChangeNumber), Vec<Report>>,
+    /// The items of each push that was asked for, and the branches in which they have landed.
+    pushed: BTreeMap<EffectId, Vec<ItemId>>,
+    landed_pairs: BTreeMap<ItemId, BTreeSet<Pair>>,
+    /// Changes on which an alarm was raised.
+    alarmed: BTreeSet<ChangeNumber>,
+    /// Items that have to leave within the step.
+    orphans: Vec<depend::Orphan>,
     /// Decisions so far, for the report.
     pub decided: u32,
     /// Items that landed.
@@ -114,18 +123,19 @@ impl Audit {
     /// A broken promise.
     pub fn entry(&mut self, entry: &Entry, gerrit: &mut Gerrit, setting: &Setting) -> Checked {
         for (event, actions) in &entry.steps {
-            self.event(entry.at, event)?;
+            self.event(entry.at, event, gerrit)?;
             for action in actions {
                 match action {
                     Action::Decision(decision) => self.decision(entry.at, decision, gerrit, setting)?,
                     Action::Effect(effect) => self.effect(entry.at, effect, gerrit, setting)?,
                 }
             }
+            self.check_orphans()?;
         }
         Ok(())
     }
 
-    fn event(&mut self, at: Timestamp, event: &Event) -> Checked {
+    fn event(&mut self, at: Timestamp, event: &Event, gerrit: &Gerrit) -> Checked {
         match event {
             Event::PolicyChanged { policy } => self.configured(policy),
             Event::ChangeSeen { snapshot } => self.know(snapshot, false),
@@ -169,7 +179,7 @@ impl Audit {
                 self.submitted(*effect, pair, *tip, *commit, *same_tree);
             }
             Event::PushSeen { pair, tip, contains, .. } => self.push_seen(at, pair, *tip, *contains),
-            Event::Operator { command, .. } => self.command(command),
+            Event::Operator { command, .. } => self.command(command, gerrit),
             _ => {}
         }
         Ok(())
@@ -216,8 +226,11 @@ impl Audit {
         let orders: Vec<ItemId> = self.order.values().flatten().copied().collect();
         for id in orders {
             let Some(book) = self.items.get_mut(&id) else { continue };
-            let queue = book.changes.first().and_then(|change| policy.queue_of(&change.pair));
-            let Some(to) = queue.map(|queue| queue.name.clone()) else { continue };
+            let mut queues = book.changes.iter().map(|change| policy.queue_of(&change.pair));
+            let Some(to) = queues.next().flatten().map(|queue| queue.name.clone()) else { continue };
+            if queues.any(|other| other.is_none_or(|other| other.name != to)) {
+                continue;
+            }
             if book.queue.as_ref() != Some(&to) {
                 self.order.values_mut().for_each(|order| order.retain(|other| *other != id));
                 book.queue = Some(to.clone());
@@ -227,7 +240,7 @@ impl Audit {
         self.policy = Some(policy.clone());
     }
 
-    fn command(&mut self, command: &Command) {
+    fn command(&mut self, command: &Command, gerrit: &Gerrit) {
         match command {
             Command::Pause { scope, .. } => {
                 self.paused.insert(scope.clone());
@@ -235,7 +248,7 @@ impl Audit {
             Command::Resume { scope, .. } => {
                 self.paused.remove(scope);
             }
-            Command::Promote { changes } => self.promote(changes),
+            Command::Promote { changes } => self.promote(changes, gerrit),
             Command::Enqueue { .. } | Command::Dequeue { .. } => {}
         }
     }
@@ -275,9 +288,11 @@ impl Audit {
                 self.item(*item)?.adopted.insert(*key, passed);
             }
             Decision::Bought { build, key, item } => self.bought(*build, *key, *item)?,
+            Decision::Parted { item, commits } => self.parted(*item, commits, gerrit)?,
             Decision::Ended { item, pipeline, departure, .. } => {
                 self.alive(*item, "an end")?;
                 if *pipeline == Pipeline::Gate {
+                    self.note_orphans(*item, departure, gerrit);
                     self.check_leaving(at, *item, departure, gerrit, setting)?;
                 }
                 self.end(*item, departure);
@@ -366,6 +381,7 @@ impl Audit {
             }
             EffectKind::Report(report) if matches!(report.says, Some(Says::Alarm { .. })) => {
                 self.alarms.remove(&report.change);
+                self.alarmed.insert(report.change);
                 Ok(())
             }
             _ => Ok(()),
@@ -419,11 +435,14 @@ impl Audit {
         if !self.landed.insert(effect) {
             return fault("effects once", format!("the push of effect {effect} has landed twice"));
         }
+        for id in self.pushed.get(&effect).into_iter().flatten() {
+            self.landed_pairs.entry(*id).or_default().insert(push.pair.clone());
+        }
         for (number, commit) in closed {
             let stands_for = |revision: &Sha| {
                 revision == commit
                     || push.submit.as_ref().is_some_and(|submit| submit.change == *number)
-                    || self.copy_of(*number, *revision, &push.pair) == Some(*commit)
+                    || self.copy_of(*number, *revision, &push.pair, *commit) == Some(*commit)
             };
             if !push.changes.iter().any(|(change, _, revision)| change == number && stands_for(revision)) {
                 return fault(
@@ -460,12 +479,17 @@ impl Audit {
     }
 
     /// What the node of a change's item writes for it.
-    fn copy_of(&self, number: ChangeNumber, revision: Sha, pair: &Pair) -> Option<Sha> {
+    fn copy_of(&self, number: ChangeNumber, revision: Sha, pair: &Pair, commit: Sha) -> Option<Sha> {
         let holds = |book: &&Book| {
             book.queue.is_some()
                 && book.changes.iter().any(|change| change.number == number && change.revision == revision)
         };
         let book = self.items.values().rfind(holds)?;
+        let several = book.changes.iter().filter(|change| change.pair == *pair).count() > 1;
+        if several {
+            // Of several copies on top of one another only the last is written down.
+            return Some(commit);
+        }
         self.nodes.get(&book.node?)?.written(pair)
     }
 }

@@ -1,10 +1,11 @@
 //! The serial oracle: judges one item afresh on what has landed, one at a time, in the order of the
 //! decisions. Speculation must be invisible, so each decision must agree with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::depend::depends_of;
 use crate::model::tree::Resolved;
-use crate::model::{ItemChange, JobName, LandingForm, Pair, Pipeline, Policy, ResolvedJob, Sha};
+use crate::model::{ItemChange, JobName, LandingForm, Pair, Policy, ResolvedJob, Sha};
 use crate::queue::resolve::resolve;
 use crate::sim::fakes::site::{NodeTrees, failing, job_file};
 use crate::sim::fakes::trees::alters;
@@ -30,8 +31,18 @@ pub enum Judged {
     Rebase,
 }
 
-/// The tree that a change gives on `onto` in the form of its repository; none where it does not fit.
-pub fn landed_tree(gerrit: &mut Gerrit, change: &ItemChange, onto: Sha) -> Option<Sha> {
+/// The tree that changes of one branch give on `onto`, one after another, in the form of their repository;
+/// none where one does not fit.
+pub fn landed_tree(gerrit: &mut Gerrit, changes: &[ItemChange], onto: Sha) -> Option<Sha> {
+    let mut at = onto;
+    for change in changes {
+        let tree = tree_on(gerrit, change, at)?;
+        at = gerrit.git.add_commit(&[at, change.revision], tree, None, "the oracle's merge");
+    }
+    Some(gerrit.git.tree_id(at))
+}
+
+fn tree_on(gerrit: &mut Gerrit, change: &ItemChange, onto: Sha) -> Option<Sha> {
     let (form, revision) = (gerrit.form_of(&change.pair.repository), change.revision);
     let parents = gerrit.git.commit(revision)?.parents.clone();
     let copied = parents.len() == 1
@@ -69,46 +80,56 @@ pub fn has_form(gerrit: &Gerrit, change: &ItemChange, onto: Sha, commit: Sha) ->
     }
 }
 
-/// The jobs of an item that makes `commit` of `onto`, with the other branches as in `tips`.
+/// The jobs of an item that makes the second commit of the first in each branch of `made`, with the other
+/// branches as in `tips`.
 pub fn jobs_at(
     gerrit: &Gerrit,
     policy: &Policy,
-    change: &ItemChange,
-    onto: Sha,
-    commit: Sha,
+    changes: &[ItemChange],
+    made: &BTreeMap<Pair, (Sha, Sha)>,
     tips: &BTreeMap<Pair, Sha>,
 ) -> Resolved {
-    let pair = change.pair.clone();
-    let altered = alters(gerrit, change.revision, onto, commit);
-    let mut trees = NodeTrees {
-        gerrit,
-        here: BTreeMap::from([(pair.clone(), commit)]),
-        tips,
-        altered: if altered { BTreeSet::from([pair.clone()]) } else { BTreeSet::new() },
-        read_job_file: &job_file,
-    };
-    resolve(policy, Pipeline::Gate, &[pair], &mut trees)
+    let altering = changes.iter().filter(|change| {
+        made.get(&change.pair).is_some_and(|(onto, commit)| alters(gerrit, change.revision, *onto, *commit))
+    });
+    let altered = altering.map(|change| change.pair.clone()).collect();
+    let pairs: Vec<Pair> = made.keys().cloned().collect();
+    let here = made.iter().map(|(pair, (_, commit))| (pair.clone(), *commit)).collect();
+    let mut trees = NodeTrees { gerrit, here, tips, altered, read_job_file: &job_file };
+    let revisions: Vec<Sha> = changes.iter().map(|change| change.revision).collect();
+    let depends = depends_of(gerrit, &revisions, &pairs.iter().cloned().collect());
+    resolve(policy, &pairs, &depends, &mut trees)
 }
 
-/// Judges a change on the tips.
+/// Judges an item on the tips.
 pub fn judge(
     gerrit: &mut Gerrit,
     setting: &Setting,
     policy: &Policy,
-    change: &ItemChange,
+    changes: &[ItemChange],
     tips: &BTreeMap<Pair, Sha>,
 ) -> Judged {
-    let Some(onto) = tips.get(&change.pair).copied() else { return Judged::Conflict };
-    if gerrit.git.reaches(onto, change.revision) {
-        return Judged::Contained;
+    let mut made: BTreeMap<Pair, (Sha, Sha)> = BTreeMap::new();
+    for change in changes {
+        let before = made.get(&change.pair).copied();
+        let Some(tip) = tips.get(&change.pair).copied() else { return Judged::Conflict };
+        let (start, onto) = before.unwrap_or((tip, tip));
+        if gerrit.git.reaches(onto, change.revision) {
+            return Judged::Contained;
+        }
+        let form = gerrit.form_of(&change.pair.repository);
+        if form == LandingForm::FastForwardOnly && !gerrit.git.reaches(change.revision, onto) {
+            return Judged::Rebase;
+        }
+        let Some(tree) = tree_on(gerrit, change, onto) else { return Judged::Conflict };
+        let forward = form == LandingForm::FastForwardOnly;
+        let commit = match forward {
+            true => change.revision,
+            false => gerrit.git.add_commit(&[onto, change.revision], tree, None, "the oracle's merge"),
+        };
+        made.insert(change.pair.clone(), (start, commit));
     }
-    let form = gerrit.form_of(&change.pair.repository);
-    if form == LandingForm::FastForwardOnly && !gerrit.git.reaches(change.revision, onto) {
-        return Judged::Rebase;
-    }
-    let Some(tree) = landed_tree(gerrit, change, onto) else { return Judged::Conflict };
-    let commit = gerrit.git.add_commit(&[onto, change.revision], tree, None, "the oracle's merge");
-    match jobs_at(gerrit, policy, change, onto, commit, tips) {
+    match jobs_at(gerrit, policy, changes, &made, tips) {
         Resolved::Jobs { jobs, noop, .. } => verdict(gerrit, setting, &jobs, noop),
         Resolved::Broken { .. } | Resolved::Failed { .. } => Judged::Broken,
     }

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::Audit;
-use crate::model::{ChangeNumber, ItemId, QueueName};
+use super::depend::needs_of;
+use crate::model::{ChangeNumber, ItemId, QueueName, Sha};
+use crate::world::Gerrit;
 
 impl Audit {
     /// Items that an operator has moved to the head: first what is being pushed, then each with what
     /// it rests on before it.
-    pub(super) fn promote(&mut self, changes: &[ChangeNumber]) {
+    pub(super) fn promote(&mut self, changes: &[ChangeNumber], gerrit: &Gerrit) {
         let pushing: BTreeSet<ItemId> =
             self.landings.values().flat_map(|landing| landing.items.clone()).collect();
         let orders: Vec<(QueueName, Vec<ItemId>)> =
@@ -16,24 +18,34 @@ impl Audit {
         for (name, order) in orders {
             let mut first: Vec<ItemId> = order.iter().copied().filter(|id| pushing.contains(id)).collect();
             for number in changes {
-                self.move_up(*number, &order, &mut first);
+                self.move_up(*number, &order, &mut first, gerrit);
             }
             let rest: Vec<ItemId> = order.iter().copied().filter(|id| !first.contains(id)).collect();
             self.order.insert(name, first.into_iter().chain(rest).collect());
         }
     }
 
-    fn move_up(&self, number: ChangeNumber, order: &[ItemId], first: &mut Vec<ItemId>) {
+    /// What an item rests on, by the parents of its changes and then by their footers.
+    fn rests_on(&self, id: ItemId, gerrit: &Gerrit) -> Vec<ChangeNumber> {
+        let changes = self.items.get(&id).map_or(&[][..], |book| &book.changes);
+        let known: Vec<_> = changes.iter().filter_map(|change| self.known.get(&change.number)).collect();
+        let owner = |parent: &Sha| self.known.values().find(|other| other.revision == *parent);
+        let parents =
+            known.iter().flat_map(|known| &known.parents).filter_map(owner).map(|owner| owner.number);
+        let needs: BTreeSet<ChangeNumber> =
+            known.iter().flat_map(|known| needs_of(gerrit, known.revision)).collect();
+        let own = |number: &ChangeNumber| changes.iter().any(|change| change.number == *number);
+        parents.chain(needs).filter(|number| !own(number)).collect()
+    }
+
+    fn move_up(&self, number: ChangeNumber, order: &[ItemId], first: &mut Vec<ItemId>, gerrit: &Gerrit) {
         let holds = |id: &&ItemId| {
             let book = self.items.get(id);
             book.is_some_and(|book| book.changes.iter().any(|change| change.number == number))
         };
         let Some(id) = order.iter().find(holds).copied().filter(|id| !first.contains(id)) else { return };
-        for parent in self.known.get(&number).map_or(&[][..], |known| &known.parents) {
-            let owner = self.known.values().find(|known| known.revision == *parent);
-            if let Some(owner) = owner.filter(|owner| owner.number != number) {
-                self.move_up(owner.number, order, first);
-            }
+        for other in self.rests_on(id, gerrit) {
+            self.move_up(other, order, first, gerrit);
         }
         if !first.contains(&id) {
             first.push(id);

@@ -19,7 +19,7 @@ impl Audit {
         if report.item.0 == 0 || matches!(says, Says::Alarm { .. }) {
             return Ok(());
         }
-        let said = self.said.entry(report.item).or_default();
+        let said = self.said.entry((report.item, report.change)).or_default();
         let ended = |report: &&Report| matches!(report.says, Some(Says::Ended { .. }));
         let passed = said.iter().any(|report| matches!(report.says, Some(Says::Passed { .. })));
         // The start may be said again when the daemon stood still, gave up its answer and then died.

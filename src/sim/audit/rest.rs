@@ -1,9 +1,11 @@
 //! What must hold once everything is healed and nothing moves any more.
 
 use super::{Audit, Checked, fault};
-use crate::model::report::Says;
+use crate::model::report::{Report, Says};
 use crate::model::view::{ItemView, View, WaitingView};
-use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemId, LandingForm, Pipeline, Policy, Reason};
+use crate::model::{
+    ChangeNumber, ChangeStatus, Departure, ItemId, LandingForm, Pipeline, Policy, Reason, Reference,
+};
 use crate::world::Gerrit;
 use crate::world::gerrit::{Change, REVIEW, VERIFIED};
 
@@ -31,7 +33,7 @@ impl Audit {
         }
         for queue in &rest.view.queues {
             for item in &queue.items {
-                self.check_waiting_item(item)?;
+                self.check_waiting_item(item, !rest.view.paused.is_empty())?;
             }
         }
         if let Some(check) = rest.view.checks.first() {
@@ -47,15 +49,19 @@ impl Audit {
             check_change(change, rest, &policy)?;
         }
         self.check_told(rest)?;
+        self.check_halves()?;
         self.check_beliefs(rest)
     }
 
     /// An item may wait for good only where a person has stopped something.
-    fn check_waiting_item(&self, item: &ItemView) -> Checked {
-        let stopped = !self.paused.is_empty();
+    fn check_waiting_item(&self, item: &ItemView, held: bool) -> Checked {
+        let stopped = held || !self.paused.is_empty();
         let explained = match item.reason {
             Reason::Paused { .. } | Reason::Ahead { .. } | Reason::Turn { .. } => stopped,
-            Reason::ConflictAhead | Reason::FailedAhead { .. } | Reason::Window { .. } => stopped,
+            Reason::ConflictAhead
+            | Reason::FailedAhead { .. }
+            | Reason::DependencyFails { .. }
+            | Reason::Window { .. } => stopped,
             _ => false,
         };
         if explained {
@@ -68,15 +74,16 @@ impl Audit {
     fn check_told(&self, rest: &Remaining<'_>) -> Checked {
         for (id, book) in self.items.iter().filter(|(_, book)| book.pipeline == Pipeline::Gate) {
             let Some(ended) = &book.ended else { continue };
-            let said = self.said.get(id).map_or(&[][..], |said| said);
+            let of_item = self.said.iter().filter(|((item, _), _)| item == id);
+            let said: Vec<&Report> = of_item.flat_map(|(_, said)| said).collect();
             let ends = said.iter().filter(|report| matches!(report.says, Some(Says::Ended { .. }))).count();
             let passed = said.iter().any(|report| matches!(report.says, Some(Says::Passed { .. })));
             let told = match ended {
                 Departure::Failed { .. }
                 | Departure::Conflict { .. }
                 | Departure::BrokenJobFile { .. }
-                | Departure::Closure { .. } => ends == 1,
-                Departure::Landed { .. } => ends == 1 || passed,
+                | Departure::Closure { .. } => ends == book.changes.len(),
+                Departure::Landed { .. } => ends == book.changes.len() || passed,
                 _ => true,
             };
             let hidden =
@@ -131,6 +138,12 @@ fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
         }
         Reason::Requirements { .. } => change.blocked || !approved(change),
         Reason::Parent { change } => open(*change),
+        Reason::Depends { change } | Reason::DependsElsewhere { change, .. } => open(*change),
+        Reason::DependsOnAbandoned { change } => {
+            gerrit.change(*change).is_some_and(|change| change.status == ChangeStatus::Abandoned)
+        }
+        Reason::Together { change } | Reason::Apart { change } => open(*change),
+        Reason::DependsOnNothing { .. } => names_nothing(change.number, gerrit),
         Reason::Rebase { pair } => {
             let (revision, tip) = (change.revision(), gerrit.tip(pair));
             gerrit.form_of(&pair.repository) == LandingForm::FastForwardOnly
@@ -147,6 +160,23 @@ fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
         return Ok(());
     }
     fault("liveness", format!("change {} waits for no good reason: {}", change.number, waiting.words))
+}
+
+/// Whether a footer of a change makes no sense, or names what the daemon cannot see or the change itself.
+fn names_nothing(number: ChangeNumber, gerrit: &Gerrit) -> bool {
+    let revision = gerrit.change(number).map(Change::revision).unwrap_or_default();
+    let bot = "bot".into();
+    let is_something = |reference: &Reference| {
+        gerrit.changes().any(|change| {
+            let meant = match reference {
+                Reference::Number(named) => change.number == *named,
+                Reference::Id(id) => change.change_id == *id,
+                Reference::Wrong { .. } => false,
+            };
+            meant && change.number != number && change.is_visible_to(&bot)
+        })
+    };
+    gerrit.needs.get(&revision).is_some_and(|needs| !needs.iter().all(is_something))
 }
 
 /// An approved change is in its queue or waits for a reason; no stray vote stands.

@@ -3,10 +3,12 @@
 use super::trees::landed_as;
 use crate::model::action::Submit;
 use crate::model::{
-    ChangeNumber, ChangeStatus, EffectId, EffectKind, Event, Outcome, Pair, Repository, Timestamp,
+    ChangeNumber, ChangeStatus, EffectId, EffectKind, Event, Outcome, Pair, Reference, Repository, Target,
+    Timestamp,
 };
 use crate::sim::setting::BOT;
 use crate::world::Gerrit;
+use crate::world::gerrit::Change;
 
 /// The answer to a look.
 pub fn look(gerrit: &Gerrit, at: Timestamp, effect: EffectId, asked: &[(ChangeNumber, Repository)]) -> Event {
@@ -42,6 +44,10 @@ pub fn observe(gerrit: &Gerrit, effect: EffectId, kind: &EffectKind) -> Vec<Even
             let changes = numbers.iter().filter_map(|number| gerrit.read(*number, &BOT.into())).collect();
             vec![Event::CommitSeen { effect, commit: *commit, change_id: change_id.clone(), changes }]
         }
+        EffectKind::FindReferences { references } => {
+            let found = references.iter().map(|reference| find(gerrit, reference)).collect();
+            vec![Event::ReferencesFound { effect, found }]
+        }
         EffectKind::ObservePush { pair, submit: Some(submit), .. } => {
             let tip = gerrit.tip(pair);
             let unseen = Event::PushSeen { effect, pair: pair.clone(), tip, contains: false };
@@ -59,6 +65,17 @@ pub fn observe(gerrit: &Gerrit, effect: EffectId, kind: &EffectKind) -> Vec<Even
         }
         _ => Vec::new(),
     }
+}
+
+/// What the review host has for a reference, as far as the daemon may see it.
+fn find(gerrit: &Gerrit, reference: &Reference) -> (Reference, Vec<Target>) {
+    let is_meant = |change: &&Change| match reference {
+        Reference::Number(number) => change.number == *number,
+        Reference::Id(id) => change.change_id == *id,
+        Reference::Wrong { .. } => false,
+    };
+    let seen = gerrit.changes().filter(is_meant).filter(|change| change.is_visible_to(&BOT.into()));
+    (reference.clone(), seen.map(|change| Target::of(&gerrit.snapshot(change))).collect())
 }
 
 /// What became of a change that the review host was to submit, if it has landed.

@@ -42,6 +42,8 @@ pub struct Asked<'a> {
     pub overlay: &'a [(Pair, NodeId)],
     /// How job files are read.
     pub job_file: ReadJobFile<'a>,
+    /// Branches of changes that it depends on.
+    pub depends: &'a [Pair],
 }
 
 /// What a merge has given, or why there is none.
@@ -67,22 +69,26 @@ impl TreeStore {
         let mut foreign = Vec::new();
         let mut altered = BTreeSet::new();
         for merge in merges {
-            let written = match self.merge(gerrit, merge, asked, &writes) {
+            let mut written = match self.merge(gerrit, merge, asked, &writes) {
                 Ok(written) => written,
                 Err(outcome) => return (outcome, None),
             };
+            foreign.retain(|other: &Foreign| other.pair != written.pair);
             foreign.extend(self.foreign(gerrit, merge, written.commit));
             if alters(gerrit, merge.change.revision, written.onto, written.commit) {
                 altered.insert(written.pair.clone());
             }
             here.insert(written.pair.clone(), written.commit);
+            if let Some(first) = writes.iter().find(|other| other.pair == written.pair) {
+                written.onto = first.onto;
+            }
             writes.retain(|other| other.pair != written.pair);
             writes.push(written);
         }
         let tips = gerrit.branches().clone();
         let pairs: Vec<Pair> = writes.iter().map(|written| written.pair.clone()).collect();
         let mut trees = NodeTrees { gerrit, here, tips: &tips, altered, read_job_file: asked.job_file };
-        let resolved = resolve(policy, Pipeline::Gate, &pairs, &mut trees);
+        let resolved = resolve(policy, &pairs, asked.depends, &mut trees);
         self.nodes.insert(node, Made { writes: writes.clone(), resolved: resolved.clone() });
         (Prepared::Merged { writes, foreign }, Some(resolved))
     }

@@ -263,6 +263,7 @@ impl Stage {
             tree,
             subject: message.join("\n").into(),
             owner,
+            needs: Vec::new(),
         };
         let number = self.number(name);
         let Some(given) = self.gerrit.upload(self.now, made) else {
@@ -366,6 +367,7 @@ impl Stage {
             tree,
             subject: message,
             owner: change.owner.clone(),
+            needs: Vec::new(),
         };
         if let Some(number) = self.gerrit.upload(self.now, made) {
             self.tell_change(number);

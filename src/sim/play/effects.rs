@@ -42,7 +42,7 @@ impl Stage {
                 pushes.iter().for_each(|push| self.land(life, id, valid_until, push));
             }
             _ if !alive => {}
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends } => {
                 let Some(policy) = self.policy.clone() else { return };
                 if self.weather.away {
                     let outcome = Prepared::Failed { why: "Gerrit does not answer".into() };
@@ -52,8 +52,15 @@ impl Stage {
                 let read = |gerrit: &Gerrit, pair: &Pair, commit: Sha| {
                     read_job_file(gerrit, pair, commit, &policy, &limits)
                 };
-                let asked =
-                    Asked { node, date, pipeline, merges: &merges, overlay: &overlay, job_file: &read };
+                let asked = Asked {
+                    node,
+                    date,
+                    pipeline,
+                    merges: &merges,
+                    overlay: &overlay,
+                    depends: &depends,
+                    job_file: &read,
+                };
                 let (outcome, resolved) = self.trees.prepare(&mut self.gerrit, &policy, &asked);
                 let mut events = vec![Event::NodePrepared { effect: id, node, outcome }];
                 events.extend(resolved.map(|outcome| Event::JobsResolved { effect: id, node, outcome }));
@@ -353,6 +360,13 @@ impl Stage {
                         let names = self.sum(&changes);
                         self.say(format!("{job} is reused for {names}"));
                     }
+                }
+                Decision::Parted { item, commits } => {
+                    let pairs: Vec<String> = commits.iter().map(|(pair, _)| pair.to_string()).collect();
+                    let stay = self.book.stays.get(item);
+                    let changes = stay.map(|stay| stay.changes.clone()).unwrap_or_default();
+                    let names = self.sum(&changes);
+                    self.say(format!("{names} has landed in {} only", pairs.join(" and ")));
                 }
                 Decision::Ended { item, departure, .. } => {
                     let Some(stay) = self.book.stays.get_mut(item) else { continue };

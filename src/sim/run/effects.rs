@@ -38,7 +38,7 @@ impl Run {
         let id = effect.id;
         match effect.kind {
             EffectKind::PrepareNode { .. } | EffectKind::Look { .. } if !alive => {}
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends } => {
                 let failed = self.chance(self.faults.prepare_failed);
                 let policy = self.audit.policy.clone().unwrap_or_else(|| self.policy.clone().shared());
                 let (outcome, resolved) = if failed {
@@ -50,6 +50,7 @@ impl Run {
                         pipeline,
                         merges: &merges,
                         overlay: &overlay,
+                        depends: &depends,
                         job_file: &job_file,
                     };
                     self.trees.prepare(&mut self.gerrit, &policy, &asked)

@@ -3,10 +3,10 @@
 use super::{Happening, Run};
 use crate::model::event::{Command, Scope};
 use crate::model::policy::StrategyPolicy;
-use crate::model::{Account, BuildSpec, ChangeNumber, ChangeStatus, Event, Label, Pair, Sha};
+use crate::model::{Account, BuildSpec, ChangeNumber, ChangeStatus, Event, Label, Pair, Reference, Sha};
 use crate::sim::audit::Checked;
-use crate::sim::setting::JOB_FILE;
-use crate::sim::workload::{JobFileEdit, Operation, Step, What};
+use crate::sim::setting::{BOT, JOB_FILE};
+use crate::sim::workload::{JobFileEdit, Need, Operation, Step, What};
 use crate::world::gerrit::{Change, REVIEW, Upload};
 
 use std::sync::Arc;
@@ -51,6 +51,10 @@ impl Run {
                 change.status = if *gone { ChangeStatus::Abandoned } else { ChangeStatus::Open };
             }),
             What::Progress(change, on) => self.edit(*change, |change| change.work_in_progress = *on),
+            What::Topic(change, topic) => {
+                let topic = topic.map(|topic| format!("topic{topic}").into());
+                self.edit(*change, |change| change.topic = topic);
+            }
             What::Private(change, on) => self.edit(*change, |change| change.private = *on),
             What::Block(change, on) => self.edit(*change, |change| change.blocked = *on),
             What::Outside { pair, edit, .. } => self.push_outside(pair, *edit),
@@ -75,7 +79,9 @@ impl Run {
     }
 
     fn upload(&mut self, what: &What) {
-        let What::Upload { change, pair, edits, parent, old_parent, job_file, side } = what else { return };
+        let What::Upload { change, pair, edits, parent, old_parent, job_file, side, needs } = what else {
+            return;
+        };
         let known = self.changes.get(change).and_then(|number| self.gerrit.change(*number));
         let round = known.map_or(1, |known| known.patchsets.len() + 1);
         let pair = known.map_or(pair, |known| &known.pair).clone();
@@ -105,10 +111,28 @@ impl Run {
         }
         let mut parents = vec![base];
         parents.extend(side.map(|side| self.side_commit(side, &pair, base)));
-        self.put(*change, pair, parents, tree, round);
+        let needs = needs.iter().filter_map(|need| self.reference(*need)).collect();
+        self.put(*change, pair, parents, tree, round, needs);
     }
 
-    fn put(&mut self, change: u64, pair: Pair, parents: Vec<Sha>, tree: crate::world::Tree, round: usize) {
+    /// The footer as written.
+    fn reference(&self, need: Need) -> Option<Reference> {
+        match need {
+            Need::Number(change) => self.changes.get(&change).copied().map(Reference::Number),
+            Need::Id(change) => Some(Reference::Id(format!("I{change:040x}").as_str().into())),
+            Need::Wrong => Some(Reference::Wrong { text: "nonsense".into(), why: "makes no sense".into() }),
+        }
+    }
+
+    fn put(
+        &mut self,
+        change: u64,
+        pair: Pair,
+        parents: Vec<Sha>,
+        tree: crate::world::Tree,
+        round: usize,
+        needs: Vec<Reference>,
+    ) {
         let upload = Upload {
             pair,
             change_id: format!("I{change:040x}").into(),
@@ -117,6 +141,7 @@ impl Run {
             tree,
             subject: format!("change {change}, round {round}").into(),
             owner: format!("author{}", change % 3).as_str().into(),
+            needs,
         };
         if let Some(number) = self.gerrit.upload(self.now, upload) {
             self.changes.insert(change, number);
@@ -131,7 +156,8 @@ impl Run {
         let round = found.patchsets.len() + 1;
         let mut tree = (*self.gerrit.git.tree_of(revision)).clone();
         tree.insert(format!("own/{change}").into(), format!("c{change}.{round}").into());
-        self.put(change, found.pair, commit.parents, tree, round);
+        let needs = self.gerrit.needs.get(&revision).cloned().unwrap_or_default();
+        self.put(change, found.pair, commit.parents, tree, round, needs);
     }
 
     fn parent_of(&self, change: u64, pair: &Pair, old: bool) -> Option<Sha> {

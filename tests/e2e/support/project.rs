@@ -123,6 +123,14 @@ impl Project {
         self.say(branch, parents, &format!("{words}\n\nChange-Id: {change_id}\n"), &change_id, files)
     }
 
+    /// A new change with `Depends-On` footers.
+    pub fn change_needing(&self, subject: &str, needs: &[&str], files: &[File]) -> Change {
+        let change_id = new_change_id();
+        let footers: String = needs.iter().map(|need| format!("Depends-On: {need}\n")).collect();
+        let message = format!("{subject}\n\n{footers}Change-Id: {change_id}\n");
+        self.say("master", &[self.base], &message, &change_id, files)
+    }
+
     /// A new change on these parents with exactly this message, which should name `change_id`.
     pub fn change_saying(&self, parents: &[Oid], message: &str, change_id: &str, files: &[File]) -> Change {
         self.say("master", parents, message, change_id, files)

@@ -1,0 +1,115 @@
+//! What depends on what, derived anew from the footers as people wrote them.
+
+use std::collections::BTreeSet;
+
+use super::{Audit, Book, Checked, fault};
+use crate::model::action::Push;
+use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemId, Pair, Reference, Sha};
+use crate::world::Gerrit;
+
+/// An item whose dependency has just left: it must leave in the same step.
+#[derive(Clone, Copy, Debug)]
+pub struct Orphan {
+    item: ItemId,
+    left: ItemId,
+    culprit: ChangeNumber,
+}
+
+/// The changes that the footers of a patch set name.
+pub fn needs_of(gerrit: &Gerrit, revision: Sha) -> BTreeSet<ChangeNumber> {
+    let mut found = BTreeSet::new();
+    for reference in gerrit.needs.get(&revision).map_or(&[][..], |needs| needs) {
+        match reference {
+            Reference::Number(number) => drop(found.insert(*number)),
+            Reference::Id(id) => {
+                let named = gerrit.changes().filter(|change| change.change_id == *id);
+                found.extend(named.map(|change| change.number));
+            }
+            Reference::Wrong { .. } => {}
+        }
+    }
+    found.retain(|number| gerrit.change(*number).is_none_or(|change| change.revision() != revision));
+    found
+}
+
+/// Branches beside `own` that a patch set's dependencies are for.
+pub fn depends_of(gerrit: &Gerrit, revisions: &[Sha], own: &BTreeSet<Pair>) -> Vec<Pair> {
+    let needs = revisions.iter().flat_map(|revision| needs_of(gerrit, *revision));
+    let pairs = needs.filter_map(|number| gerrit.change(number).map(|change| change.pair.clone()));
+    pairs.filter(|pair| !own.contains(pair)).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+impl Audit {
+    /// Nothing lands before what it depends on, unless the two are one item.
+    pub(super) fn check_dependencies(&self, push: &Push, gerrit: &Gerrit) -> Checked {
+        let mut before = BTreeSet::new();
+        for (number, _, revision) in &push.changes {
+            let needs = gerrit.needs.get(revision).map_or(&[][..], |needs| needs);
+            if needs.iter().any(|reference| matches!(reference, Reference::Wrong { .. })) {
+                return fault("dependencies first", format!("change {number} lands with a wrong footer"));
+            }
+            let holds =
+                |book: &&Book, change: ChangeNumber| book.changes.iter().any(|own| own.number == change);
+            let book = self.items.values().rfind(|book| book.queue.is_some() && holds(book, *number));
+            for needed in needs_of(gerrit, *revision) {
+                if book.is_some_and(|book| holds(&book, needed)) {
+                    continue;
+                }
+                let status = gerrit.change(needed).map(|change| change.status);
+                if status != Some(ChangeStatus::Merged) && !before.contains(&needed) {
+                    return fault(
+                        "dependencies first",
+                        format!("change {number} is pushed before change {needed}, which it depends on"),
+                    );
+                }
+            }
+            before.insert(*number);
+        }
+        Ok(())
+    }
+
+    /// Notes which items must follow one that leaves.
+    pub(super) fn note_orphans(&mut self, left: ItemId, departure: &Departure, gerrit: &Gerrit) {
+        let stays = matches!(departure, Departure::Landed { .. } | Departure::MergedElsewhere);
+        let Some(book) = self.items.get(&left).filter(|book| book.queue.is_some() && !stays) else { return };
+        let culprit = match departure {
+            Departure::Dependency { culprit: Some(culprit), .. } => Some(*culprit),
+            _ => book.changes.first().map(|change| change.number),
+        };
+        let gone: BTreeSet<ChangeNumber> = book.changes.iter().map(|change| change.number).collect();
+        let follows = |id: &ItemId| {
+            self.items.get(id).is_some_and(|other| {
+                let mut changes = other.changes.iter();
+                changes.any(|change| !needs_of(gerrit, change.revision).is_disjoint(&gone))
+            })
+        };
+        let pushed = |id: &ItemId| self.landings.values().any(|landing| landing.items.contains(id));
+        let order =
+            book.queue.as_ref().and_then(|queue| self.order.get(queue)).map_or(&[][..], |order| order);
+        let found: Vec<ItemId> =
+            order.iter().copied().filter(|id| *id != left && !pushed(id) && follows(id)).collect();
+        let orphans = found.into_iter().filter_map(|item| Some(Orphan { item, left, culprit: culprit? }));
+        self.orphans.extend(orphans);
+    }
+
+    /// At the end of a step whoever had to follow has left, with the culprit's name.
+    pub(super) fn check_orphans(&mut self) -> Checked {
+        for orphan in std::mem::take(&mut self.orphans) {
+            let ended = self.items.get(&orphan.item).and_then(|book| book.ended.as_ref());
+            match ended {
+                Some(Departure::Dependency { culprit: Some(culprit), .. }) if *culprit == orphan.culprit => {}
+                Some(Departure::Landed { .. } | Departure::MergedElsewhere) => {}
+                other => {
+                    return fault(
+                        "dependents follow",
+                        format!(
+                            "item {} left because of change {}, and item {}, which depends on it, stands as {other:?}",
+                            orphan.left, orphan.culprit, orphan.item
+                        ),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
