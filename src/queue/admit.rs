@@ -136,7 +136,7 @@ impl Queue {
         }
         let unmet = self.unmet(now, &group, Some(item), policy);
         // What is only not known yet was known when it came in.
-        unmet.filter(|reason| *reason != Reason::Observing).map(Self::departure_for)
+        unmet.filter(|reason| *reason != Reason::Observing).map(|reason| Self::departure_for(reason, number))
     }
 
     /// A change that this one rests on, still open and in no queue; of no concern where it lands

@@ -208,14 +208,15 @@ impl Queue {
     }
 
     /// The end of a stay whose footers no longer hold.
-    pub(super) fn departure_for(reason: Reason) -> Departure {
+    pub(super) fn departure_for(reason: Reason, own: ChangeNumber) -> Departure {
         match reason {
             Reason::Depends { change }
             | Reason::DependsElsewhere { change, .. }
             | Reason::DependsOnAbandoned { change } => {
                 Departure::Dependency { change, culprit: Some(change) }
             }
-            reason => Departure::Held { reason },
+            // Its author is told of the wait; nothing was judged.
+            _ => Departure::Regrouped { change: own },
         }
     }
 

@@ -182,7 +182,7 @@ impl Queue {
             return Some(Departure::Regrouped { change });
         }
         let snapshot = self.state.changes.get(&number).map(|change| &change.snapshot)?;
-        self.apart(snapshot, &group, policy).map(|reason| Departure::Held { reason })
+        self.apart(snapshot, &group, policy).map(|_| Departure::Regrouped { change: number })
     }
 
     /// Marks the changes of a topic to be looked at, where topics land together.
