@@ -397,6 +397,6 @@ impl Queue {
 
     /// A look-up has failed: what is still wanted is asked for again after a pause.
     pub(super) fn lookup_failed(&mut self, outcome: &Outcome) {
-        self.observation_failed(LOOKUP.to_owned(), super::seen::reason_of(outcome));
+        self.observation_failed(LOOKUP.to_owned(), super::ended::reason_of(outcome));
     }
 }

@@ -11,6 +11,7 @@ mod admit;
 mod apply;
 mod conclude;
 mod depend;
+mod ended;
 mod explain;
 mod footprint;
 mod foreign;

@@ -5,7 +5,7 @@ use crate::model::event::{Command, Scope};
 use crate::model::policy::StrategyPolicy;
 use crate::model::{Account, BuildSpec, ChangeNumber, ChangeStatus, Event, Label, Pair, Reference, Sha};
 use crate::sim::audit::Checked;
-use crate::sim::setting::{BOT, JOB_FILE};
+use crate::sim::setting::JOB_FILE;
 use crate::sim::workload::{JobFileEdit, Need, Operation, Step, What};
 use crate::world::gerrit::{Change, REVIEW, Upload};
 
