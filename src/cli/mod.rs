@@ -5,6 +5,7 @@ mod build_shim;
 mod change_arg;
 mod check_config;
 mod client;
+mod compare;
 mod daemon_at;
 mod demo;
 mod dequeue;

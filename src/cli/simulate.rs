@@ -27,6 +27,12 @@ pub struct Simulate {
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     #[arg(required_unless_present_any = ["trace", "shrink", "replay"])]
     seeds: Option<Range<u64>>,
+    /// Run the seeds under each strategy, without faults, and show what each costs.
+    #[arg(long, requires = "seeds", conflicts_with = "all")]
+    compare: bool,
+    /// Builds at once, where strategies are compared.
+    #[arg(long, value_name = "N", default_value = "16", requires = "compare")]
+    slots: std::num::NonZeroU32,
     /// How many seeds run at once [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
@@ -60,6 +66,7 @@ impl Simulate {
     pub const EXAMPLES: &str = "\
 EXAMPLES:
   seakeeper simulate --seeds 0..1000
+  seakeeper simulate --compare --seeds 0..100 --slots 4
   seakeeper simulate --trace 417      # the whole story of a seed that failed
   seakeeper simulate --shrink 417 > simulations/regressions/late-push.txt
 
@@ -84,6 +91,9 @@ The same seed gives the same run on every machine. A violation ends with code 1.
             let text = fs::read_to_string(path).map_err(|error| read(&error))?;
             let regression = Regression::parse(&text).map_err(|error| read(&error))?;
             return tell(regression.seed, &regression.disabled);
+        }
+        if self.compare {
+            return super::compare::tell(&self.seeds.unwrap_or_default(), self.slots.get());
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.map_or(cores, usize::from);

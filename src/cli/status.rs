@@ -112,6 +112,9 @@ fn describe_item(lines: &mut Vec<String>, item: &ItemView, now: Timestamp) {
     lines.extend(item.changes.iter().map(name));
     let since = in_words(now.since_ms(item.entered_at));
     lines.push(one_line(format_args!("      {} (here for {since})", item.words)));
+    if !item.place.is_empty() {
+        lines.push(one_line(format_args!("      {}", item.place)));
+    }
     if !item.on_top_of.is_empty() {
         let ahead: Vec<_> = item.on_top_of.iter().map(ToString::to_string).collect();
         lines.push(format!("      tested on top of {}", ahead.join(", ")));

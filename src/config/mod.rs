@@ -6,10 +6,12 @@ mod job_file;
 mod jobs;
 mod keys;
 mod policy;
+mod priority;
 mod problem;
 mod quantity;
 mod reference;
 mod section;
+mod strategy;
 #[cfg(test)]
 mod tests;
 

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::jobs::{read_job, read_name};
+use super::priority::read_priority;
 use super::section::{At, Section};
+use super::strategy::{read_strategy, read_tuning};
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
-    TopicPolicy,
+    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, TopicPolicy,
 };
 use crate::model::{Account, JobPolicy, Pattern, Patterns, Policy, QueueName};
 
@@ -26,6 +27,7 @@ pub(super) fn read_policy(top: &Section<'_>, account: &str, job_files: bool, slo
         job_files,
         slots,
         limits: read_limits(&top.table("limits", "limits")),
+        priority: read_priority(&top.table("priority", "priority")),
     };
     warn_about_strays(top, &policy, &jobs);
     policy
@@ -137,24 +139,13 @@ fn read_queues(top: &Section<'_>) -> Vec<At<QueuePolicy>> {
                 &[("apart", TopicPolicy::Apart), ("together", TopicPolicy::Together)],
                 TopicPolicy::Apart,
             ),
+            tuning: read_tuning(&section),
         };
         refuse_references(&section, &queue);
         refuse_submitted_topics(&section, &queue);
         queues.push(At { value: queue, at: section.at });
     }
     queues
-}
-
-fn read_strategy(queue: &Section<'_>) -> StrategyPolicy {
-    let window = queue.count("window", 40, 1, 10_000);
-    let dependent = StrategyPolicy::Dependent { window };
-    let words = [("dependent", dependent), ("serial", StrategyPolicy::Serial)];
-    let strategy = queue.choice("strategy", &words, dependent);
-    if strategy == StrategyPolicy::Serial && queue.has("window") {
-        let at = queue.at_of("window");
-        queue.source.warn(at, "queue.window", "has no effect with `strategy = \"serial\"`", "remove it");
-    }
-    strategy
 }
 
 /// Branches are written by their short names; `refs/…` would match nothing.

@@ -81,6 +81,7 @@ pub(super) fn policy() -> Policy {
         check: CheckPolicy { enabled: true, success: 1, failure: -1 },
         slots: 1,
         limits: Limits::default(),
+        priority: Default::default(),
     }
 }
 

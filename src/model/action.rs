@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::report::Report;
 use super::{
-    Branch, BuildId, BuildSpec, ChangeId, ChangeNumber, Departure, EffectId, ItemChange, ItemId, JobName,
-    LandingForm, NodeId, Pair, PatchSet, Pipeline, QueueName, Reference, Repository, ResolvedInput, Sha,
-    Timestamp, VerdictKey,
+    Branch, BuildId, BuildSpec, ChangeId, ChangeNumber, Class, Departure, EffectId, ItemChange, ItemId,
+    JobName, LandingForm, NodeId, Pair, PatchSet, Pipeline, QueueName, Reference, Repository, ResolvedInput,
+    Sha, Timestamp, VerdictKey,
 };
 
 /// References that are looked up together: one request.
@@ -46,6 +46,17 @@ pub enum Decision {
         /// What it consists of.
         changes: Vec<ItemChange>,
     },
+    /// An item gets its place in its queue.
+    Placed {
+        /// The item.
+        item: ItemId,
+        /// Its class.
+        class: Class,
+        /// Its owner's turn.
+        round: u64,
+        /// It goes right before this one, and so past all behind that; `None` where it stays.
+        before: Option<ItemId>,
+    },
     /// An item is judged at this node from now on; the next effect prepares it.
     Based {
         /// The item.
@@ -63,6 +74,13 @@ pub enum Decision {
         home: Pair,
         /// The key.
         key: VerdictKey,
+    },
+    /// An item is judged by the builds of one behind it, at that one's node; both land in one push.
+    Pooled {
+        /// The item.
+        item: ItemId,
+        /// The one behind it.
+        with: ItemId,
     },
     /// A build is bought for a key; the next effect starts it.
     Bought {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::priority::PriorityPolicy;
 use super::{Account, Branch, JobPolicy, Label, Pair, Patterns, QueueName, Repository};
 
 /// Everything that the core decides by. A new one arrives as an event.
@@ -25,6 +26,9 @@ pub struct Policy {
     pub slots: u32,
     /// Bounds and deadlines.
     pub limits: Limits,
+    /// Who goes first in a queue.
+    #[serde(default)]
+    pub priority: PriorityPolicy,
 }
 
 /// A queue: an ordered list of items over a group of repositories.
@@ -50,6 +54,9 @@ pub struct QueuePolicy {
     /// Whether changes of one topic land together.
     #[serde(default, skip_serializing_if = "TopicPolicy::is_usual")]
     pub topics: TopicPolicy,
+    /// How its strategy is tuned.
+    #[serde(default)]
+    pub tuning: Tuning,
 }
 
 /// What a topic means.
@@ -66,6 +73,36 @@ impl TopicPolicy {
     fn is_usual(&self) -> bool {
         *self == Self::Apart
     }
+}
+
+/// What a strategy may do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Tuning {
+    /// How the window of `dependent` follows what lands and what fails; `None` for a fixed one.
+    pub growth: Option<Growth>,
+    /// Whether the first failed voting build of an item ends its others.
+    pub fail_fast: bool,
+    /// How many items `batch` and `adaptive` may judge as one; 1 for none.
+    pub batch_max: u32,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { growth: None, fail_fast: true, batch_max: 8 }
+    }
+}
+
+/// How a window grows with each item that lands, and is halved by each that fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Growth {
+    /// How wide it is at first.
+    pub start: u32,
+    /// The least that failures leave.
+    pub floor: u32,
+    /// The widest.
+    pub ceiling: u32,
+    /// By how much an item that lands widens it.
+    pub by: u32,
 }
 
 /// Who lands.
@@ -88,6 +125,14 @@ pub enum StrategyPolicy {
         /// How many items are built at once.
         window: u32,
     },
+    /// Ordered prefixes are judged as one, by the builds of their last item.
+    Batch,
+    /// The likeliest path, as far as slots go; what will probably fail is on probation.
+    Ranked,
+    /// `Ranked` while slots suffice, batches where they do not.
+    Adaptive,
+    /// What Zuul does, without reuse of verdicts: the yardstick of the simulator.
+    Zuul,
 }
 
 /// What becomes of an approval when the change fails (policy A or B).

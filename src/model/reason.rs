@@ -124,6 +124,23 @@ pub enum Reason {
         /// The branch.
         pair: Pair,
     },
+    /// Enough changes of its owner, or to its repository, are being built.
+    Share {
+        /// Whose, in words.
+        of: Arc<str>,
+        /// How many are built at once.
+        most: u32,
+    },
+    /// It is judged together with changes behind it, by builds of the last of them.
+    Pooled {
+        /// That last change.
+        with: ChangeNumber,
+    },
+    /// Changes ahead of it were judged together and failed: which one is to blame is being found out.
+    Doubt {
+        /// The change that is built to find out.
+        change: ChangeNumber,
+    },
     /// Its queue builds one item after another, and what is ahead is not decided.
     Turn {
         /// The nearest change ahead that it meets.
@@ -237,6 +254,17 @@ impl fmt::Display for Reason {
             Self::Window { size } => {
                 write!(f, "waits for its turn: the first {size} items of a queue are built at once")
             }
+            Self::Share { of, most } => {
+                write!(f, "waits for its turn: {most} changes {of} are built at once")
+            }
+            Self::Pooled { with } => {
+                write!(f, "is judged together with {}, which contains it", with.named())
+            }
+            Self::Doubt { change } => write!(
+                f,
+                "is built when it is known who is to blame for a failure ahead of it: {} is being built for that",
+                change.named()
+            ),
             Self::Turn { change } => write!(f, "is built when {} ahead of it is decided", change.named()),
             Self::Tip { pair } => write!(f, "waits for the tip of {pair} to be read"),
             Self::NoBranch { pair } => {

@@ -30,6 +30,14 @@ pub enum Verdict {
 pub struct VerdictKey(pub [u8; 32]);
 
 impl VerdictKey {
+    /// The same, for one node alone: a verdict that serves nowhere else.
+    pub fn at_node(&self, node: super::NodeId) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(self.0);
+        hasher.update(node.0.to_be_bytes());
+        Self(hasher.finalize().into())
+    }
+
     /// The key of a job with these `inputs` (see design: *key(job, i, n)*).
     ///
     /// Every field goes in with its length, so that no two descriptions share a byte stream.

@@ -70,6 +70,9 @@ pub struct ItemView {
     pub reason: Reason,
     /// The same in words.
     pub words: String,
+    /// Where it stands in its queue and why there, in words; empty for a check.
+    #[serde(default)]
+    pub place: String,
 }
 
 /// A build that holds a slot.

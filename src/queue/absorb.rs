@@ -160,6 +160,7 @@ impl Queue {
         if self.state.effects.remove(&effect).is_none() {
             return;
         }
+        let outcome = self.keyed(node, outcome);
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let (id, epoch) = (known.item, known.asked_epoch);
         known.resolved = Some(outcome.clone());
@@ -243,11 +244,15 @@ impl Queue {
         self.index.dirty_items.extend(needing.iter().copied());
         if let Verdict::NoVerdict { why } = verdict {
             for item in needing {
-                self.build_lost(item, build.key, why.clone());
+                // A build that was stopped because its item has failed was not lost.
+                if !self.gives_up(item) {
+                    self.build_lost(item, build.key, why.clone());
+                }
             }
             return;
         }
         let failed = matches!(verdict, Verdict::Fail { .. });
+        self.count_outcome(build.job.clone(), build.home.repository.clone(), !failed);
         if failed {
             for item in needing {
                 if let Some(item) = self.state.items.get_mut(&item) {

@@ -20,6 +20,7 @@ impl Queue {
     pub(super) fn plan_change(&mut self, number: ChangeNumber) {
         let Some(policy) = self.state.policy.clone() else { return };
         self.plan_stay(number, &policy);
+        self.place_again(number);
         let Some(change) = self.state.changes.get(&number) else { return };
         if policy.queue_of(&change.snapshot.pair()).is_none() {
             return;
@@ -226,6 +227,7 @@ impl Queue {
         let item = ItemId(self.state.last_item + 1);
         let queue = Some(queue.name.clone());
         self.act(Action::Decision(Decision::Entered { item, pipeline: Pipeline::Gate, queue, changes }));
+        self.place(item);
     }
 
     fn plan_check(&mut self, number: ChangeNumber, policy: &Policy) {

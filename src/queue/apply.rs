@@ -8,7 +8,7 @@ use crate::model::report::{Report, Says};
 use crate::model::view::DepartedView;
 use crate::model::{
     Action, ChangeNumber, ChangeStatus, Departure, Effect, EffectId, EffectKind, ItemChange, ItemId, NodeId,
-    Pair, Pipeline, QueueName, Sha, Timestamp,
+    Pair, Pipeline, Place, QueueName, Sha, Timestamp,
 };
 
 use super::Queue;
@@ -34,6 +34,9 @@ impl Queue {
             Decision::Entered { item, pipeline, queue, changes } => {
                 self.enter(*item, *pipeline, queue.clone(), changes);
             }
+            Decision::Placed { item, class, round, before } => {
+                self.apply_place(*item, *class, *round, *before);
+            }
             Decision::Based { item, node } => self.base(*item, *node),
             Decision::Adopted { item, job, key, .. } => {
                 let Some(record) = self.state.records.get(key) else { return };
@@ -52,6 +55,11 @@ impl Queue {
                 };
                 if let Some(item) = self.state.items.get_mut(item) {
                     item.adopted.insert(*key, adopted);
+                }
+            }
+            Decision::Pooled { item, with } => {
+                if let Some(item) = self.state.items.get_mut(item) {
+                    item.covered = Some(*with);
                 }
             }
             Decision::Bought { build, key, item } => {
@@ -87,6 +95,7 @@ impl Queue {
             changes: changes.to_vec(),
             entered_at: self.state.now,
             rank: self.state.last_rank,
+            place: Place::default(),
             node: None,
             stage: Stage::Queued,
             adopted: BTreeMap::new(),
@@ -102,6 +111,7 @@ impl Queue {
             vote_refused: None,
             reread: None,
             dequeued: None,
+            covered: None,
             keys: BTreeSet::new(),
             landed: Vec::new(),
         };
@@ -159,6 +169,7 @@ impl Queue {
         self.state.nodes.insert(node, fresh);
         if let Some(item) = self.state.items.get_mut(&item) {
             item.node = Some(node);
+            item.covered = None;
             item.stage = Stage::Queued;
             item.look = None;
         }
@@ -370,6 +381,7 @@ impl Queue {
             }
             self.index.dirty_queues.insert(name.clone());
         }
+        self.note_end(&item, departure);
         if item.pipeline == Pipeline::Gate {
             self.settle_changes(&item, departure);
             self.leave_landings(id);

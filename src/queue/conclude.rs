@@ -23,7 +23,9 @@ impl Queue {
     /// Lets a failing item leave if that is settled, else tells its author of the first failure.
     pub(super) fn conclude_failure(&mut self, id: ItemId, standing: Standing, ahead: &Ahead) -> bool {
         let Some(item) = self.state.items.get(&id) else { return false };
+        let complete = self.fails_fast(item) || !self.is_unfinished(item);
         if standing != Standing::Failing
+            && complete
             && self.settled(id, ahead)
             && let Some(departure) = self.failure(item)
         {
@@ -92,7 +94,7 @@ impl Queue {
 
     fn tell_first_failure(&mut self, id: ItemId) {
         let Some(item) = self.state.items.get(&id) else { return };
-        if item.told_failure || item.told_passed {
+        if item.told_failure || item.told_passed || self.in_doubt(item) {
             return;
         }
         let failed = self.failed_jobs(item);

@@ -312,7 +312,8 @@ impl Queue {
     fn end_alone(&mut self, item: ItemId, departure: Departure) {
         let Some(known) = self.state.items.get(&item) else { return };
         let (pipeline, node) = (known.pipeline, known.node);
-        let adopted = known.adopted.iter();
+        let by = known.covered.and_then(|with| self.state.items.get(&with)).unwrap_or(known);
+        let adopted = by.adopted.iter();
         let verdicts =
             adopted.map(|(key, adopted)| (adopted.job.clone(), *key, Some(adopted.build))).collect();
         self.act(Action::Decision(Decision::Ended { item, pipeline, departure, verdicts }));

@@ -6,10 +6,11 @@ use crate::model::{ChangeNumber, JobName, Reason};
 use super::Queue;
 use super::jobs::{JobState, Standing};
 use super::state::{Item, Stage};
+use super::strategy::Hold;
 
 impl Queue {
     /// The reason for an item's present wait.
-    pub(super) fn reason(&self, item: &Item, window: u32, ahead: Option<ChangeNumber>) -> Reason {
+    pub(super) fn reason(&self, item: &Item, ahead: Option<ChangeNumber>) -> Reason {
         match item.stage {
             Stage::Looking(_) | Stage::Looked(_) => return Reason::Looking,
             Stage::Deploying(_) => return Reason::Landing,
@@ -30,7 +31,7 @@ impl Queue {
             Standing::Unprepared | Standing::Preparing if expected == Some(&Standing::Bad) => {
                 Reason::ConflictAhead
             }
-            Standing::Unprepared => self.unprepared(item, window),
+            Standing::Unprepared => self.unprepared(item),
             Standing::Preparing => self.preparing(item),
             Standing::NoJob => Reason::NoJob,
             Standing::Bad => match self.node_of(item).and_then(|node| node.bad.as_ref()) {
@@ -56,7 +57,7 @@ impl Queue {
         })
     }
 
-    fn unprepared(&self, item: &Item, window: u32) -> Reason {
+    fn unprepared(&self, item: &Item) -> Reason {
         if let Some(retry) = &item.prepare {
             return Reason::PreparingAgain { why: retry.why.clone(), at: retry.at };
         }
@@ -67,7 +68,15 @@ impl Queue {
                 Some(_) => {}
             }
         }
-        Reason::Window { size: window }
+        self.beyond_window(item).unwrap_or(Reason::Preparing)
+    }
+
+    /// How many are built at once, where the item is behind those.
+    pub(super) fn beyond_window(&self, item: &Item) -> Option<Reason> {
+        match self.index.held.get(&item.id) {
+            Some(Hold::Window(size)) => Some(Reason::Window { size: *size }),
+            _ => None,
+        }
     }
 
     fn preparing(&self, item: &Item) -> Reason {
@@ -96,8 +105,16 @@ impl Queue {
         if !running.is_empty() {
             return Reason::Building { jobs: running };
         }
-        if let (true, Some(change)) = (self.index.held.contains(&item.id), ahead) {
-            return Reason::Turn { change };
+        match (self.index.held.get(&item.id), ahead) {
+            (Some(Hold::Share { of, most }), _) => return Reason::Share { of: of.clone(), most: *most },
+            (Some(Hold::Turn | Hold::Leaving), Some(change)) => return Reason::Turn { change },
+            (Some(Hold::Pooled(with)), _) => {
+                return self.first_change(*with).map_or(Reason::Preparing, |with| Reason::Pooled { with });
+            }
+            (Some(Hold::Doubt(by)), _) => {
+                return self.first_change(*by).map_or(Reason::Preparing, |change| Reason::Doubt { change });
+            }
+            _ => {}
         }
         if let Some((why, at)) = again {
             return Reason::BuildAgain { why, at };

@@ -169,6 +169,33 @@ impl Footprints {
         written.or_else(read).or_else(altered)
     }
 
+    /// Whether `item` meets one of these for which `since` holds, other than those that the push of
+    /// `carried` lands together with it.
+    pub fn meets_since(
+        &self,
+        item: &Item,
+        node: &Node,
+        carried: &Pair,
+        since: impl Fn(ItemId) -> bool,
+    ) -> bool {
+        let found = |map: &BTreeMap<Pair, Vec<(ItemId, Option<Pair>)>>, pair: &Pair| {
+            let entries = map.get(pair).into_iter().flatten().rev();
+            let mut others = entries.filter(|(_, with)| with.as_ref() != Some(carried));
+            others.next().is_some_and(|(id, _)| since(*id))
+        };
+        let alters = match &node.resolved {
+            Some(Resolved::Jobs { alters_job_files, .. }) => &alters_job_files[..],
+            _ => &[],
+        };
+        self.opaque.is_some_and(&since)
+            || item.pairs().any(|pair| found(&self.writers, pair) || found(&self.readers, pair))
+            || node.reads().iter().any(|read| match &read.unit {
+                Unit::Branch(pair) => found(&self.writers, pair),
+                Unit::JobFile(pair) => found(&self.alterers, pair),
+            })
+            || alters.iter().any(|pair| found(&self.consulters, pair))
+    }
+
     fn any(&self) -> Option<ItemId> {
         let nearest = self.writers.values().filter_map(|entries| entries.last()).map(|(id, _)| *id).max();
         self.opaque.or(nearest)

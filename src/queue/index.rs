@@ -11,6 +11,7 @@ use crate::model::{
 use super::Queue;
 use super::jobs::Standing;
 use super::state::{Change, Item, State};
+use super::strategy::Hold;
 use super::timer::Timer;
 
 /// Derived maps and marks; rebuilt from the state at any time.
@@ -36,7 +37,7 @@ pub(crate) struct Index {
     /// Items with jobs that have no verdict and no build, by priority and rank.
     pub wanting: BTreeSet<(u8, u64, ItemId)>,
     /// Items whose builds their strategy holds back.
-    pub held: BTreeSet<ItemId>,
+    pub held: BTreeMap<ItemId, Hold>,
     /// How each item stood when it was last looked at.
     pub standing: BTreeMap<ItemId, Standing>,
     pub timers: BTreeSet<(Timestamp, Timer)>,

@@ -8,7 +8,7 @@ use crate::model::tree::Resolved;
 use crate::model::{Action, BuildId, Departure, ItemId, JobName, Pipeline, ResolvedJob, Timestamp, Verdict};
 
 use super::Queue;
-use super::state::{Item, Node, Record};
+use super::state::{Item, Node, Record, Stage};
 
 /// How one job stands for one item.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +50,13 @@ impl Standing {
     /// Whether items behind must be judged without it.
     pub fn is_failing(self) -> bool {
         matches!(self, Self::Bad | Self::Failing | Self::Failed)
+    }
+}
+
+impl Standing {
+    /// Whether a voting job has failed, or is sure to.
+    pub fn has_failed(self) -> bool {
+        matches!(self, Self::Failing | Self::Failed)
     }
 }
 
@@ -121,13 +128,17 @@ impl Queue {
             })
             .map(|job| (job.name.clone(), job.home.clone(), job.key))
             .collect();
+        let news = !found.is_empty();
         for (job, home, key) in found {
             self.act(Action::Decision(Decision::Adopted { item: id, job, home, key }));
         }
         self.supersede_check(id);
         let Some(item) = self.state.items.get(&id) else { return };
         let standing = self.standing(item);
-        let builds = standing == Standing::Building && !self.index.held.contains(&id);
+        let goes_on = standing.has_failed() && item.pipeline == Pipeline::Gate && !self.fails_fast(item);
+        let landing = matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_));
+        let builds =
+            !landing && (standing == Standing::Building || goes_on) && !self.index.held.contains_key(&id);
         let wants =
             builds && self.jobs_of(item).iter().any(|job| self.job_state(item, job) == JobState::Wanted);
         let (claim, pipeline) = (item.claim(), item.pipeline);
@@ -137,10 +148,15 @@ impl Queue {
         } else {
             self.index.wanting.remove(&claim);
         }
+        let keys = if standing.has_failed() { item.keys.clone() } else { Default::default() };
         let before = self.index.standing.insert(id, standing);
+        if before != Some(standing) {
+            // Where one build has failed, the others may be of no use.
+            self.index.dirty_keys.extend(keys);
+        }
         if pipeline == Pipeline::Check {
             self.plan_check_item(id, standing);
-        } else if before != Some(standing) {
+        } else if before != Some(standing) || news && standing.has_failed() {
             self.touch_queue_of(id);
         }
     }
@@ -213,7 +229,16 @@ impl Queue {
     /// The item's jobs for pages and messages.
     pub(super) fn job_results(&self, id: ItemId) -> Vec<JobResult> {
         let Some(item) = self.state.items.get(&id) else { return Vec::new() };
-        self.jobs_of(item).iter().map(|job| self.job_result(item, job)).collect()
+        // What is judged by one behind it has that one's results.
+        let by = item.covered.and_then(|with| self.state.items.get(&with)).unwrap_or(item);
+        let mut results: Vec<JobResult> =
+            self.jobs_of(by).iter().map(|job| self.job_result(by, job)).collect();
+        if let (true, Some(change)) = (by.id != id, by.changes.first()) {
+            results.iter_mut().for_each(|result| {
+                result.detail = format!("judged together with {}", change.number.named()).into();
+            });
+        }
+        results
     }
 
     fn job_result(&self, item: &Item, job: &ResolvedJob) -> JobResult {

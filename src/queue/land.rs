@@ -18,7 +18,6 @@ use crate::model::{
 
 use super::Queue;
 use super::footprint::{Footprints, Predicted};
-use super::jobs::Standing;
 use super::state::{ConfirmStep, Item, Stage};
 use super::timer::Timer;
 
@@ -47,28 +46,35 @@ impl Queue {
                 undecided.add(item, node, None);
                 continue;
             }
-            let passed = self.index.standing.get(id) == Some(&Standing::Passed)
-                && self.standing(item) == Standing::Passed
-                && self.pause_of(item).is_none()
-                && self.closure_is_clean(*id);
-            if !passed {
+            let may_land = self.pause_of(item).is_none() && self.closure_is_clean(*id);
+            let passed = may_land && self.has_passed(item);
+            if !(passed || may_land && self.is_pooled(item)) {
                 undecided.add(item, node, None);
                 unpassed.add(item, node, None);
                 continue;
             }
-            if unpassed.met_by(item, node, None).is_none() {
+            if passed && unpassed.met_by(item, node, Some(pair)).is_none() {
                 to_vote.push(*id);
             }
             let (with, group) = if several { (None, None) } else { (Some(pair), groups.get(pair)) };
             let fits = undecided.met_by(item, node, with).is_none()
                 && self.lands_after_dependencies(item, group)
                 && self.starts_from(item, group);
-            undecided.add(item, node, with.filter(|_| fits));
+            let carried = with.filter(|_| fits);
+            undecided.add(item, node, carried);
+            if !passed {
+                unpassed.add(item, node, carried);
+            }
             if fits && several {
                 alone.push(*id);
             } else if fits {
                 groups.entry(pair.clone()).or_default().push(*id);
             }
+        }
+        for items in groups.values_mut() {
+            // What is judged by one behind it lands with that one, or not at all.
+            items.truncate(self.judged(items));
+            to_vote.extend(self.cover(items));
         }
         for id in to_vote {
             self.vote(id);
@@ -123,7 +129,8 @@ impl Queue {
         // will be.
         let voted =
             items.iter().take_while(|id| self.has_voted(**id) && !self.is_voting(**id)).take(limit as usize);
-        let ready: Vec<ItemId> = voted.copied().collect();
+        let mut ready: Vec<ItemId> = voted.copied().collect();
+        ready.truncate(self.judged(&ready));
         let Some(policy) = self.state.policy.clone() else { return };
         let fresh = |id: &&ItemId| match self.stage_of(**id) {
             Some(Stage::Looked(at)) => self.state.now.since_ms(at) <= policy.limits.look_age_ms,
@@ -136,7 +143,8 @@ impl Queue {
         if ready.iter().any(paused) {
             return;
         }
-        let looked: Vec<ItemId> = ready.iter().take_while(fresh).copied().collect();
+        let mut looked: Vec<ItemId> = ready.iter().take_while(fresh).copied().collect();
+        looked.truncate(self.judged(&looked));
         if !looked.is_empty() {
             if let Some((push, valid_until)) = self.push_of(pair, &looked, queue) {
                 self.ask(EffectKind::Land { valid_until, pushes: vec![push] });
@@ -150,6 +158,12 @@ impl Queue {
                 .collect();
             self.ask(EffectKind::Look { changes });
         }
+    }
+
+    /// How many of these, from the first on, end with one that has passed.
+    fn judged(&self, items: &[ItemId]) -> usize {
+        let passed = |id: &ItemId| self.state.items.get(id).is_some_and(|item| self.has_passed(item));
+        items.iter().rposition(passed).map_or(0, |last| last + 1)
     }
 
     fn stage_of(&self, id: ItemId) -> Option<Stage> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::event::{Command, Scope};
 use crate::model::view::PauseView;
-use crate::model::{Account, ChangeNumber, ChangeStatus, ItemId, QueueName};
+use crate::model::{Account, ChangeNumber, ChangeStatus, Class, ItemId, QueueName};
 
 use super::state::Stage;
 use super::{Note, Queue};
@@ -104,7 +104,7 @@ impl Queue {
 
     /// An item, and before it those that it rests on or depends on: behind it they would wait for one
     /// another.
-    fn with_parents(&self, id: ItemId, first: &mut Vec<ItemId>) {
+    pub(super) fn with_parents(&self, id: ItemId, first: &mut Vec<ItemId>) {
         let mut todo = vec![(id, false)];
         while let Some((id, parents_done)) = todo.pop() {
             if first.contains(&id) {
@@ -141,18 +141,12 @@ impl Queue {
         let rest: Vec<ItemId> = order.iter().copied().filter(|id| !next.contains(id)).collect();
         next.extend(rest);
         *order = next.clone();
-        // Ranks follow the order, so that slots go to the head first.
-        let mut ranks: Vec<u64> =
-            next.iter().filter_map(|id| self.state.items.get(id).map(|item| item.rank)).collect();
-        ranks.sort_unstable();
-        for (id, rank) in next.iter().zip(ranks) {
-            let Some(item) = self.state.items.get_mut(id) else { continue };
-            let wanted = self.index.wanting.remove(&item.claim());
-            item.rank = rank;
-            if wanted {
-                self.index.wanting.insert(item.claim());
+        for id in first {
+            if let Some(item) = self.state.items.get_mut(id) {
+                item.place.class = Class::Promoted;
             }
         }
+        self.rank_in_order(&next);
         self.index.dirty_queues.insert(queue.clone());
     }
 

@@ -103,6 +103,7 @@ fn policy(jobs: Vec<JobPolicy>) -> Policy {
         check: CheckPolicy { enabled: true, success: 1, failure: -1 },
         slots: 1,
         limits: Limits::default(),
+        priority: Default::default(),
     }
 }
 
@@ -181,6 +182,7 @@ fn queue_of(repositories: &[&str]) -> crate::model::policy::QueuePolicy {
         after_failure: AfterFailure::Forget,
         landing: LandingMode::Push,
         topics: Default::default(),
+        tuning: Default::default(),
     }
 }
 

@@ -43,7 +43,9 @@ impl Queue {
     pub(super) fn plan_stop(&mut self, key: VerdictKey) {
         let Some(id) = self.index.running.get(&key).copied() else { return };
         let Some(build) = self.state.builds.get(&id) else { return };
-        let needed = self.index.needs.contains_key(&key);
+        let mut needing = self.index.needs.get(&key).into_iter().flatten();
+        // What shows the failure is seen through to its end.
+        let needed = needing.any(|id| build.failing || !self.gives_up(*id));
         if !build.stopping && (!needed || build.deadline <= self.state.now) {
             self.ask(EffectKind::StopBuild { build: id });
         }

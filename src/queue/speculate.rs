@@ -5,25 +5,22 @@
 //! item whose node no longer agrees with that state on the item's footprint gets a new node; what
 //! its jobs read may well be unchanged, and then no build is done again.
 //!
-//! `dependent` builds the first `window` items so; `serial` prepares as many, but builds an item
-//! only when nothing undecided ahead of it meets it.
+//! How far it goes, and which items claim slots, is the queue's strategy's to say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::action::{Decision, Merge, Onto};
 use crate::model::policy::{QueuePolicy, StrategyPolicy};
 use crate::model::{
-    Action, ChangeNumber, ChangeSnapshot, Departure, EffectKind, ItemId, LandingForm, NodeId, Pair, Pipeline,
-    QueueName, Reason, Sha, Timestamp,
+    Action, ChangeNumber, ChangeSnapshot, Class, Departure, EffectKind, ItemId, LandingForm, NodeId, Pair,
+    Pipeline, QueueName, Reason, Sha, Timestamp,
 };
 
 use super::Queue;
 use super::footprint::{Footprints, Predicted};
 use super::jobs::Standing;
 use super::state::{Item, Node, Stage};
-
-/// Items that `serial` prepares ahead of need: merges are cheap, and footprints come of them.
-pub(super) const SERIAL_PREPARED: u32 = 20;
+use super::strategy::{Hold, Seat, Shares, Walk, is_unbuilt, walk};
 
 /// What a pass carries from item to item.
 #[derive(Default)]
@@ -33,6 +30,10 @@ pub(super) struct Ahead {
     pub undecided: Footprints,
     /// Those of them that are not expected to land.
     pub failing: BTreeSet<ItemId>,
+    /// What owners and repositories have of what is built.
+    pub shares: Shares,
+    /// Items whose builds claim no slots.
+    pub holds: BTreeMap<ItemId, Hold>,
 }
 
 impl Queue {
@@ -49,19 +50,32 @@ impl Queue {
             return;
         };
         let mut ahead = Ahead::default();
-        for (index, id) in order.iter().enumerate() {
-            if self.plan_item(*id, index, queue, &mut ahead) {
+        let mut walk = walk(queue, policy.slots, self.window(queue));
+        for (place, id) in (0_u32..).zip(&order) {
+            if self.plan_item(*id, place, queue, &mut ahead, &mut *walk) {
                 // Someone left: what follows is planned on the new order.
                 self.index.dirty_queues.insert(name.clone());
                 return;
             }
+        }
+        let mut holds = std::mem::take(&mut ahead.holds);
+        self.plan_pools(&order, queue, &mut holds);
+        for id in &order {
+            self.hold(*id, holds.remove(id));
         }
         self.plan_landings(&order, queue);
         self.collect_nodes();
     }
 
     /// Plans one item on what is ahead; true when it has left.
-    fn plan_item(&mut self, id: ItemId, index: usize, queue: &QueuePolicy, ahead: &mut Ahead) -> bool {
+    fn plan_item(
+        &mut self,
+        id: ItemId,
+        place: u32,
+        queue: &QueuePolicy,
+        ahead: &mut Ahead,
+        walk: &mut dyn Walk,
+    ) -> bool {
         let Some(item) = self.state.items.get(&id) else { return false };
         if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
             self.carry(id, Standing::Passed, ahead);
@@ -70,19 +84,15 @@ impl Queue {
         if self.failing_parent(item, ahead) || self.failing_dependency(item, ahead).is_some() {
             self.index.standing.insert(id, Standing::Bad);
             // Its node contains what is expected to leave: nothing is built there.
-            self.hold(id, true);
+            ahead.holds.insert(id, Hold::Leaving);
             let Some(item) = self.state.items.get(&id) else { return false };
             ahead.failing.insert(id);
             ahead.undecided.add(item, None, None);
             return false;
         }
-        let (window, serial) = match queue.strategy {
-            StrategyPolicy::Serial => (SERIAL_PREPARED, true),
-            StrategyPolicy::Dependent { window } => (window, false),
-        };
-        if index >= window as usize {
+        if let Some(hold) = walk.too_far(place) {
             // It may have been within a wider window before.
-            self.hold(id, true);
+            ahead.holds.insert(id, hold);
             let Some(item) = self.state.items.get(&id) else { return false };
             ahead.undecided.add(item, None, None);
             return false;
@@ -94,9 +104,9 @@ impl Queue {
         self.ensure_node(id, queue, ahead);
         let Some(item) = self.state.items.get(&id) else { return false };
         let meets = ahead.undecided.met_by(item, self.node_of(item), None);
-        self.hold(id, serial && meets.is_some());
-        let Some(item) = self.state.items.get(&id) else { return false };
         let standing = self.standing(item);
+        let hold = walk.holds(Seat { meets, standing }).or_else(|| self.share(item, standing, ahead));
+        ahead.holds.extend(hold.map(|hold| (id, hold)));
         if (standing == Standing::Passed || standing == Standing::Building)
             && let Some(left) = self.judge_foreign(id, ahead)
         {
@@ -118,7 +128,10 @@ impl Queue {
         let Some(item) = self.state.items.get(&id) else { return };
         let node = self.node_of(item);
         ahead.undecided.add(item, node, None);
+        // What is on probation has no part in the likeliest path before it has passed.
+        let beside = item.place.class == Class::Probation && standing != Standing::Passed;
         match node {
+            Some(_) if beside => {}
             Some(node) if !standing.is_failing() => {
                 for (pair, _) in &node.onto {
                     ahead.predicted.nodes.insert(pair.clone(), node.id);
@@ -146,9 +159,18 @@ impl Queue {
         })
     }
 
-    fn hold(&mut self, id: ItemId, held: bool) {
-        let changed = if held { self.index.held.insert(id) } else { self.index.held.remove(&id) };
-        if changed {
+    /// Whether an item that is still to be built exceeds a share.
+    fn share(&self, item: &Item, standing: Standing, ahead: &mut Ahead) -> Option<Hold> {
+        let priority = &self.state.policy.as_ref()?.priority;
+        if is_unbuilt(standing) { ahead.shares.take(item, priority) } else { None }
+    }
+
+    fn hold(&mut self, id: ItemId, hold: Option<Hold>) {
+        let before = match hold.clone() {
+            Some(hold) => self.index.held.insert(id, hold),
+            None => self.index.held.remove(&id),
+        };
+        if before.is_some() != hold.is_some() {
             self.index.dirty_items.insert(id);
         }
     }
@@ -164,7 +186,13 @@ impl Queue {
         let lost = old.is_some_and(|node| self.must_repeat(node));
         let depends = self.depends_of(item);
         let read_alike = |node: &Node| node.depends == depends;
-        if old.is_some_and(|node| !lost && read_alike(node) && self.state.agrees(node, &ahead.predicted)) {
+        let zuul = queue.strategy == StrategyPolicy::Zuul;
+        let holds = |node: &Node| {
+            read_alike(node)
+                && self.state.agrees(node, &ahead.predicted)
+                && (!zuul || self.has_chain(node, ahead))
+        };
+        if old.is_some_and(|node| !lost && holds(node)) {
             return;
         }
         let doubted = old
@@ -183,6 +211,12 @@ impl Queue {
         let overlay: Vec<(Pair, NodeId)> =
             ahead.predicted.nodes.iter().map(|(pair, node)| (pair.clone(), *node)).collect();
         self.make_node(id, Pipeline::Gate, merges, overlay);
+    }
+
+    /// Whether a node contains exactly the items ahead that are expected to land.
+    fn has_chain(&self, node: &Node, ahead: &Ahead) -> bool {
+        let undecided = node.contains.iter().filter(|id| self.state.items.contains_key(id));
+        undecided.eq(ahead.predicted.items.iter())
     }
 
     /// Whether a node's preparation ended without an answer, so that it has to be made again.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::depend::Named;
+use super::order::Turns;
+use super::predict::Outcomes;
 use crate::model::action::Submit;
 use crate::model::event::Scope;
 use crate::model::report::Report;
@@ -14,7 +16,8 @@ use crate::model::tree::{Foreign, Prepared, Read, Resolved, Unit, Written};
 use crate::model::view::{DepartedView, PauseView};
 use crate::model::{
     Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Effect, EffectId, ItemChange, ItemId, JobName,
-    NodeId, Pair, Pipeline, Policy, QueueName, Reason, Reference, Sha, Timestamp, Verdict, VerdictKey,
+    NodeId, Pair, Pipeline, Place, Policy, QueueName, Reason, Reference, Repository, Sha, Timestamp, Verdict,
+    VerdictKey,
 };
 
 /// Everything that a snapshot holds.
@@ -37,6 +40,15 @@ pub(crate) struct State {
     #[serde(with = "super::pairs")]
     pub tips: BTreeMap<Pair, Tip>,
     pub queues: BTreeMap<QueueName, Vec<ItemId>>,
+    /// Whose turn it is in each queue.
+    #[serde(default)]
+    pub turns: BTreeMap<QueueName, Turns>,
+    /// How wide the window of each queue is, where it grows.
+    #[serde(default)]
+    pub windows: BTreeMap<QueueName, u32>,
+    /// How builds have ended.
+    #[serde(default, with = "super::pairs")]
+    pub outcomes: BTreeMap<(JobName, Repository), Outcomes>,
     pub checks: BTreeSet<ItemId>,
     pub items: BTreeMap<ItemId, Item>,
     pub nodes: BTreeMap<NodeId, Node>,
@@ -84,6 +96,9 @@ pub(crate) struct Change {
     pub unvoted: Option<Timestamp>,
     /// Under policy B: the revision that failed, and the tip on which it did.
     pub failed: Option<(Sha, Option<Sha>)>,
+    /// The revision whose check has failed.
+    #[serde(default)]
+    pub check_failed: Option<Sha>,
     /// No job was configured for this revision, at this policy and these job files.
     pub jobless: Option<(Sha, u64, u64)>,
 }
@@ -140,6 +155,9 @@ pub(crate) struct Item {
     pub entered_at: Timestamp,
     /// Order of claims to slots.
     pub rank: u64,
+    /// Its place in its queue.
+    #[serde(default)]
+    pub place: Place,
     pub node: Option<NodeId>,
     pub stage: Stage,
     /// Verdicts in use; a key names its job and home too.
@@ -166,6 +184,9 @@ pub(crate) struct Item {
     pub reread: Option<NodeId>,
     /// An operator takes it out.
     pub dequeued: Option<(Account, Arc<str>)>,
+    /// The item behind it whose builds judge it, too.
+    #[serde(default)]
+    pub covered: Option<ItemId>,
     /// Keys whose builds it still needs.
     pub keys: BTreeSet<VerdictKey>,
     /// What of it has landed while the rest could not.
@@ -356,6 +377,7 @@ impl Change {
             held: None,
             unvoted: None,
             failed: None,
+            check_failed: None,
             jobless: None,
         }
     }

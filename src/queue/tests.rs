@@ -3,6 +3,7 @@
 mod depend;
 mod doubt;
 mod group;
+mod order;
 mod reload;
 
 use std::collections::BTreeMap;
@@ -75,6 +76,7 @@ fn policy(slots: u32) -> Policy {
             after_failure: AfterFailure::Forget,
             landing: LandingMode::Push,
             topics: TopicPolicy::Apart,
+            tuning: Default::default(),
         }],
         jobs: Vec::new(),
         job_files: false,
@@ -88,6 +90,7 @@ fn policy(slots: u32) -> Policy {
         check: CheckPolicy { enabled: false, success: 1, failure: -1 },
         slots,
         limits: Limits::default(),
+        priority: Default::default(),
     }
 }
 

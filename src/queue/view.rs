@@ -6,7 +6,6 @@ use crate::model::{BuildId, ChangeNumber, ChangeStatus, ItemId, JobName, Reason,
 use super::Queue;
 use super::admit::item_change;
 use super::footprint::Footprints;
-use super::speculate::SERIAL_PREPARED;
 use super::state::{Change, Item};
 
 impl Queue {
@@ -18,7 +17,7 @@ impl Queue {
         View {
             at,
             queues: queues.iter().map(|queue| self.view_queue(queue)).collect(),
-            checks: checks.map(|item| self.view_item(item, 0, None)).collect(),
+            checks: checks.map(|item| self.view_item(item, None)).collect(),
             waiting: self.state.changes.values().filter_map(|change| self.view_waiting(change)).collect(),
             departed: self.state.departed.iter().cloned().collect(),
             paused: self.state.paused.values().cloned().collect(),
@@ -47,18 +46,14 @@ impl Queue {
     }
 
     fn view_queue(&self, queue: &crate::model::policy::QueuePolicy) -> QueueView {
-        use crate::model::policy::StrategyPolicy;
         let order = self.state.queues.get(&queue.name).map_or(&[][..], |order| order);
-        let window = match queue.strategy {
-            StrategyPolicy::Dependent { window } => window,
-            StrategyPolicy::Serial => SERIAL_PREPARED,
-        };
         let mut undecided = Footprints::default();
         let mut items = Vec::with_capacity(order.len());
         for item in order.iter().filter_map(|id| self.state.items.get(id)) {
             let node = self.node_of(item);
             let ahead = undecided.met_by(item, node, None).and_then(|id| self.first_change(id));
-            let mut view = self.view_item(item, window, ahead);
+            let mut view = self.view_item(item, ahead);
+            view.place = self.place_in_words(item, order);
             let unmade = matches!(
                 view.reason,
                 Reason::Preparing
@@ -66,9 +61,9 @@ impl Queue {
                     | Reason::ConflictAhead
                     | Reason::Slots { .. }
             );
-            if unmade && items.len() >= window as usize {
-                view.reason = Reason::Window { size: window };
-                view.words = view.reason.to_string();
+            if let Some(reason) = self.beyond_window(item).filter(|_| unmade) {
+                view.words = reason.to_string();
+                view.reason = reason;
             }
             items.push(view);
             undecided.add(item, node, None);
@@ -102,12 +97,12 @@ impl Queue {
         self.on_top_of(item).into_iter().chain(own).collect()
     }
 
-    fn first_change(&self, id: ItemId) -> Option<ChangeNumber> {
+    pub(super) fn first_change(&self, id: ItemId) -> Option<ChangeNumber> {
         self.state.items.get(&id)?.changes.first().map(|change| change.number)
     }
 
-    fn view_item(&self, item: &Item, window: u32, ahead: Option<ChangeNumber>) -> ItemView {
-        let reason = self.reason(item, window, ahead);
+    fn view_item(&self, item: &Item, ahead: Option<ChangeNumber>) -> ItemView {
+        let reason = self.reason(item, ahead);
         ItemView {
             item: item.id,
             pipeline: item.pipeline,
@@ -118,6 +113,7 @@ impl Queue {
             jobs: self.job_results(item.id),
             words: reason.to_string(),
             reason,
+            place: String::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! made smaller by leaving out what people did, and kept under `simulations/regressions/`.
 
 pub mod audit;
+pub mod compare;
 pub mod fakes;
 pub mod play;
 pub mod regression;

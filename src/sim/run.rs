@@ -54,6 +54,10 @@ pub struct Report {
     pub decided: u32,
     /// Changes landed by the daemon.
     pub landed: u32,
+    /// Builds bought.
+    pub builds: u32,
+    /// How long each item that landed was in its queue, in milliseconds.
+    pub stays_ms: Vec<i64>,
     /// Times that the daemon died.
     pub crashes: u64,
     /// Digest of the core's last state.
@@ -321,6 +325,8 @@ impl Run {
             events: self.events,
             decided: self.audit.decided,
             landed: self.audit.landings_seen,
+            builds: self.audit.builds_bought,
+            stays_ms: self.audit.stays_ms,
             crashes: self.crashes,
             digest: self.engine.as_ref().map(|engine| engine.queue().digest()).unwrap_or_default(),
             trace: self.trace.into(),

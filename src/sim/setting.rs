@@ -10,14 +10,17 @@ use std::sync::Arc;
 use super::rng::Rng;
 use crate::model::job::RunsFor;
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
-    TopicPolicy,
+    AfterFailure, CheckPolicy, GatePolicy, Growth, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
+    TopicPolicy, Tuning,
 };
+use crate::model::priority::PriorityPolicy;
 use crate::model::{BuildSpec, InputPolicy, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository};
 use crate::world::Tree;
 
 /// The daemon's account.
 pub const BOT: &str = "bot";
+/// The hashtag of urgent changes.
+pub const URGENT: &str = "urgent";
 /// The path of job files.
 pub const JOB_FILE: &str = "seakeeper.toml";
 
@@ -121,10 +124,11 @@ impl Setting {
             }
         }
         let changes = rng.between(4, 22).unsigned_abs();
+        let policy = draw_policy(&mut rng, repositories, job_files);
         Self {
             seed,
             branches,
-            policy: draw_landing(seed, draw_policy(&mut rng, repositories, job_files)),
+            policy: draw_strategies(seed, draw_order(seed, draw_landing(seed, policy))),
             faults: draw_faults(&mut rng),
             poison: draw_poison(&mut rng, changes),
             forms: draw_forms(seed, repositories, rng.chance(700)),
@@ -166,6 +170,48 @@ fn draw_landing(seed: u64, mut policy: Policy) -> Policy {
     for queue in policy.queues.iter_mut().filter(|queue| queue.landing == LandingMode::Push) {
         queue.topics = if rng.chance(600) { TopicPolicy::Together } else { TopicPolicy::Apart };
     }
+    policy
+}
+
+/// One of the strategies, by a number; `window` is that of those that have one.
+pub fn strategy(number: u64, window: u32) -> StrategyPolicy {
+    match number % 12 {
+        0 => StrategyPolicy::Serial,
+        1..4 => StrategyPolicy::Dependent { window },
+        4..6 => StrategyPolicy::Batch,
+        6..8 => StrategyPolicy::Ranked,
+        8 => StrategyPolicy::Zuul,
+        _ => StrategyPolicy::Adaptive,
+    }
+}
+
+/// Strategies are drawn apart.
+fn draw_strategies(seed: u64, mut policy: Policy) -> Policy {
+    let mut rng = Rng::keyed(seed, 9, 0);
+    for queue in &mut policy.queues {
+        let window = u32::try_from(rng.between(1, 12)).unwrap_or(1);
+        queue.strategy = strategy(rng.word(), window);
+        queue.tuning = Tuning {
+            growth: rng.chance(400).then_some(Growth { start: window, floor: 1, ceiling: 12, by: 1 }),
+            fail_fast: rng.chance(700),
+            batch_max: u32::try_from(rng.between(1, 8)).unwrap_or(1),
+        };
+    }
+    policy
+}
+
+/// Who goes first is drawn apart.
+fn draw_order(seed: u64, mut policy: Policy) -> Policy {
+    let mut rng = Rng::keyed(seed, 7, 0);
+    let limit = |rng: &mut Rng| rng.chance(150).then(|| u32::try_from(rng.between(1, 4)).unwrap_or(1));
+    policy.priority = PriorityPolicy {
+        fair_share: rng.chance(850),
+        urgent_hashtag: rng.chance(700).then(|| URGENT.into()),
+        urgent_accounts: if rng.chance(500) { vec!["author1".into(), "rev".into()] } else { Vec::new() },
+        urgent_overtakes: *rng.pick(&[1, 3, 20]).unwrap_or(&20),
+        most_per_owner: limit(&mut rng),
+        most_per_repository: limit(&mut rng),
+    };
     policy
 }
 
@@ -275,6 +321,7 @@ fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
             build_grace_ms: 20_000,
             ..Limits::default()
         },
+        priority: Default::default(),
     }
 }
 
@@ -290,6 +337,7 @@ fn draw_queue(rng: &mut Rng, name: &str, repositories: &[&str]) -> QueuePolicy {
         after_failure: if rng.chance(250) { AfterFailure::Keep } else { AfterFailure::Forget },
         landing: LandingMode::Push,
         topics: TopicPolicy::Apart,
+        tuning: Default::default(),
     }
 }
 

@@ -81,10 +81,15 @@ pub fn decision(decision: &Decision) -> String {
                 .map(|change| (change.number.0, change.patchset.0, change.pair.to_string()))
                 .collect::<Vec<_>>()
         ),
+        Decision::Placed { item, class, round, before } => {
+            let before = before.map_or("where it is".into(), |before| format!("before item {before}"));
+            format!("item {item} stands {before}: {class:?}, turn {round}")
+        }
         Decision::Based { item, node } => format!("item {item} is at node {node}"),
         Decision::Adopted { item, job, key, .. } => {
             format!("item {item} uses {job} {}", &key.to_string()[..6])
         }
+        Decision::Pooled { item, with } => format!("item {item} is judged by item {with}"),
         Decision::Bought { build, key, item } => {
             format!("item {item} buys build {build} for {}", &key.to_string()[..6])
         }

@@ -55,6 +55,8 @@ pub enum What {
     Progress(u64, bool),
     /// Marks it private, or public.
     Private(u64, bool),
+    /// Gives it the hashtag of urgent changes, or takes it away.
+    Urgent(u64, bool),
     /// A requirement of the site is no longer met, or again.
     Block(u64, bool),
     /// Someone pushes to a branch beside the queue.
@@ -148,6 +150,26 @@ pub fn draw(setting: &Setting) -> Vec<Step> {
     draw_needs(setting, &mut steps);
     draw_topics(setting, &mut steps);
     draw_bundles(setting, &mut steps);
+    // Behind the others: a step has its number in stored regressions.
+    steps.extend(draw_urgent(setting));
+    steps
+}
+
+/// What becomes urgent, drawn apart.
+fn draw_urgent(setting: &Setting) -> Vec<Step> {
+    let mut rng = Rng::keyed(setting.seed, 8, 0);
+    let often = if rng.chance(400) { 0 } else { u32::try_from(rng.between(50, 400)).unwrap_or(0) };
+    let mut steps = Vec::new();
+    for change in 0..setting.changes {
+        if rng.chance(often) {
+            let at_ms = rng.between(0, setting.people_until_ms);
+            steps.push(Step { at_ms, what: What::Urgent(change, true) });
+            if rng.chance(200) {
+                let at_ms = at_ms + rng.between(1_000, setting.people_until_ms / 3 + 2_000);
+                steps.push(Step { at_ms, what: What::Urgent(change, false) });
+            }
+        }
+    }
     steps
 }
 

@@ -162,6 +162,7 @@ mod tests {
             jobs: vec![],
             words: String::new(),
             reason,
+            place: String::new(),
         }
     }
 

@@ -60,7 +60,11 @@ fn item(html: &mut Html, row: &Row, key: &str, frame: &Frame<'_>) {
     frame.ago(html, item.entered_at);
     html.raw("</span></div>");
     if !item.changes.is_empty() {
-        html.element("<p class=\"why\">", &item.words, "</p><div class=\"low\">");
+        html.element("<p class=\"why\">", &item.words, "</p>");
+        if !item.place.is_empty() {
+            html.element("<p class=\"on\">", &item.place, "</p>");
+        }
+        html.raw("<div class=\"low\">");
         frame.jobs(html, &item.jobs);
         tested_on(html, item, frame);
         html.raw("</div>");

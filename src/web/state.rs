@@ -59,6 +59,9 @@ impl State {
             | Reason::Together { .. }
             | Reason::Observing
             | Reason::Window { .. }
+            | Reason::Share { .. }
+            | Reason::Pooled { .. }
+            | Reason::Doubt { .. }
             | Reason::Tip { .. }
             | Reason::Turn { .. }
             | Reason::Preparing
@@ -103,6 +106,9 @@ pub fn reason_kind(reason: &Reason) -> &'static str {
         Reason::Tip { .. } => "tip",
         Reason::NoBranch { .. } => "no_branch",
         Reason::Turn { .. } => "turn",
+        Reason::Share { .. } => "share",
+        Reason::Pooled { .. } => "pooled",
+        Reason::Doubt { .. } => "doubt",
         Reason::Preparing => "preparing",
         Reason::PreparingAgain { .. } => "preparing_again",
         Reason::NoJob => "no_job",

@@ -137,7 +137,9 @@ fn named_by(reason: &Reason) -> Option<ChangeNumber> {
         | Reason::DependsOnAbandoned { change }
         | Reason::Together { change }
         | Reason::Apart { change }
-        | Reason::DependencyFails { change } => Some(*change),
+        | Reason::DependencyFails { change }
+        | Reason::Doubt { change }
+        | Reason::Pooled { with: change } => Some(*change),
         _ => None,
     }
 }
@@ -199,6 +201,7 @@ impl Cover<'_> {
             jobs: Vec::new(),
             words: Reason::Unseen.to_string(),
             reason: Reason::Unseen,
+            place: String::new(),
         })
     }
 
@@ -269,6 +272,8 @@ impl Cover<'_> {
             Reason::Apart { change } => Reason::Apart { change: self.number(*change) },
             Reason::DependencyFails { change } => Reason::DependencyFails { change: self.number(*change) },
             Reason::Turn { change } => Reason::Turn { change: self.number(*change) },
+            Reason::Doubt { change } => Reason::Doubt { change: self.number(*change) },
+            Reason::Pooled { with } => Reason::Pooled { with: self.number(*with) },
             Reason::Ahead { change } => Reason::Ahead { change: self.number(*change) },
             Reason::PreparingAgain { why, at } => Reason::PreparingAgain { why: self.text(why), at: *at },
             Reason::BuildAgain { why, at } => Reason::BuildAgain { why: self.text(why), at: *at },
@@ -295,6 +300,7 @@ impl Cover<'_> {
             | Reason::Veto { .. }
             | Reason::Observing
             | Reason::Window { .. }
+            | Reason::Share { .. }
             | Reason::Preparing
             | Reason::NoJob
             | Reason::ConflictAhead

@@ -59,6 +59,7 @@ fn policy(slots: u32, window: u32) -> Policy {
             after_failure: AfterFailure::Forget,
             landing: seakeeper::model::policy::LandingMode::Push,
             topics: seakeeper::model::policy::TopicPolicy::Apart,
+            tuning: Default::default(),
         }],
         jobs: Vec::new(),
         job_files: false,
@@ -72,6 +73,7 @@ fn policy(slots: u32, window: u32) -> Policy {
         check: CheckPolicy { enabled: false, success: 1, failure: -1 },
         slots,
         limits: Limits::default(),
+        priority: Default::default(),
     }
 }
 

@@ -154,6 +154,7 @@ pub fn item(id: u64, change: ItemChange, contains: &[u64], reason: Reason) -> It
         jobs: Vec::new(),
         words: reason.to_string(),
         reason,
+        place: String::new(),
     }
 }
 

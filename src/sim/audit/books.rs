@@ -6,7 +6,8 @@ use crate::model::action::{Merge, Onto, Push};
 use crate::model::policy::Limits;
 use crate::model::tree::{Prepared, Read, Resolved, Written};
 use crate::model::{
-    Departure, ItemChange, ItemId, NodeId, Pair, Pipeline, QueueName, ResolvedJob, Sha, Timestamp, VerdictKey,
+    Class, Departure, ItemChange, ItemId, NodeId, Pair, Pipeline, QueueName, ResolvedJob, Sha, Timestamp,
+    VerdictKey,
 };
 
 /// An item.
@@ -22,6 +23,16 @@ pub struct Book {
     pub node: Option<NodeId>,
     /// Verdicts in use: whether they are passes.
     pub adopted: BTreeMap<VerdictKey, bool>,
+    /// When it entered.
+    pub entered_at: Timestamp,
+    /// The item behind it by which it is judged.
+    pub pooled: Option<ItemId>,
+    /// Its class in its queue.
+    pub class: Class,
+    /// Its owner's turn there.
+    pub round: u64,
+    /// How many of a class before its own have gone past it.
+    pub overtaken: u32,
     /// Builds that it has caused.
     pub bought: u32,
     /// What of it has landed without the rest.
@@ -39,6 +50,11 @@ impl Book {
             changes,
             node: None,
             adopted: BTreeMap::new(),
+            entered_at: Timestamp::default(),
+            pooled: None,
+            class: Class::Normal,
+            round: 0,
+            overtaken: 0,
             bought: 0,
             landed: Vec::new(),
             ended: None,

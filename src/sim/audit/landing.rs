@@ -10,9 +10,10 @@ use crate::model::event::Scope;
 use crate::model::tree::Resolved;
 use crate::model::{
     ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, ItemChange, ItemId, NodeId, Pair, Policy, Sha,
-    Timestamp,
+    Timestamp, VerdictKey,
 };
 use crate::sim::fakes::site::passes;
+use crate::sim::fakes::trees::alters;
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
 
@@ -187,7 +188,7 @@ impl Audit {
         setting: &Setting,
     ) -> Checked {
         let mut onto = push.old;
-        for id in items {
+        for (place, id) in items.iter().enumerate() {
             let commit = self.commit_of(*id, &push.pair)?;
             let changes = self.items.get(id).map_or(Vec::new(), |book| book.changes.clone());
             let here: Vec<ItemChange> =
@@ -217,9 +218,11 @@ impl Audit {
                     if jobs.is_empty() && !noop {
                         return fault("tested tree", format!("item {id} is pushed and no job judges it"));
                     }
-                    for job in jobs.iter().filter(|job| job.voting) {
-                        let used = self.items.get(id).and_then(|book| book.adopted.get(&job.key));
-                        if used != Some(&true) {
+                    let alters = alters(gerrit, change.revision, onto, commit);
+                    self.check_pool(items, place, &jobs, alters)?;
+                    let judged_here = self.judge_of(items, place).is_none();
+                    for job in jobs.iter().filter(|job| job.voting && judged_here) {
+                        if !self.has_pass(*id, &job.key) {
                             return fault(
                                 "tested tree",
                                 format!("item {id} is pushed without a pass of {} for its tree", job.name),
@@ -250,6 +253,13 @@ impl Audit {
             Some(written) => Ok(written.onto),
             None => fault("tested tree", format!("item {id} is pushed without a node that writes {pair}")),
         }
+    }
+
+    /// Whether an item uses a pass for a key, or for that key at its node alone.
+    fn has_pass(&self, id: ItemId, key: &VerdictKey) -> bool {
+        let Some(book) = self.items.get(&id) else { return false };
+        let keys = [Some(*key), book.node.map(|node| key.at_node(node))];
+        keys.iter().flatten().any(|key| book.adopted.get(key) == Some(&true))
     }
 
     fn commit_of(&self, id: ItemId, pair: &Pair) -> Result<Sha, Fault> {

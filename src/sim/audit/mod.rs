@@ -11,6 +11,8 @@ mod leaving;
 mod oracle;
 mod order;
 mod part;
+mod place;
+mod pool;
 mod reports;
 mod rest;
 mod worlds;
@@ -19,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use books::{Book, LandingBook, NodeBook};
+use place::Turns;
 pub use rest::Remaining;
 
 use crate::model::action::{Decision, Push};
@@ -74,11 +77,15 @@ pub struct Audit {
     items: BTreeMap<ItemId, Book>,
     nodes: BTreeMap<NodeId, NodeBook>,
     order: BTreeMap<QueueName, Vec<ItemId>>,
+    /// The last turn that each owner was given in each queue, urgent ones apart.
+    turns: BTreeMap<(QueueName, bool), Turns>,
     landings: BTreeMap<EffectId, LandingBook>,
     builds: BTreeMap<BuildId, (VerdictKey, ItemId)>,
     tallies: BTreeMap<VerdictKey, Tally>,
     looks: BTreeMap<ChangeNumber, (Timestamp, ChangeSnapshot)>,
     known: BTreeMap<ChangeNumber, ChangeSnapshot>,
+    /// What was told last of each change, be it late news: all that is known of one that was forgotten.
+    latest: BTreeMap<ChangeNumber, ChangeSnapshot>,
     gone: BTreeSet<ChangeNumber>,
     paused: BTreeSet<Scope>,
     effects: BTreeSet<EffectId>,
@@ -103,6 +110,10 @@ pub struct Audit {
     pub decided: u32,
     /// Items that landed.
     pub landings_seen: u32,
+    /// Builds bought.
+    pub builds_bought: u32,
+    /// How long each item that landed was in its queue, in milliseconds.
+    pub stays_ms: Vec<i64>,
 }
 
 impl Audit {
@@ -186,6 +197,7 @@ impl Audit {
     }
 
     fn know(&mut self, snapshot: &ChangeSnapshot, fresh: bool) {
+        self.latest.insert(snapshot.number, snapshot.clone());
         let known = self.known.get(&snapshot.number);
         if fresh || known.is_none_or(|known| known.updated_at <= snapshot.updated_at) {
             self.gone.remove(&snapshot.number);
@@ -201,8 +213,9 @@ impl Audit {
     }
 
     fn resolved(&mut self, node: NodeId, outcome: &Resolved) {
+        let outcome = self.keyed(node, outcome);
         let Some(book) = self.nodes.get_mut(&node) else { return };
-        book.resolved = Some(outcome.clone());
+        book.resolved = Some(outcome);
         let reads = book.reads().to_vec();
         for read in reads {
             if let (false, Some(value)) = (self.told.contains_key(read.unit.pair()), read.value) {
@@ -262,7 +275,7 @@ impl Audit {
     ) -> Checked {
         match decision {
             Decision::Entered { item, pipeline, queue, changes } => {
-                let book = Book::new(*pipeline, queue.clone(), changes.clone());
+                let book = Book { entered_at: at, ..Book::new(*pipeline, queue.clone(), changes.clone()) };
                 if self.items.insert(*item, book).is_some() {
                     return fault("terminal states", format!("item {item} entered twice"));
                 }
@@ -270,10 +283,16 @@ impl Audit {
                     self.order.entry(queue.clone()).or_default().push(*item);
                 }
             }
+            Decision::Placed { item, class, round, before } => {
+                self.alive(*item, "a place")?;
+                self.placed(*item, *class, *round, *before)?;
+            }
             Decision::Based { item, node } => {
                 self.alive(*item, "a node")?;
                 self.nodes.insert(*node, NodeBook::new(*item));
-                self.item(*item)?.node = Some(*node);
+                let book = self.item(*item)?;
+                book.node = Some(*node);
+                book.pooled = None;
             }
             Decision::Adopted { item, key, .. } => {
                 self.alive(*item, "a verdict")?;
@@ -287,6 +306,10 @@ impl Audit {
                 let passed = self.last_verdict(key);
                 self.item(*item)?.adopted.insert(*key, passed);
             }
+            Decision::Pooled { item, with } => {
+                self.alive(*item, "a judge")?;
+                self.pooled(*item, *with)?;
+            }
             Decision::Bought { build, key, item } => self.bought(*build, *key, *item)?,
             Decision::Parted { item, commits } => self.parted(*item, commits, gerrit)?,
             Decision::Ended { item, pipeline, departure, .. } => {
@@ -294,6 +317,10 @@ impl Audit {
                 if *pipeline == Pipeline::Gate {
                     self.note_orphans(*item, departure, gerrit);
                     self.check_leaving(at, *item, departure, gerrit, setting)?;
+                }
+                if matches!(departure, Departure::Landed { .. }) {
+                    let entered_at = self.item(*item)?.entered_at;
+                    self.stays_ms.push(at.since_ms(entered_at));
                 }
                 self.end(*item, departure);
             }
@@ -327,6 +354,8 @@ impl Audit {
         self.alive(item, "a build")?;
         let book = self.item(item)?;
         book.bought += 1;
+        self.builds_bought += 1;
+        let book = self.item(item)?;
         if book.bought > BUILDS_MAX {
             return fault("builds bounded", format!("item {item} has caused {} builds", book.bought));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Audit;
 use super::depend::needs_of;
-use crate::model::{ChangeNumber, ItemId, QueueName, Sha};
+use crate::model::{ChangeNumber, Class, ItemId, QueueName, Sha};
 use crate::world::Gerrit;
 
 impl Audit {
@@ -19,6 +19,11 @@ impl Audit {
             let mut first: Vec<ItemId> = order.iter().copied().filter(|id| pushing.contains(id)).collect();
             for number in changes {
                 self.move_up(*number, &order, &mut first, gerrit);
+            }
+            for id in first.iter().filter(|id| !pushing.contains(id)) {
+                if let Some(book) = self.items.get_mut(id) {
+                    book.class = Class::Promoted;
+                }
             }
             let rest: Vec<ItemId> = order.iter().copied().filter(|id| !first.contains(id)).collect();
             self.order.insert(name, first.into_iter().chain(rest).collect());

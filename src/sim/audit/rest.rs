@@ -62,6 +62,7 @@ impl Audit {
             | Reason::FailedAhead { .. }
             | Reason::DependencyFails { .. }
             | Reason::Window { .. } => stopped,
+            Reason::Share { .. } | Reason::Pooled { .. } | Reason::Doubt { .. } => stopped,
             _ => false,
         };
         if explained {

@@ -2,10 +2,9 @@
 
 use super::{Happening, Run};
 use crate::model::event::{Command, Scope};
-use crate::model::policy::StrategyPolicy;
 use crate::model::{Account, BuildSpec, ChangeNumber, ChangeStatus, Event, Label, Pair, Reference, Sha};
 use crate::sim::audit::Checked;
-use crate::sim::setting::JOB_FILE;
+use crate::sim::setting::{JOB_FILE, URGENT, strategy};
 use crate::sim::workload::{JobFileEdit, Need, Operation, Step, What};
 use crate::world::gerrit::{Change, REVIEW, Upload};
 
@@ -56,6 +55,13 @@ impl Run {
                 self.edit(*change, |change| change.topic = topic);
             }
             What::Private(change, on) => self.edit(*change, |change| change.private = *on),
+            What::Urgent(change, on) => self.edit(*change, |change| {
+                if *on {
+                    change.hashtags.insert(URGENT.into());
+                } else {
+                    change.hashtags.remove(URGENT);
+                }
+            }),
             What::Block(change, on) => self.edit(*change, |change| change.blocked = *on),
             What::Outside { pair, edit, .. } => self.push_outside(pair, *edit),
             What::Operate(_) | What::Configure(_) | What::Freeze(_) => {}
@@ -230,10 +236,8 @@ impl Run {
         let policy = &mut self.policy;
         policy.slots = 1 + u32::try_from(word % 8).unwrap_or(0);
         let window = 1 + u32::try_from(word / 8 % 10).unwrap_or(0);
-        let serial = (word / 80).is_multiple_of(4);
         for queue in &mut policy.queues {
-            queue.strategy =
-                if serial { StrategyPolicy::Serial } else { StrategyPolicy::Dependent { window } };
+            queue.strategy = strategy(word / 80, window);
             queue.max_items_per_push = window;
         }
         if (word / 320).is_multiple_of(3) {

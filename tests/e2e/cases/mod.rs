@@ -11,6 +11,7 @@ mod landing;
 mod leaving;
 mod moving;
 mod network;
+mod order;
 mod outside;
 mod reload;
 
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Case> {
         demonstration::cases(),
         forms::cases(),
         hidden::cases(),
+        order::cases(),
         landing::cases(),
         leaving::cases(),
         moving::cases(),

@@ -1,0 +1,209 @@
+//! Items that are judged together: consecutive ones of one branch, by the builds of the last of them.
+//!
+//! All but the last of a pool claim no slots. When the last one passes, they land in one push, all or
+//! nothing, and the branch moves to the tree that was tested. When it fails, nobody is to blame yet: the
+//! prefix up to the middle is built, and so on, until a prefix passes (and lands) or one item is left.
+//! Everything behind in that branch waits so long. A change of a job file stands only first in a pool,
+//! so that all members have the jobs of the last one's node.
+
+use std::collections::BTreeMap;
+
+use crate::model::action::Decision;
+use crate::model::policy::{LandingMode, QueuePolicy};
+use crate::model::tree::Resolved;
+use crate::model::{Action, Class, ItemId, Pair, Pipeline};
+
+use super::Queue;
+use super::footprint::Footprints;
+use super::jobs::Standing;
+use super::state::{Item, Stage};
+use super::strategy::{Hold, Load, pool_size};
+
+/// What is planned for one branch.
+#[derive(Default)]
+struct Lane {
+    /// Items to be built, each on the one before it, that are in no pool yet.
+    run: Vec<ItemId>,
+    /// The item that is built to find out who is to blame; what follows waits for that.
+    doubt: Option<ItemId>,
+}
+
+impl Queue {
+    /// Holds what is judged by something behind it. `holds` has what the strategy says so far.
+    pub(super) fn plan_pools(
+        &self,
+        order: &[ItemId],
+        queue: &QueuePolicy,
+        holds: &mut BTreeMap<ItemId, Hold>,
+    ) {
+        let size = self.pool_size(order, queue);
+        if size < 2 {
+            return;
+        }
+        let mut lanes: BTreeMap<Pair, Lane> = BTreeMap::new();
+        let mut ahead = Footprints::default();
+        let mut places: BTreeMap<ItemId, usize> = BTreeMap::new();
+        for (place, item) in order.iter().filter_map(|id| self.state.items.get(id)).enumerate() {
+            places.insert(item.id, place);
+            if item.changes.len() > 1 {
+                for pair in item.pairs() {
+                    pool(&lanes.remove(pair).unwrap_or_default().run, None, size, holds);
+                }
+                ahead.add(item, self.node_of(item), None);
+                continue;
+            }
+            let Some(pair) = item.pairs().next() else { continue };
+            let lane = lanes.entry(pair.clone()).or_default();
+            let begin = lane.run.first().and_then(|first| places.get(first));
+            let since = |id| begin.is_some_and(|begin| places.get(&id) > Some(begin));
+            let node = self.node_of(item);
+            let apart = node.is_none_or(|node| ahead.meets_since(item, node, pair, since));
+            ahead.add(item, node, Some(pair));
+            self.plan_member(item, apart, lane, size, holds);
+        }
+        for lane in lanes.values() {
+            pool(&lane.run, None, size, holds);
+        }
+    }
+
+    /// Puts an item into its lane. `apart` says that something of another branch stands between it and
+    /// the run, with which neither could land before the other.
+    fn plan_member(
+        &self,
+        item: &Item,
+        apart: bool,
+        lane: &mut Lane,
+        size: usize,
+        holds: &mut BTreeMap<ItemId, Hold>,
+    ) {
+        if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+            return;
+        }
+        if let Some(doubt) = lane.doubt {
+            holds.insert(item.id, Hold::Doubt(doubt));
+            return;
+        }
+        if !self.closure_is_clean(item.id) {
+            // It may have to leave, which it can only when what is ahead of it is decided.
+            pool(&std::mem::take(&mut lane.run), None, size, holds);
+            return;
+        }
+        let standing = self.standing(item);
+        let rests_on_run = lane.run.last().is_none_or(|last| self.contains(item, *last));
+        let follows = !apart && rests_on_run && !self.alters_job_files(item);
+        let begun = self.is_begun(item);
+        match standing {
+            Standing::Failing | Standing::Failed if follows && !lane.run.is_empty() => {
+                let run = std::mem::take(&mut lane.run);
+                let middle = run.len().div_ceil(2);
+                let (first, behind) = run.split_at(middle);
+                pool(first, None, first.len(), holds);
+                lane.doubt = first.last().copied();
+                if let Some(doubt) = lane.doubt {
+                    holds.extend(behind.iter().map(|id| (*id, Hold::Doubt(doubt))));
+                }
+            }
+            Standing::Failing | Standing::Failed => {}
+            Standing::Passed | Standing::Building if begun => {
+                let run = std::mem::take(&mut lane.run);
+                pool(&run, follows.then_some(item.id), size, holds);
+            }
+            Standing::Building if !holds.contains_key(&item.id) && item.place.class != Class::Probation => {
+                if !follows {
+                    pool(&std::mem::take(&mut lane.run), None, size, holds);
+                }
+                lane.run.push(item.id);
+            }
+            _ => pool(&std::mem::take(&mut lane.run), None, size, holds),
+        }
+    }
+
+    /// How many items one push of the queue may land that are judged as one.
+    fn pool_size(&self, order: &[ItemId], queue: &QueuePolicy) -> usize {
+        let pushes = queue.landing == LandingMode::Push && self.state.push_limits.is_empty();
+        if !pushes {
+            return 1;
+        }
+        let size = pool_size(queue, self.load(order)).min(queue.max_items_per_push);
+        usize::try_from(size).unwrap_or(1)
+    }
+
+    /// What there is to build in a queue.
+    fn load(&self, order: &[ItemId]) -> Load {
+        let items = order.iter().filter_map(|id| self.state.items.get(id));
+        let unbuilt: Vec<&Item> = items.filter(|item| self.standing(item) == Standing::Building).collect();
+        let chances: u64 = unbuilt.iter().map(|item| self.chance(item)).sum();
+        let count = unbuilt.len() as u64;
+        Load {
+            unbuilt: u32::try_from(count).unwrap_or(u32::MAX),
+            slots: self.state.policy.as_ref().map_or(1, |policy| policy.slots),
+            chance: chances.checked_div(count).unwrap_or_default(),
+        }
+    }
+
+    fn contains(&self, item: &Item, other: ItemId) -> bool {
+        self.node_of(item).is_some_and(|node| node.contains.contains(&other))
+    }
+
+    fn alters_job_files(&self, item: &Item) -> bool {
+        match self.node_of(item).and_then(|node| node.resolved.as_ref()) {
+            Some(Resolved::Jobs { alters_job_files, jobs, .. }) => {
+                !alters_job_files.is_empty() || jobs.is_empty()
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether an item is judged by one behind it.
+    pub(super) fn is_pooled(&self, item: &Item) -> bool {
+        item.pipeline == Pipeline::Gate
+            && matches!(self.index.held.get(&item.id), Some(Hold::Pooled(_)))
+            && self.standing(item) == Standing::Building
+    }
+
+    /// Whether an item's failure may be that of something ahead of it that nothing has judged yet.
+    pub(super) fn in_doubt(&self, item: &Item) -> bool {
+        let contained = self.node_of(item).map_or(&[][..], |node| &node.contains);
+        let unjudged = |hold: &Hold| matches!(hold, Hold::Pooled(_) | Hold::Doubt(_));
+        contained.iter().any(|id| self.index.held.get(id).is_some_and(unjudged))
+    }
+
+    /// Whether all voting jobs of an item have passed at its own node, as its queue knows by now.
+    pub(super) fn has_passed(&self, item: &Item) -> bool {
+        self.index.standing.get(&item.id) == Some(&Standing::Passed)
+            && self.standing(item) == Standing::Passed
+    }
+
+    /// Notes which of the items of a push are judged by one behind them, and names those.
+    pub(super) fn cover(&mut self, items: &[ItemId]) -> Vec<ItemId> {
+        let mut with = None;
+        let mut covered = Vec::new();
+        for item in items.iter().rev().filter_map(|id| self.state.items.get(id)) {
+            if self.has_passed(item) {
+                with = Some(item.id);
+            } else if let Some(with) = with {
+                covered.push((item.id, with));
+            }
+        }
+        for (item, with) in covered.iter().rev() {
+            if self.state.items.get(item).is_some_and(|item| item.covered != Some(*with)) {
+                self.act(Action::Decision(Decision::Pooled { item: *item, with: *with }));
+            }
+        }
+        covered.into_iter().rev().map(|(item, _)| item).collect()
+    }
+}
+
+/// Makes pools of a run; `end`, which is built already, judges the last of them.
+fn pool(run: &[ItemId], end: Option<ItemId>, size: usize, holds: &mut BTreeMap<ItemId, Hold>) {
+    let judged = end.map_or(0, |_| run.len().min(size.saturating_sub(1)));
+    let (free, carried) = run.split_at(run.len() - judged);
+    if let Some(end) = end {
+        holds.extend(carried.iter().map(|id| (*id, Hold::Pooled(end))));
+    }
+    for members in free.chunks(size.max(1)) {
+        if let Some((last, members)) = members.split_last() {
+            holds.extend(members.iter().map(|id| (*id, Hold::Pooled(*last))));
+        }
+    }
+}

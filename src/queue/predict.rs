@@ -1,0 +1,100 @@
+//! How likely an item is to pass, from counted outcomes. A prediction changes what is bought, never
+//! what lands.
+//!
+//! Chances are whole numbers out of [`SURE`]: no rounding differs from machine to machine.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ItemId, JobName, Repository};
+
+use super::Queue;
+use super::state::Item;
+
+/// The chance of what is certain.
+pub(super) const SURE: u64 = 1 << 16;
+
+/// Outcomes after which older ones count half.
+const COUNTED_MAX: u32 = 200;
+
+/// What a failed check of the same patch set leaves of the chance to pass: one in so many.
+const AFTER_FAILED_CHECK: u64 = 8;
+
+/// How builds of a job have ended in one repository.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Outcomes {
+    passes: u32,
+    failures: u32,
+}
+
+impl Outcomes {
+    fn add(&mut self, passed: bool) {
+        if passed {
+            self.passes += 1;
+        } else {
+            self.failures += 1;
+        }
+        if self.passes + self.failures > COUNTED_MAX {
+            self.passes /= 2;
+            self.failures /= 2;
+        }
+    }
+
+    /// The chance that the next one passes. Of nothing known it is nine in ten.
+    fn chance(self) -> u64 {
+        let all = u64::from(self.passes + self.failures) + 10;
+        (u64::from(self.passes) + 9) * SURE / all
+    }
+}
+
+/// The product of two chances.
+pub(super) fn both(left: u64, right: u64) -> u64 {
+    left * right / SURE
+}
+
+impl Queue {
+    /// Counts how a build ended.
+    pub(super) fn count_outcome(&mut self, job: JobName, repository: Repository, passed: bool) {
+        self.state.outcomes.entry((job, repository)).or_default().add(passed);
+    }
+
+    /// The chance that all voting jobs of an item pass that have no verdict yet.
+    pub(super) fn chance(&self, item: &Item) -> u64 {
+        let mut chance = SURE;
+        for job in self.jobs_of(item).iter().filter(|job| job.voting) {
+            if item.adopted.get(&job.key).is_some_and(|adopted| adopted.passed) {
+                continue;
+            }
+            let known = self.state.outcomes.get(&(job.name.clone(), job.home.repository.clone()));
+            chance = both(chance, known.copied().unwrap_or_default().chance());
+        }
+        if self.check_failed(item) { chance / AFTER_FAILED_CHECK } else { chance }
+    }
+
+    /// Whether a check of the same patch set has failed.
+    fn check_failed(&self, item: &Item) -> bool {
+        item.changes.iter().any(|change| {
+            let known = self.state.changes.get(&change.number);
+            known.and_then(|known| known.check_failed) == Some(change.revision)
+        })
+    }
+
+    /// Whether an item that enters is likelier to fail than to pass.
+    pub(super) fn will_fail(&self, id: ItemId) -> bool {
+        self.state.items.get(&id).is_some_and(|item| self.chance(item) * 2 < SURE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chances_follow_what_was_seen() {
+        let mut outcomes = Outcomes::default();
+        assert_eq!(outcomes.chance(), SURE * 9 / 10);
+        (0..30).for_each(|_| outcomes.add(false));
+        assert!(outcomes.chance() < SURE / 4);
+        (0..500).for_each(|_| outcomes.add(true));
+        assert!(outcomes.chance() > SURE * 9 / 10, "what is long ago is forgotten");
+    }
+}

@@ -1,0 +1,33 @@
+//! `ranked`: the likeliest path, in order of arrival. What was already built and passed counts as decided,
+//! so the look ahead is by items that are still to be built; what will probably fail is on probation
+//! beside the order.
+
+use super::{Hold, Seat, Walk, is_unbuilt};
+
+/// Items that are looked at ahead even where slots are few: merges are cheap, and footprints come of them.
+const LOOK_AHEAD_MIN: u32 = 20;
+
+/// Its walk.
+pub(super) struct Ranked {
+    /// How many items that are still to be built are prepared.
+    look_ahead: u32,
+    unbuilt: u32,
+}
+
+impl Ranked {
+    /// With so many slots, each of which an item may be built on.
+    pub fn new(slots: u32) -> Self {
+        Self { look_ahead: slots.saturating_mul(2).max(LOOK_AHEAD_MIN), unbuilt: 0 }
+    }
+}
+
+impl Walk for Ranked {
+    fn too_far(&self, _place: u32) -> Option<Hold> {
+        (self.unbuilt >= self.look_ahead).then_some(Hold::Window(self.look_ahead))
+    }
+
+    fn holds(&mut self, seat: Seat) -> Option<Hold> {
+        self.unbuilt += u32::from(is_unbuilt(seat.standing));
+        None
+    }
+}

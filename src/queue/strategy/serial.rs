@@ -1,0 +1,19 @@
+//! `serial`: an item is built when nothing undecided ahead of it meets it.
+
+use super::{Hold, Seat, Walk};
+
+/// Items that are prepared ahead of need: merges are cheap, and footprints come of them.
+const PREPARED: u32 = 20;
+
+/// Its walk.
+pub(super) struct Serial;
+
+impl Walk for Serial {
+    fn too_far(&self, place: u32) -> Option<Hold> {
+        (place >= PREPARED).then_some(Hold::Window(PREPARED))
+    }
+
+    fn holds(&mut self, seat: Seat) -> Option<Hold> {
+        seat.meets.map(|_| Hold::Turn)
+    }
+}

@@ -1,0 +1,170 @@
+//! Places in the queues: each one that is given is worked out anew.
+
+use std::collections::BTreeMap;
+
+use super::{Audit, Checked, fault};
+use crate::model::{Account, ChangeSnapshot, Class, ItemId, Policy};
+
+/// The turns of a queue as the audit counts them.
+#[derive(Clone, Debug, Default)]
+pub struct Turns {
+    /// The turn that is being served.
+    now: u64,
+    /// The last one of each owner.
+    last: BTreeMap<Account, u64>,
+}
+
+impl Audit {
+    /// An item was given a place: nothing that it rests on or that may land now is behind it, it has
+    /// gone past others only for a reason that holds, and past all that it may.
+    pub(super) fn placed(&mut self, id: ItemId, class: Class, round: u64, before: Option<ItemId>) -> Checked {
+        let Some(policy) = self.policy.clone() else { return Ok(()) };
+        let Some(queue) = self.items.get(&id).and_then(|book| book.queue.clone()) else {
+            return fault("places", format!("item {id} is in no queue and gets a place"));
+        };
+        self.check_class(id, class, &policy)?;
+        self.check_round(id, class, round, &policy)?;
+        let order = self.order.get(&queue).cloned().unwrap_or_default();
+        let place = |wanted: ItemId| order.iter().position(|other| *other == wanted);
+        let from = place(id).unwrap_or(order.len());
+        let to = before.map_or(Some(from), place).filter(|to| *to <= from);
+        let Some(to) = to else {
+            return fault("places", format!("item {id} is put before one that is not ahead of it"));
+        };
+        if let Some(book) = self.items.get_mut(&id) {
+            book.class = class;
+            book.round = round;
+        }
+        for other in &order[to..from] {
+            self.check_passed(id, *other, &policy)?;
+        }
+        if let Some(other) = to.checked_sub(1).and_then(|at| order.get(at)) {
+            self.check_stopped(id, *other, &policy)?;
+        }
+        for other in &order[to..from] {
+            if let Some(book) = self.items.get_mut(other) {
+                book.overtaken += u32::from(class < book.class);
+            }
+        }
+        if let Some(order) = self.order.get_mut(&queue) {
+            order.retain(|other| *other != id);
+            order.insert(to, id);
+        }
+        Ok(())
+    }
+
+    fn check_class(&self, id: ItemId, class: Class, policy: &Policy) -> Checked {
+        let justified = match class {
+            Class::Promoted => false,
+            Class::Urgent => self.resting_on(id).iter().any(|id| self.urgent(*id, policy).contains(&true)),
+            Class::Normal => self.urgent(id, policy).contains(&false),
+            Class::Probation => true,
+        };
+        if justified {
+            return Ok(());
+        }
+        fault("places", format!("item {id} is {class:?} for no reason"))
+    }
+
+    /// The turns of an owner follow one another, and begin with the one that is being served.
+    fn check_round(&mut self, id: ItemId, class: Class, round: u64, policy: &Policy) -> Checked {
+        let Some(book) = self.items.get(&id).cloned() else { return Ok(()) };
+        let Some(queue) = book.queue.clone() else { return Ok(()) };
+        let others = self.order.get(&queue).into_iter().flatten().filter(|other| **other != id);
+        let others = others.filter_map(|other| self.items.get(other)).filter(|other| other.class == class);
+        let earliest = others.map(|other| other.round).min().unwrap_or(0);
+        let turns = self.turns.entry((queue, class <= Class::Urgent)).or_default();
+        turns.now = turns.now.max(earliest);
+        let owner = book.changes[0].owner.clone();
+        let own = turns.last.get(&owner).filter(|_| policy.priority.fair_share).map_or(0, |last| last + 1);
+        let expected = turns.now.max(own);
+        let last = turns.last.entry(owner).or_default();
+        *last = expected.max(*last);
+        if round == expected {
+            return Ok(());
+        }
+        fault("fair share", format!("item {id} gets turn {round}, its owner's next is {expected}"))
+    }
+
+    /// An item has gone past another one.
+    fn check_passed(&self, id: ItemId, other: ItemId, policy: &Policy) -> Checked {
+        let (Some(book), Some(passed)) = (self.items.get(&id), self.items.get(&other)) else { return Ok(()) };
+        if self.landings.values().any(|landing| landing.items.contains(&other)) {
+            return fault("places", format!("item {id} goes past item {other}, which is being pushed"));
+        }
+        if self.resting_on(other).contains(&id) {
+            return fault("places", format!("item {id} goes past item {other}, on which it rests"));
+        }
+        if (passed.class, passed.round, other) < (book.class, book.round, id) {
+            return fault("fair share", format!("item {id} goes past item {other}, which comes first"));
+        }
+        if book.class < passed.class && passed.overtaken >= policy.priority.urgent_overtakes {
+            return fault(
+                "nothing waits for ever",
+                format!("item {other} was overtaken {} times and item {id} goes past it", passed.overtaken),
+            );
+        }
+        Ok(())
+    }
+
+    /// An item has stopped behind another one, which must have kept it.
+    fn check_stopped(&self, id: ItemId, other: ItemId, policy: &Policy) -> Checked {
+        let (Some(book), Some(ahead)) = (self.items.get(&id), self.items.get(&other)) else { return Ok(()) };
+        let first = (ahead.class, ahead.round, other) < (book.class, book.round, id);
+        let begun = ahead.bought > 0 || !ahead.adopted.is_empty() || self.is_looked_at(other);
+        let enough = book.class < ahead.class && ahead.overtaken >= policy.priority.urgent_overtakes;
+        if first || begun || enough || self.resting_on(other).contains(&id) {
+            return Ok(());
+        }
+        fault("fair share", format!("item {id} waits behind item {other}, before which it comes"))
+    }
+
+    fn is_looked_at(&self, id: ItemId) -> bool {
+        let changes = self.items.get(&id).map_or(&[][..], |book| &book.changes);
+        changes.iter().any(|change| self.looks.contains_key(&change.number))
+            || self.landings.values().any(|landing| landing.items.contains(&id))
+    }
+
+    /// An item and all of its queue that rest on it.
+    fn resting_on(&self, id: ItemId) -> Vec<ItemId> {
+        let queue = self.items.get(&id).and_then(|book| book.queue.as_ref());
+        let order = queue.and_then(|queue| self.order.get(queue)).map_or(&[][..], |order| order);
+        let mut found = vec![id];
+        let mut next = 0;
+        while let Some(at) = found.get(next).copied() {
+            next += 1;
+            let changes = self.items.get(&at).map_or(&[][..], |book| &book.changes);
+            let revisions: Vec<_> = changes.iter().map(|change| change.revision).collect();
+            for other in order {
+                let changes = self.items.get(other).map_or(&[][..], |book| &book.changes);
+                let mut known = changes.iter().filter_map(|change| self.known.get(&change.number));
+                let rests = known.any(|known| known.parents.iter().any(|parent| revisions.contains(parent)));
+                if rests && !found.contains(other) {
+                    found.push(*other);
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether an item is urgent, by the newest and by the last that was told of it.
+    fn urgent(&self, id: ItemId, policy: &Policy) -> [bool; 2] {
+        let changes = self.items.get(&id).map_or(&[][..], |book| &book.changes);
+        [&self.known, &self.latest].map(|told| {
+            let mut told = changes.iter().filter_map(|change| told.get(&change.number));
+            told.any(|seen| says_so(seen, policy))
+        })
+    }
+}
+
+/// Whether a change has the hashtag, and from someone who may give it.
+fn says_so(known: &ChangeSnapshot, policy: &Policy) -> bool {
+    let priority = &policy.priority;
+    let tagged = priority.urgent_hashtag.as_ref().is_some_and(|tag| known.hashtags.contains(tag));
+    let approvers = known.votes.iter().filter(|vote| {
+        policy.gate.approval.iter().any(|need| need.label == vote.label && vote.value >= need.min)
+    });
+    let mut vouching = approvers.map(|vote| &vote.by).chain([&known.owner]);
+    tagged
+        && (priority.urgent_accounts.is_empty() || vouching.any(|by| priority.urgent_accounts.contains(by)))
+}
