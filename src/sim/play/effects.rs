@@ -329,6 +329,7 @@ impl Stage {
         for action in actions {
             let Action::Decision(decision) = action else { continue };
             match decision {
+                Decision::Placed { .. } | Decision::Pooled { .. } => {}
                 Decision::Entered { item, pipeline, queue, changes } => {
                     let changes: Vec<ChangeNumber> = changes.iter().map(|change| change.number).collect();
                     let names = self.sum(&changes);
