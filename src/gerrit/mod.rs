@@ -48,6 +48,7 @@ use crate::model::{ChangeNumber, Effect, EffectKind, Outcome, Pair, PatchSet, Re
 use crate::port::{Inbox, Reporter, ReviewHost};
 
 pub use doctor::{Call, Doctor, Finding, Landing, Level, Needs, Report as DoctorReport};
+pub use footer::Addresses;
 pub use projects::{Identity, Project};
 pub use public::BATCH as PUBLIC_BATCH;
 pub use rest::RestError;

@@ -129,11 +129,11 @@ impl Queue {
             return Some(Departure::Refused { why: why.clone() });
         }
         let group: BTreeSet<ChangeNumber> = item.changes.iter().map(|change| change.number).collect();
-        if let Some(change) = self.open_parent(now, &group) {
-            return Some(Departure::Dependency { change, culprit: None });
-        }
         if let Some(departure) = self.regrouped(item, number, policy) {
             return Some(departure);
+        }
+        if let Some(change) = self.open_parent(now, &group) {
+            return Some(Departure::Dependency { change, culprit: None });
         }
         let unmet = self.unmet(now, &group, Some(item), policy);
         // What is only not known yet was known when it came in.

@@ -9,7 +9,8 @@ use super::run::run;
 use super::setting::{Faults, Poison, Setting, job};
 use super::workload::{What, draw};
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy, Tuning,
+    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
+    TopicPolicy, Tuning,
 };
 use crate::model::{BuildSpec, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository};
 
@@ -127,6 +128,7 @@ fn policy(strategy: StrategyPolicy, slots: u32) -> Policy {
             merge_from: Vec::new(),
             after_failure: AfterFailure::Forget,
             landing: LandingMode::Push,
+            topics: TopicPolicy::Apart,
             tuning: Tuning::default(),
         }],
         jobs: [job("unit", &["*"], &[], "1"), job("joint", &["r0"], &["r1"], "1")].map(patient).into(),

@@ -465,7 +465,7 @@ impl Gerrit {
             topic: change.topic.clone(),
             hashtags: change.hashtags.iter().cloned().collect(),
             depends_on: commit.map(Commit::depends_on).unwrap_or_default(),
-            needs: self.needs.get(&revision).cloned().or(commit.map(Commit::needs)).unwrap_or_default(),
+            needs: self.needs.get(&revision).cloned().unwrap_or_default(),
             meta: Some(change.meta()),
             updated_at: change.updated_at,
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{ChangeId, ChangeNumber, Reference, Sha};
+use crate::model::{ChangeId, Sha};
 
 /// Paths and what stands in them.
 pub type Tree = BTreeMap<Arc<str>, Arc<str>>;
@@ -39,19 +39,6 @@ impl Commit {
         let footers = self.message.lines().filter_map(|line| line.split_once(':'));
         let wanted = footers.filter(|(key, _)| key.trim().eq_ignore_ascii_case("depends-on"));
         wanted.map(|(_, value)| value.trim().into()).collect()
-    }
-
-    /// What these footers name: a Change-Id, or an address that ends in a change's number.
-    pub fn needs(&self) -> Vec<Reference> {
-        let named = self.depends_on().into_iter().map(|text| {
-            let number = text.trim_end_matches('/').rsplit('/').next().and_then(|last| last.parse().ok());
-            match (text.strip_prefix('I').and_then(Sha::parse), number) {
-                (Some(_), _) => Reference::Id(ChangeId::new(text)),
-                (None, Some(number)) => Reference::Number(ChangeNumber(number)),
-                (None, None) => Reference::Wrong { text, why: "names no change".into() },
-            }
-        });
-        named.collect()
     }
 }
 

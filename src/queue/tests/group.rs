@@ -78,6 +78,9 @@ fn changes_that_depend_on_each_other_are_one_item_whatever_lies_between() {
     world.tell(Event::ChangeSeen { snapshot: child });
     world.tell(Event::ChangeSeen { snapshot: needing(1, 3, "core") });
     assert_eq!(items(&world), [[1, 2, 3]], "a parent is merged before its child");
+    let regrouped = (2, Departure::Regrouped { change: ChangeNumber(1) });
+    assert_eq!(world.ended.first(), Some(&regrouped), "it came in before the circle was known");
+    world.ended.clear();
     let mut withdrawn = needing(1, 3, "core");
     (withdrawn.votes, withdrawn.updated_at) = (vec![], Timestamp(30));
     world.tell(Event::ChangeSeen { snapshot: withdrawn });
@@ -129,6 +132,9 @@ fn half_of_an_item_is_completed_by_the_rest() {
     end(&mut world, &pushes[0], Outcome::Applied);
     assert_eq!(items(&world), [[2]], "what has landed is settled, the rest goes on");
     world.judge(2, true);
+    assert!(world.looks.is_empty(), "where its branch stands is read first");
+    let reading = world.rereads.pop().unwrap();
+    world.tell(Event::EffectEnded { effect: reading.id, outcome: Outcome::Applied });
     look(&mut world, vec![of_topic(2, 2, Some("t"), "lib")]);
     let (push, numbers) = world.pushed();
     assert_eq!(numbers, [2]);

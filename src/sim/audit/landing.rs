@@ -218,7 +218,7 @@ impl Audit {
                     if jobs.is_empty() && !noop {
                         return fault("tested tree", format!("item {id} is pushed and no job judges it"));
                     }
-                    let alters = alters(gerrit, change.revision, onto, commit);
+                    let alters = here.iter().any(|change| alters(gerrit, change.revision, onto, commit));
                     self.check_pool(items, place, &jobs, alters)?;
                     let judged_here = self.judge_of(items, place).is_none();
                     for job in jobs.iter().filter(|job| job.voting && judged_here) {

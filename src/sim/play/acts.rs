@@ -6,12 +6,15 @@ use std::sync::Arc;
 use super::fates::token;
 use super::stage::{Happening, Stage};
 use super::story::{Act, Alteration, Name, Operation, Upload, Weather};
+use crate::gerrit::Addresses;
 use crate::model::event::Command;
-use crate::model::{Account, ChangeId, ChangeNumber, ChangeStatus, Event, Label, Pair, Sha};
+use crate::model::{Account, ChangeId, ChangeNumber, ChangeStatus, Event, Label, Pair, Reference, Sha};
 use crate::sim::setting::{BOT, JOB_FILE};
 use crate::world::gerrit::{Change, REVIEW};
 use crate::world::{Tree, Upload as Made};
 
+/// Where the stories' Gerrit is.
+const SERVER: &str = "https://gerrit.example.org/";
 /// Who reviews where nobody is named.
 const REVIEWER: &str = "reviewer";
 /// Who objects where nobody is named.
@@ -254,6 +257,7 @@ impl Stage {
 
     fn put(&mut self, name: &Name, pair: Pair, parents: Vec<Sha>, tree: Tree, upload: &Upload, round: u32) {
         let message = self.message(name, upload, round);
+        let subject = message.join("\n");
         let owner: Account = upload.by.as_deref().unwrap_or(AUTHOR).into();
         let made = Made {
             pair,
@@ -261,9 +265,9 @@ impl Stage {
             footer: !upload.footerless,
             parents,
             tree,
-            subject: message.join("\n").into(),
+            needs: needs(&subject),
+            subject: subject.into(),
             owner,
-            needs: Vec::new(),
         };
         let number = self.number(name);
         let Some(given) = self.gerrit.upload(self.now, made) else {
@@ -321,7 +325,7 @@ impl Stage {
     fn url(&self, name: &Name) -> String {
         let pair = self.change(name).map(|change| change.pair.clone());
         let repository = pair.map_or_else(|| "app".to_owned(), |pair| pair.repository.to_string());
-        format!("https://gerrit.example.org/c/{repository}/+/{}", self.number(name))
+        format!("{SERVER}c/{repository}/+/{}", self.number(name))
     }
 
     fn rebase(&mut self, name: &Name, onto: Option<&Name>) {
@@ -365,9 +369,9 @@ impl Stage {
             footer: true,
             parents,
             tree,
+            needs: needs(&message),
             subject: message,
             owner: change.owner.clone(),
-            needs: Vec::new(),
         };
         if let Some(number) = self.gerrit.upload(self.now, made) {
             self.tell_change(number);
@@ -472,6 +476,11 @@ impl Stage {
             self.deliver(vec![Event::Operator { request: self.requests, by: by.into(), command }]);
         }
     }
+}
+
+/// What the footers of a message name, read as the daemon reads them.
+fn needs(message: &str) -> Vec<Reference> {
+    Addresses::new([SERVER]).references(message)
 }
 
 /// The Change-Id of a change: made of its name.
