@@ -83,7 +83,7 @@ fn the_minimal_file_is_accepted_with_the_defaults_a_new_user_expects() {
     assert_eq!((policy.gate.approval[0].min, policy.gate.success, policy.gate.failure), (2, 1, -1));
     assert!(policy.check.enabled && policy.job_files);
     let queue = policy.queue_of(&Pair::new("bench-1", "main")).unwrap();
-    assert_eq!(queue.strategy, StrategyPolicy::Dependent { window: 40 });
+    assert_eq!(queue.strategy, StrategyPolicy::Adaptive);
     assert_eq!(queue.after_failure, AfterFailure::Forget);
     let job = &policy.jobs[0];
     assert_eq!((job.spec.timeout_ms, job.attempts, job.reuse_ms, job.voting), (1_800_000, 1, None, true));
@@ -101,6 +101,9 @@ fn the_written_defaults_of_the_example_are_the_real_ones() {
     let (absent, _) = accept(EXAMPLE);
     let policy = Arc::make_mut(&mut written.policy);
     policy.slots = absent.policy.slots;
+    // What has no default is written as an example.
+    policy.priority.urgent_hashtag = None;
+    (policy.priority.most_per_owner, policy.priority.most_per_repository) = (None, None);
     assert_eq!(written.policy, absent.policy);
     assert_eq!(written.gerrit.poll_ms, absent.gerrit.poll_ms);
     assert_eq!(written.gerrit.sweep_ms, absent.gerrit.sweep_ms);
@@ -183,7 +186,7 @@ fn each_fault_is_said_with_its_place_and_remedy() {
         (
             "[[queue]]",
             "strategy = \"serail\"",
-            "`serail` is none of `dependent`, `serial`; did you mean `serial`?",
+            "`serail` is none of `adaptive`, `ranked`, `batch`, `dependent`, `serial`; did you mean `serial`?",
         ),
         (
             "[[queue]]",

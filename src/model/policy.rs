@@ -88,7 +88,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { growth: None, fail_fast: true, batch_max: 8 }
+        Self { growth: None, fail_fast: false, batch_max: 8 }
     }
 }
 

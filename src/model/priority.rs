@@ -11,6 +11,8 @@ use super::Account;
 pub struct PriorityPolicy {
     /// Whether owners take turns, so that many changes of one owner do not hold up the others.
     pub fair_share: bool,
+    /// How many changes of one owner make a turn.
+    pub changes_per_turn: u32,
     /// The hashtag that makes a change urgent; without one only an operator moves changes.
     pub urgent_hashtag: Option<Arc<str>>,
     /// The hashtag counts on changes that one of these owns or has approved; on all where empty.
@@ -27,6 +29,7 @@ impl Default for PriorityPolicy {
     fn default() -> Self {
         Self {
             fair_share: true,
+            changes_per_turn: 3,
             urgent_hashtag: None,
             urgent_accounts: Vec::new(),
             urgent_overtakes: 20,

@@ -164,6 +164,11 @@ pub enum Reason {
         /// The failed jobs.
         jobs: Vec<JobName>,
     },
+    /// It failed, and leaves when its other builds have ended.
+    Failed {
+        /// The failed jobs.
+        jobs: Vec<JobName>,
+    },
     /// Builds wait for a slot.
     Slots {
         /// How many builds of it wait.
@@ -286,6 +291,9 @@ impl fmt::Display for Reason {
             }
             Self::FailedAhead { jobs } => {
                 write!(f, "failed {} on top of items that are not decided yet", join(jobs))
+            }
+            Self::Failed { jobs } => {
+                write!(f, "failed {}, and leaves when its other builds have ended", join(jobs))
             }
             Self::Slots { waiting, slots } => {
                 write!(f, "{waiting} of its builds wait for one of {slots} slots")

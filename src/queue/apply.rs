@@ -161,6 +161,7 @@ impl Queue {
             policy_epoch: self.state.policy_epoch,
             date: Timestamp::default(),
             asked_epoch: 0,
+            counted_from: Vec::new(),
             merged: None,
             resolved: None,
             bad: None,
@@ -248,6 +249,7 @@ impl Queue {
         known.onto = merges.iter().map(|merge| (merge.change.pair.clone(), source(merge.onto))).collect();
         known.overlay = Arc::new(overlay.to_vec());
         known.asked_epoch = epoch;
+        known.counted_from = merges.iter().map(|merge| (merge.change.pair.clone(), merge.tip)).collect();
         known.date = date;
         known.contains = contains;
     }

@@ -43,6 +43,9 @@ impl Queue {
                 }
                 _ => Reason::ConflictAhead,
             },
+            Standing::Failed if ahead.is_none() && self.is_unfinished(item) => {
+                Reason::Failed { jobs: self.failed_jobs(item) }
+            }
             Standing::Failing | Standing::Failed => Reason::FailedAhead { jobs: self.failed_jobs(item) },
             Standing::Building => self.building(item, ahead),
             Standing::Passed => self.passed(item, ahead),

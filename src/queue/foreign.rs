@@ -47,7 +47,7 @@ impl Queue {
                     return Some(true);
                 }
                 Meaning::Fault(departure) => {
-                    if self.settled(id, ahead) {
+                    if self.settled(id, ahead) && !self.counts_landed(id) {
                         self.end(id, departure);
                         return Some(true);
                     }
@@ -76,6 +76,19 @@ impl Queue {
         let node = self.state.items.get(&id).and_then(|item| self.node_of(item));
         let foreign = node.and_then(|node| node.merged.as_ref()).map_or(&[][..], |merged| &merged.foreign);
         foreign.iter().any(|commit| matches!(self.meaning(id, commit), Meaning::Unknown))
+    }
+
+    /// Whether what stands against the item's node may only be what has landed since it was asked for: its
+    /// branch has moved, and a store that was restarted no longer knows that it made those commits.
+    pub(super) fn counts_landed(&self, id: ItemId) -> bool {
+        let Some(node) = self.state.items.get(&id).and_then(|item| self.node_of(item)) else { return false };
+        let moved = |pair: &Pair| {
+            let tip = self.state.tips.get(pair).and_then(|tip| tip.commit);
+            node.counted_from.iter().any(|(other, from)| other == pair && Some(*from) != tip)
+        };
+        let foreign = node.merged.as_ref().map_or(&[][..], |merged| &merged.foreign);
+        let faulty = |commit: &Foreign| matches!(self.meaning(id, commit), Meaning::Fault(_));
+        foreign.iter().any(|commit| moved(&commit.pair) && faulty(commit))
     }
 
     fn meaning(&self, id: ItemId, foreign: &Foreign) -> Meaning {

@@ -2,9 +2,10 @@
 //!
 //! An item that enters goes past those behind which it need not wait: first by class (promoted,
 //! urgent, the others), then by its owner's turn, then by age. Turns are those of fair queueing: each
-//! owner's items have consecutive turns, a newcomer begins with the turn that is being served, and an
-//! owner never gets the same turn twice. So the k-th change of its owner is overtaken by at most k
-//! changes of each other owner, whatever they approve later.
+//! owner's items have consecutive turns, a few items each, and a newcomer begins with the turn that is
+//! being served. So the k-th change of its owner is overtaken by at most as many changes of each other
+//! owner, and those of one turn, whatever they approve later; and where nobody has more than a turn's
+//! changes the order is that of approval.
 //!
 //! Order changes only where it must: an item never goes past what it rests on or what is about to
 //! land, nor by turns past what has passed, and only [`DISTURBED_MAX`] times past what is being built.
@@ -37,8 +38,8 @@ pub(crate) struct Turns {
 pub(crate) struct Turn {
     /// The turn that is being served: no newcomer gets an earlier one.
     now: u64,
-    /// The last turn that each owner has got, where it is not over.
-    last: BTreeMap<Account, u64>,
+    /// The last turn that each owner has got, where it is not over, and how many items it has in it.
+    last: BTreeMap<Account, (u64, u32)>,
 }
 
 impl Turns {
@@ -157,9 +158,10 @@ impl Queue {
     fn next_round(&self, item: &Item, class: Class) -> u64 {
         let turn = item.queue.as_ref().and_then(|name| self.state.turns.get(name)).map(|all| all.of(class));
         let now = self.now_served(item, class).max(turn.map_or(0, |turn| turn.now));
-        let fair = self.state.policy.as_ref().is_some_and(|policy| policy.priority.fair_share);
+        let priority = self.state.policy.as_ref().map(|policy| &policy.priority);
+        let Some(priority) = priority.filter(|priority| priority.fair_share) else { return now };
         let last = turn.zip(item.owner()).and_then(|(turn, owner)| turn.last.get(owner));
-        last.filter(|_| fair).map_or(now, |last| now.max(last + 1))
+        last.map_or(now, |(last, taken)| now.max(last + u64::from(*taken >= priority.changes_per_turn)))
     }
 
     /// The earliest turn among the other items of a class in its queue.
@@ -178,11 +180,12 @@ impl Queue {
         let turn = self.state.turns.entry(name.clone()).or_default().of_mut(class);
         turn.now = turn.now.max(now);
         if let Some(owner) = item.owner() {
-            let last = turn.last.entry(owner.clone()).or_default();
+            let (last, taken) = turn.last.entry(owner.clone()).or_default();
+            *taken = if round > *last { 1 } else { *taken + 1 };
             *last = round.max(*last);
         }
         let served = turn.now;
-        turn.last.retain(|_, last| *last >= served);
+        turn.last.retain(|_, (last, _)| *last >= served);
         if let Some(item) = self.state.items.get_mut(&id) {
             item.place.class = class;
             item.place.round = round;

@@ -17,7 +17,7 @@ use super::Queue;
 use super::footprint::Footprints;
 use super::jobs::Standing;
 use super::state::{Item, Stage};
-use super::strategy::{Hold, Load, pool_size};
+use super::strategy::{Hold, Load, most_pooled, pool_size};
 
 /// What is planned for one branch.
 #[derive(Default)]
@@ -28,6 +28,15 @@ struct Lane {
     doubt: Option<ItemId>,
 }
 
+/// How many items are judged as one.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// In a pool that is begun now.
+    now: usize,
+    /// By a build that was bought already: its verdict costs no more when the load has fallen.
+    most: usize,
+}
+
 impl Queue {
     /// Holds what is judged by something behind it. `holds` has what the strategy says so far.
     pub(super) fn plan_pools(
@@ -36,8 +45,8 @@ impl Queue {
         queue: &QueuePolicy,
         holds: &mut BTreeMap<ItemId, Hold>,
     ) {
-        let size = self.pool_size(order, queue);
-        if size < 2 {
+        let sizes = self.pool_sizes(order, queue);
+        if sizes.most < 2 {
             return;
         }
         let mut lanes: BTreeMap<Pair, Lane> = BTreeMap::new();
@@ -47,7 +56,7 @@ impl Queue {
             places.insert(item.id, place);
             if item.changes.len() > 1 {
                 for pair in item.pairs() {
-                    pool(&lanes.remove(pair).unwrap_or_default().run, None, size, holds);
+                    pool(&lanes.remove(pair).unwrap_or_default().run, None, sizes, holds);
                 }
                 ahead.add(item, self.node_of(item), None);
                 continue;
@@ -59,10 +68,10 @@ impl Queue {
             let node = self.node_of(item);
             let apart = node.is_none_or(|node| ahead.meets_since(item, node, pair, since));
             ahead.add(item, node, Some(pair));
-            self.plan_member(item, apart, lane, size, holds);
+            self.plan_member(item, apart, lane, sizes, holds);
         }
         for lane in lanes.values() {
-            pool(&lane.run, None, size, holds);
+            pool(&lane.run, None, sizes, holds);
         }
     }
 
@@ -73,7 +82,7 @@ impl Queue {
         item: &Item,
         apart: bool,
         lane: &mut Lane,
-        size: usize,
+        sizes: Sizes,
         holds: &mut BTreeMap<ItemId, Hold>,
     ) {
         if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
@@ -85,7 +94,7 @@ impl Queue {
         }
         if !self.closure_is_clean(item.id) {
             // It may have to leave, which it can only when what is ahead of it is decided.
-            pool(&std::mem::take(&mut lane.run), None, size, holds);
+            pool(&std::mem::take(&mut lane.run), None, sizes, holds);
             return;
         }
         let standing = self.standing(item);
@@ -97,35 +106,34 @@ impl Queue {
                 let run = std::mem::take(&mut lane.run);
                 let middle = run.len().div_ceil(2);
                 let (first, behind) = run.split_at(middle);
-                pool(first, None, first.len(), holds);
+                pool(first, None, Sizes { now: first.len(), ..sizes }, holds);
                 lane.doubt = first.last().copied();
                 if let Some(doubt) = lane.doubt {
-                    holds.extend(behind.iter().map(|id| (*id, Hold::Doubt(doubt))));
+                    holds.extend(behind.iter().chain([&item.id]).map(|id| (*id, Hold::Doubt(doubt))));
                 }
             }
             Standing::Failing | Standing::Failed => {}
             Standing::Passed | Standing::Building if begun => {
                 let run = std::mem::take(&mut lane.run);
-                pool(&run, follows.then_some(item.id), size, holds);
+                pool(&run, follows.then_some(item.id), sizes, holds);
             }
             Standing::Building if !holds.contains_key(&item.id) && item.place.class != Class::Probation => {
                 if !follows {
-                    pool(&std::mem::take(&mut lane.run), None, size, holds);
+                    pool(&std::mem::take(&mut lane.run), None, sizes, holds);
                 }
                 lane.run.push(item.id);
             }
-            _ => pool(&std::mem::take(&mut lane.run), None, size, holds),
+            _ => pool(&std::mem::take(&mut lane.run), None, sizes, holds),
         }
     }
 
-    /// How many items one push of the queue may land that are judged as one.
-    fn pool_size(&self, order: &[ItemId], queue: &QueuePolicy) -> usize {
+    /// How many items of the queue may be judged as one.
+    fn pool_sizes(&self, order: &[ItemId], queue: &QueuePolicy) -> Sizes {
         let pushes = queue.landing == LandingMode::Push && self.state.push_limits.is_empty();
-        if !pushes {
-            return 1;
-        }
-        let size = pool_size(queue, self.load(order)).min(queue.max_items_per_push);
-        usize::try_from(size).unwrap_or(1)
+        let most = if pushes { most_pooled(queue).min(queue.max_items_per_push) } else { 1 };
+        let now = if most > 1 { pool_size(queue, self.load(order)).min(most) } else { 1 };
+        let [now, most] = [now, most].map(|size| usize::try_from(size).unwrap_or(1).max(1));
+        Sizes { now, most }
     }
 
     /// What there is to build in a queue.
@@ -165,7 +173,7 @@ impl Queue {
     pub(super) fn in_doubt(&self, item: &Item) -> bool {
         let contained = self.node_of(item).map_or(&[][..], |node| &node.contains);
         let unjudged = |hold: &Hold| matches!(hold, Hold::Pooled(_) | Hold::Doubt(_));
-        contained.iter().any(|id| self.index.held.get(id).is_some_and(unjudged))
+        contained.iter().chain([&item.id]).any(|id| self.index.held.get(id).is_some_and(unjudged))
     }
 
     /// Whether all voting jobs of an item have passed at its own node, as its queue knows by now.
@@ -195,13 +203,13 @@ impl Queue {
 }
 
 /// Makes pools of a run; `end`, which is built already, judges the last of them.
-fn pool(run: &[ItemId], end: Option<ItemId>, size: usize, holds: &mut BTreeMap<ItemId, Hold>) {
-    let judged = end.map_or(0, |_| run.len().min(size.saturating_sub(1)));
+fn pool(run: &[ItemId], end: Option<ItemId>, sizes: Sizes, holds: &mut BTreeMap<ItemId, Hold>) {
+    let judged = end.map_or(0, |_| run.len().min(sizes.most.saturating_sub(1)));
     let (free, carried) = run.split_at(run.len() - judged);
     if let Some(end) = end {
         holds.extend(carried.iter().map(|id| (*id, Hold::Pooled(end))));
     }
-    for members in free.chunks(size.max(1)) {
+    for members in free.chunks(sizes.now) {
         if let Some((last, members)) = members.split_last() {
             holds.extend(members.iter().map(|id| (*id, Hold::Pooled(*last))));
         }

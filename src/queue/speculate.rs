@@ -183,7 +183,7 @@ impl Queue {
         if retry_due {
             return;
         }
-        let lost = old.is_some_and(|node| self.must_repeat(node));
+        let lost = old.is_some_and(|node| self.must_repeat(node)) || self.counts_landed(id);
         let depends = self.depends_of(item);
         let read_alike = |node: &Node| node.depends == depends;
         let zuul = queue.strategy == StrategyPolicy::Zuul;

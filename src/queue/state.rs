@@ -238,6 +238,9 @@ pub(crate) struct Node {
     pub date: Timestamp,
     /// The state's `tip_epoch` when it was asked for.
     pub asked_epoch: u64,
+    /// The tips from which what it brings in is counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted_from: Vec<(Pair, Sha)>,
     pub merged: Option<Merged>,
     pub resolved: Option<Resolved>,
     pub bad: Option<Prepared>,

@@ -17,7 +17,7 @@ use crate::model::policy::{
     TopicPolicy,
 };
 use crate::model::report::Says;
-use crate::model::tree::{Prepared, Read, Resolved, Written};
+use crate::model::tree::{Foreign, Prepared, Read, Resolved, Written};
 use crate::model::{
     BuildId, BuildSpec, ChangeSnapshot, ChangeStatus, Departure, LandingForm, Outcome, PatchSet, Patterns,
     Reason, ResolvedInput, ResolvedJob, Sha, Verdict, VerdictKey, Vote,
@@ -42,6 +42,8 @@ struct World {
     looks: Vec<Effect>,
     /// Changes and tips that are to be read.
     rereads: Vec<Effect>,
+    /// What nodes of these changes bring in beside them.
+    foreign: BTreeMap<u64, Vec<Foreign>>,
     /// What nodes read beside what they write.
     reads: Vec<Read>,
     pushes: Vec<Effect>,
@@ -141,6 +143,7 @@ impl World {
             made_for: BTreeMap::new(),
             looks: Vec::new(),
             rereads: Vec::new(),
+            foreign: BTreeMap::new(),
             reads: Vec::new(),
             pushes: Vec::new(),
             ended: Vec::new(),
@@ -203,7 +206,8 @@ impl World {
                     writes.push(Written { pair, commit, tree: commit, onto: first, job_file: None });
                 }
                 let commit = writes[0].commit;
-                let outcome = Prepared::Merged { writes, foreign: Vec::new() };
+                let foreign = self.foreign.get(&merges[0].change.number.0).cloned().unwrap_or_default();
+                let outcome = Prepared::Merged { writes, foreign };
                 self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
                 let jobs = self.jobs.iter().map(|name| job(name, commit)).collect();
                 let reads = self.reads.clone();
@@ -218,7 +222,9 @@ impl World {
                 self.finish(build, Verdict::NoVerdict { why: "stopped".into() });
             }
             EffectKind::Look { .. } => self.looks.push(effect),
-            EffectKind::ObserveChange { .. } | EffectKind::ObserveTip { .. } => self.rereads.push(effect),
+            EffectKind::ObserveChange { .. }
+            | EffectKind::ObserveTip { .. }
+            | EffectKind::ObserveCommit { .. } => self.rereads.push(effect),
             EffectKind::Land { .. } => self.pushes.push(effect),
             EffectKind::Report(report) => {
                 match report.says {

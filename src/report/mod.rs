@@ -213,6 +213,7 @@ fn next_step(reason: &Reason) -> &'static str {
         Reason::FailedAhead { .. } | Reason::ConflictAhead | Reason::DependencyFails { .. } => {
             "Next: wait for what is ahead, or upload a repair if this change is at fault."
         }
+        Reason::Failed { .. } => "Next: upload a repair, or wait for what its other builds say.",
         _ => "Next: nothing to do; it goes on by itself.",
     }
 }

@@ -157,6 +157,7 @@ fn each_wait_names_the_next_step() {
         Reason::NoJob,
         Reason::ConflictAhead,
         Reason::FailedAhead { jobs: vec!["a".into()] },
+        Reason::Failed { jobs: vec!["a".into()] },
         Reason::Slots { waiting: 1, slots: 2 },
         Reason::Executor { why: "no sandbox".into() },
         Reason::Building { jobs: vec!["a".into()] },

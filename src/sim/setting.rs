@@ -206,6 +206,7 @@ fn draw_order(seed: u64, mut policy: Policy) -> Policy {
     let limit = |rng: &mut Rng| rng.chance(150).then(|| u32::try_from(rng.between(1, 4)).unwrap_or(1));
     policy.priority = PriorityPolicy {
         fair_share: rng.chance(850),
+        changes_per_turn: u32::try_from(rng.between(1, 4)).unwrap_or(1),
         urgent_hashtag: rng.chance(700).then(|| URGENT.into()),
         urgent_accounts: if rng.chance(500) { vec!["author1".into(), "rev".into()] } else { Vec::new() },
         urgent_overtakes: *rng.pick(&[1, 3, 20]).unwrap_or(&20),

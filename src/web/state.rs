@@ -33,7 +33,10 @@ impl State {
                 Self::Good
             }
             Reason::Building { .. } => Self::Busy,
-            Reason::FailedAhead { .. } | Reason::ConflictAhead | Reason::DependencyFails { .. } => Self::Bad,
+            Reason::FailedAhead { .. }
+            | Reason::Failed { .. }
+            | Reason::ConflictAhead
+            | Reason::DependencyFails { .. } => Self::Bad,
             Reason::Paused { .. }
             | Reason::Executor { .. }
             | Reason::NoJob
@@ -114,6 +117,7 @@ pub fn reason_kind(reason: &Reason) -> &'static str {
         Reason::NoJob => "no_job",
         Reason::ConflictAhead => "conflict_ahead",
         Reason::FailedAhead { .. } => "failed_ahead",
+        Reason::Failed { .. } => "failed",
         Reason::Slots { .. } => "slots",
         Reason::Executor { .. } => "executor",
         Reason::Building { .. } => "building",

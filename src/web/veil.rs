@@ -305,6 +305,7 @@ impl Cover<'_> {
             | Reason::NoJob
             | Reason::ConflictAhead
             | Reason::FailedAhead { .. }
+            | Reason::Failed { .. }
             | Reason::Slots { .. }
             | Reason::Building { .. }
             | Reason::Voting

@@ -86,7 +86,15 @@ pub(super) fn walk(queue: &QueuePolicy, slots: u32, window: Option<u32>) -> Box<
     }
 }
 
-/// How many items are judged as one.
+/// How many items may ever be judged as one.
+pub(super) fn most_pooled(queue: &QueuePolicy) -> u32 {
+    match queue.strategy {
+        StrategyPolicy::Batch | StrategyPolicy::Adaptive => queue.tuning.batch_max,
+        _ => 1,
+    }
+}
+
+/// How many items are judged as one, as things stand.
 pub(super) fn pool_size(queue: &QueuePolicy, load: Load) -> u32 {
     match queue.strategy {
         StrategyPolicy::Batch => batch::size(load, queue.tuning.batch_max),

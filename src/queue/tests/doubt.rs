@@ -44,3 +44,24 @@ fn a_tip_that_turns_out_to_be_as_it_was_believed_ends_the_waiting_for_it() {
     assert_eq!(world.written.len(), 2, "it is merged and judged on what is there");
     assert!(world.rereads.is_empty());
 }
+
+#[test]
+fn what_has_landed_since_a_node_was_asked_for_is_not_foreign() {
+    let mut world = World::with(&[], 8);
+    world.tell(Event::ChangeSeen { snapshot: snapshot(1, 2) });
+    let first = *world.written.values().next().unwrap();
+    let unknown = Foreign { pair: home(), commit: first, change_id: None, merged_from: false };
+    // A store that was restarted knows no more that the first node's commit is the daemon's own.
+    world.foreign.insert(2, vec![unknown]);
+    world.tell(Event::ChangeSeen { snapshot: snapshot(2, 2) });
+    let asking = world.rereads.pop().unwrap();
+    world.foreign.clear();
+    world.judge(1, true);
+    world.look(2);
+    let (push, _) = world.pushed();
+    world.end_push(&push, Outcome::Applied);
+    let made = world.written.len();
+    world.tell(Event::CommitSeen { effect: asking.id, commit: first, change_id: None, changes: vec![] });
+    assert!(matches!(&world.ended[..], [(1, Departure::Landed { .. })]), "{:?}", world.ended);
+    assert_eq!(world.written.len(), made + 1, "what it brings in is counted from where the branch is now");
+}

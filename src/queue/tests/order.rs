@@ -51,11 +51,11 @@ fn one_change_stands_behind_the_first_of_a_campaign_of_another_owner() {
     let mut world = world_with(PriorityPolicy::default(), 4);
     (1..=60).for_each(|number| world.enter(of(number, "robot")));
     world.enter(of(61, "bob"));
-    assert_eq!(world.order()[..4], [1, 61, 2, 3]);
+    assert_eq!(world.order()[..5], [1, 2, 3, 61, 4]);
     assert_eq!(world.order().len(), 61);
-    let words = world.place_of(3);
-    assert_eq!(words, "place 4 of 61: behind 1 change of others that came later, by fair share");
-    assert_eq!(world.building(), [1, 61, 2, 3], "slots follow the order");
+    let words = world.place_of(4);
+    assert_eq!(words, "place 5 of 61: behind 1 change of others that came later, by fair share");
+    assert_eq!(world.building(), [1, 2, 3, 61], "slots follow the order");
 }
 
 #[test]
@@ -66,16 +66,20 @@ fn without_fair_share_the_oldest_goes_first() {
     assert_eq!(world.order(), [1, 2, 3, 4, 5, 6]);
 }
 
+fn one_each() -> PriorityPolicy {
+    PriorityPolicy { changes_per_turn: 1, ..Default::default() }
+}
+
 #[test]
 fn what_is_being_built_is_disturbed_twice_at_most() {
-    let mut world = world_with(PriorityPolicy::default(), 2);
+    let mut world = world_with(one_each(), 2);
     (1..=4).for_each(|number| world.enter(of(number, "robot")));
     for (number, owner) in [(5, "ann"), (6, "bob"), (7, "carl"), (8, "dora")] {
         world.enter(of(number, owner));
     }
     // 2 was being built and gave way to 5, whose verdict then was worth as much; 3 and 4 wait for slots.
     assert_eq!(world.order(), [1, 5, 6, 7, 8, 2, 3, 4]);
-    let mut world = world_with(PriorityPolicy::default(), 8);
+    let mut world = world_with(one_each(), 8);
     (1..=2).for_each(|number| world.enter(of(number, "robot")));
     for (number, owner) in [(5, "ann"), (6, "bob"), (7, "carl")] {
         world.enter(of(number, owner));
@@ -85,7 +89,7 @@ fn what_is_being_built_is_disturbed_twice_at_most() {
 
 #[test]
 fn what_has_passed_keeps_its_place() {
-    let mut world = world_with(PriorityPolicy::default(), 8);
+    let mut world = world_with(one_each(), 8);
     (1..=4).for_each(|number| world.enter(of(number, "robot")));
     world.judge(3, true);
     world.enter(of(5, "bob"));
@@ -138,7 +142,7 @@ fn a_change_becomes_urgent_while_it_is_queued() {
 #[test]
 fn nothing_waits_for_ever() {
     let priority =
-        PriorityPolicy { urgent_hashtag: Some("urgent".into()), urgent_overtakes: 3, ..Default::default() };
+        PriorityPolicy { urgent_hashtag: Some("urgent".into()), urgent_overtakes: 3, ..one_each() };
     let mut world = world_with(priority, 1);
     let campaign = 10;
     (1..=campaign).for_each(|number| world.enter(of(number, "robot")));

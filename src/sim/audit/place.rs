@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::{Audit, Checked, fault};
-use crate::model::{Account, ChangeSnapshot, Class, ItemId, Policy};
+use crate::model::{Account, ChangeSnapshot, Class, ItemChange, ItemId, Policy, Reference};
 
 /// The turns of a queue as the audit counts them.
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
     /// The turn that is being served.
     now: u64,
-    /// The last one of each owner.
-    last: BTreeMap<Account, u64>,
+    /// The last one of each owner, and its items in it.
+    last: BTreeMap<Account, (u64, u32)>,
 }
 
 impl Audit {
@@ -76,10 +76,12 @@ impl Audit {
         let turns = self.turns.entry((queue, class <= Class::Urgent)).or_default();
         turns.now = turns.now.max(earliest);
         let owner = book.changes[0].owner.clone();
-        let own = turns.last.get(&owner).filter(|_| policy.priority.fair_share).map_or(0, |last| last + 1);
+        let full = policy.priority.changes_per_turn;
+        let own = turns.last.get(&owner).filter(|_| policy.priority.fair_share);
+        let own = own.map_or(0, |(last, items)| if *items < full { *last } else { last + 1 });
         let expected = turns.now.max(own);
         let last = turns.last.entry(owner).or_default();
-        *last = expected.max(*last);
+        *last = if expected > last.0 { (expected, 1) } else { (last.0, last.1 + 1) };
         if round == expected {
             return Ok(());
         }
@@ -133,12 +135,15 @@ impl Audit {
         let mut next = 0;
         while let Some(at) = found.get(next).copied() {
             next += 1;
-            let changes = self.items.get(&at).map_or(&[][..], |book| &book.changes);
-            let revisions: Vec<_> = changes.iter().map(|change| change.revision).collect();
+            let changes_at = self.items.get(&at).map_or(&[][..], |book| &book.changes);
+            let revisions: Vec<_> = changes_at.iter().map(|change| change.revision).collect();
             for other in order {
                 let changes = self.items.get(other).map_or(&[][..], |book| &book.changes);
                 let mut known = changes.iter().filter_map(|change| self.known.get(&change.number));
-                let rests = known.any(|known| known.parents.iter().any(|parent| revisions.contains(parent)));
+                let rests = known.any(|known| {
+                    known.parents.iter().any(|parent| revisions.contains(parent))
+                        || known.needs.iter().any(|need| changes_at.iter().any(|change| names(need, change)))
+                });
                 if rests && !found.contains(other) {
                     found.push(*other);
                 }
@@ -154,6 +159,15 @@ impl Audit {
             let mut told = changes.iter().filter_map(|change| told.get(&change.number));
             told.any(|seen| says_so(seen, policy))
         })
+    }
+}
+
+/// Whether a footer names a change.
+fn names(need: &Reference, change: &ItemChange) -> bool {
+    match need {
+        Reference::Number(number) => *number == change.number,
+        Reference::Id(id) => *id == change.change_id,
+        Reference::Wrong { .. } => false,
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Made {
     pub writes: Vec<Written>,
     /// Its jobs.
     pub resolved: Resolved,
+    /// The commits that were made for it.
+    own: Vec<Sha>,
 }
 
 /// The daemon's object store.
@@ -25,6 +27,8 @@ pub struct TreeStore {
     nodes: BTreeMap<NodeId, Made>,
     /// The daemon's own commits: merges, and copies with the patch set that each stands for.
     own: BTreeMap<Sha, Option<Sha>>,
+    /// Those of them that a restart has made strangers.
+    forgotten: BTreeSet<Sha>,
 }
 
 /// A node that is asked for.
@@ -67,7 +71,7 @@ impl TreeStore {
         }
         let mut writes: Vec<Written> = Vec::new();
         let mut foreign = Vec::new();
-        let mut altered = BTreeSet::new();
+        let (mut altered, mut own) = (BTreeSet::new(), Vec::new());
         for merge in merges {
             let mut written = match self.merge(gerrit, merge, asked, &writes) {
                 Ok(written) => written,
@@ -79,6 +83,7 @@ impl TreeStore {
                 altered.insert(written.pair.clone());
             }
             here.insert(written.pair.clone(), written.commit);
+            own.extend(Some(written.commit).filter(|commit| self.own.contains_key(commit)));
             if let Some(first) = writes.iter().find(|other| other.pair == written.pair) {
                 written.onto = first.onto;
             }
@@ -89,7 +94,7 @@ impl TreeStore {
         let pairs: Vec<Pair> = writes.iter().map(|written| written.pair.clone()).collect();
         let mut trees = NodeTrees { gerrit, here, tips: &tips, altered, read_job_file: asked.job_file };
         let resolved = resolve(policy, &pairs, asked.depends, &mut trees);
-        self.nodes.insert(node, Made { writes: writes.clone(), resolved: resolved.clone() });
+        self.nodes.insert(node, Made { writes: writes.clone(), resolved: resolved.clone(), own });
         (Prepared::Merged { writes, foreign }, Some(resolved))
     }
 
@@ -144,6 +149,7 @@ impl TreeStore {
         let tree = gerrit.git.merge_trees(onto, revision).map_err(conflict)?;
         let commit = gerrit.git.add_commit(&[onto, revision], tree, None, &format!("merge {date}"));
         self.own.insert(commit, None);
+        self.forgotten.remove(&commit);
         Ok(commit)
     }
 
@@ -157,6 +163,7 @@ impl TreeStore {
         let message = format!("{} copied {date}", merge.change.subject);
         let commit = gerrit.git.add_commit(&[onto], tree, change_id.as_ref(), &message);
         self.own.insert(commit, Some(revision));
+        self.forgotten.remove(&commit);
         Ok(commit)
     }
 
@@ -178,7 +185,7 @@ impl TreeStore {
     fn strangers(&self, gerrit: &Gerrit, old: Sha, new: Sha, allowed: &BTreeSet<Sha>) -> Vec<Sha> {
         let walk = gerrit.git.between(old, new);
         let own = |commit: &Sha| {
-            let stands_for = self.own.get(commit)?;
+            let stands_for = self.own.get(commit).filter(|_| !self.forgotten.contains(commit))?;
             stands_for.is_none_or(|revision| allowed.contains(&revision)).then_some(*stands_for)
         };
         let copied: BTreeSet<Sha> = walk.iter().filter_map(own).flatten().collect();
@@ -206,6 +213,12 @@ impl TreeStore {
     /// Forgets a node.
     pub fn release(&mut self, node: NodeId) {
         self.nodes.remove(&node);
+    }
+
+    /// The daemon is started again: of its commits it knows those of the nodes that it kept.
+    pub fn restart(&mut self) {
+        let kept: BTreeSet<Sha> = self.nodes.values().flat_map(|made| &made.own).copied().collect();
+        self.forgotten = self.own.keys().copied().filter(|commit| !kept.contains(commit)).collect();
     }
 
     /// Forgets all nodes, as a store that was moved aside.

@@ -341,6 +341,7 @@ impl Stage {
             self.schedule(SWEEP_MS, Happening::Sweep);
         } else {
             self.say("the daemon starts");
+            self.trees.restart();
         }
         let journal = MemoryJournal(self.disk.clone());
         let Opened { engine, effects, .. } = match Engine::open(journal, self.now) {

@@ -177,6 +177,7 @@ impl Run {
         self.say(|| "the daemon starts".into());
         // What was said while nobody listened is lost.
         self.life += 1;
+        self.trees.restart();
         let awaited = self.replayed()?.outbox();
         let journal = MemoryJournal(self.disk.clone());
         let Opened { engine, effects, .. } = match Engine::open(journal, self.now) {
