@@ -67,7 +67,7 @@ pub(super) fn read_change(value: &Value, addresses: &Addresses) -> Option<Change
         topic: text(value, "topic").filter(|topic| !topic.is_empty()).map(short),
         hashtags,
         depends_on: values(message).map(|(value, _)| short(value)).collect(),
-        needs: addresses.references(message),
+        needs: addresses.references(message).into(),
         meta: sha(value, "meta_rev_id"),
         updated_at: text(value, "updated").and_then(time).unwrap_or_default(),
     })
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!((change.form, change.carries_id), (Some(LandingForm::MergeIfNecessary), true));
         let id = "I1234567890123456789012345678901234567890";
         assert_eq!(&*change.depends_on[0], id);
-        assert_eq!(change.needs, [Reference::Id(id.into())]);
+        assert_eq!(*change.needs, [Reference::Id(id.into())]);
         assert!(change.meta.is_some() && change.updated_at.0 > 1_700_000_000_000);
     }
 

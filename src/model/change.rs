@@ -89,14 +89,18 @@ pub struct ChangeSnapshot {
     /// The hashtags, sorted.
     pub hashtags: Vec<Arc<str>>,
     /// `Depends-On` footers of the commit message, as written.
-    pub depends_on: Vec<Arc<str>>,
+    pub depends_on: Arc<[Arc<str>]>,
     /// What these footers name; empty where an older version read them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs: Vec<Reference>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub needs: Arc<[Reference]>,
     /// The freshness token (`meta_rev_id` in Gerrit).
     pub meta: Option<Sha>,
     /// When the change was last modified, by the review host's clock.
     pub updated_at: Timestamp,
+}
+
+fn is_empty(references: &[Reference]) -> bool {
+    references.is_empty()
 }
 
 impl ChangeSnapshot {

@@ -328,7 +328,7 @@ impl Queue {
         let Some(change) = self.state.changes.get(&number) else { return };
         let pause_ms = self.state.policy.as_ref().map_or(0, |policy| policy.limits.retry_max_ms.max(1_000));
         let mut again = None;
-        for reference in &change.snapshot.needs {
+        for reference in change.snapshot.needs.iter() {
             if matches!(reference, Reference::Wrong { .. }) {
                 continue;
             }

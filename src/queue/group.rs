@@ -105,7 +105,7 @@ impl Queue {
             let free = |seen: &&ChangeSnapshot| {
                 !self.open_parents(seen).any(|parent| left.iter().any(|other| other.number == parent))
             };
-            let at = left.iter().position(|seen| free(seen)).unwrap_or(0);
+            let at = left.iter().position(free).unwrap_or(0);
             placed.push(item_change(left.remove(at)));
         }
         placed

@@ -84,7 +84,7 @@ impl Index {
         if let Some(topic) = &snapshot.topic {
             self.by_topic.entry(topic.clone()).or_default().insert(snapshot.number);
         }
-        for reference in &snapshot.needs {
+        for reference in snapshot.needs.iter() {
             self.referrers.entry(reference.clone()).or_default().insert(snapshot.number);
         }
     }
@@ -102,7 +102,7 @@ impl Index {
         if let Some(topic) = &snapshot.topic {
             take(&mut self.by_topic, topic, snapshot.number);
         }
-        for reference in &snapshot.needs {
+        for reference in snapshot.needs.iter() {
             take(&mut self.referrers, reference, snapshot.number);
         }
     }

@@ -54,7 +54,7 @@ impl Queue {
         }
         let (is_news, needed) = match &before {
             Some(before) => (before.snapshot != snapshot, before.snapshot.needs.clone()),
-            None => (true, Vec::new()),
+            None => (true, [].into()),
         };
         let mut change = before.unwrap_or_else(|| Change::new(snapshot.clone()));
         change.snapshot = snapshot;

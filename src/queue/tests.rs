@@ -123,8 +123,8 @@ fn snapshot(number: u64, review: i32) -> ChangeSnapshot {
         votes: vec![vote("Code-Review", review, "bob"), vote("Verified", 1, "bot")],
         topic: None,
         hashtags: Vec::new(),
-        depends_on: Vec::new(),
-        needs: Vec::new(),
+        depends_on: [].into(),
+        needs: [].into(),
         meta: None,
         updated_at: Timestamp(1),
     }

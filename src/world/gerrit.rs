@@ -464,8 +464,8 @@ impl Gerrit {
             votes: change.votes.clone(),
             topic: change.topic.clone(),
             hashtags: change.hashtags.iter().cloned().collect(),
-            depends_on: commit.map(Commit::depends_on).unwrap_or_default(),
-            needs: self.needs.get(&revision).cloned().unwrap_or_default(),
+            depends_on: commit.map(Commit::depends_on).unwrap_or_default().into(),
+            needs: self.needs.get(&revision).map_or_else(|| [].into(), |needs| needs.as_slice().into()),
             meta: Some(change.meta()),
             updated_at: change.updated_at,
         }

@@ -261,8 +261,8 @@ fn snapshot(number: u64, pair: &Pair, status: ChangeStatus) -> ChangeSnapshot {
         ],
         topic: None,
         hashtags: Vec::new(),
-        depends_on: Vec::new(),
-        needs: Vec::new(),
+        depends_on: [].into(),
+        needs: [].into(),
         meta: None,
         updated_at: Timestamp(1 + i64::from(status == ChangeStatus::Merged)),
     }

@@ -123,7 +123,7 @@ fn a_footer_that_names_nothing_is_told_and_looked_up_again_after_a_while() {
 #[test]
 fn a_change_that_depends_on_itself_or_on_nonsense_waits_with_the_remedy() {
     let mut odd = needing(3, 2, &[]);
-    odd.needs = vec![Reference::Wrong { text: "x".into(), why: "is no address".into() }];
+    odd.needs = [Reference::Wrong { text: "x".into(), why: "is no address".into() }].into();
     let world = world(vec![needing(2, 2, &[2]), odd]);
     let words: Vec<String> = world.told.iter().map(|(_, reason)| reason.to_string()).collect();
     assert!(words[0].contains("names the change itself"), "{words:?}");

@@ -69,7 +69,7 @@ fn changes_that_depend_on_each_other_are_one_item_whatever_lies_between() {
     let mut world = world();
     let needing = |number: u64, needs: u64, repository: &str| {
         let mut change = of_topic(number, 2, None, repository);
-        change.needs = vec![Reference::Number(ChangeNumber(needs))];
+        change.needs = [Reference::Number(ChangeNumber(needs))].into();
         change
     };
     let mut child = of_topic(2, 2, None, "core");
