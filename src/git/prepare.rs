@@ -73,7 +73,7 @@ impl Preparation {
         if merged {
             let writes: BTreeMap<Pair, Change> =
                 branches.into_iter().map(|(pair, branching)| (pair, branching.change)).collect();
-            let item: Vec<Pair> = writes.keys().cloned().collect();
+            let item = self.judged();
             let overlay = self.overlay.iter().cloned().collect();
             let mut trees = NodeTrees { shared, writes: &writes, overlay };
             let outcome = resolve(&shared.policy(), &item, &self.depends, &mut trees);
@@ -83,6 +83,15 @@ impl Preparation {
         Counters::add(&shared.counters.nodes, 1);
         Counters::add(&shared.counters.prepare_micros, micros);
         events
+    }
+
+    /// The branches of what is judged: a check looks through all merges but the last.
+    fn judged(&self) -> Vec<Pair> {
+        let all: BTreeSet<&Pair> = self.merges.iter().map(|merge| &merge.change.pair).collect();
+        match (self.pipeline, self.merges.last()) {
+            (Pipeline::Check, Some(last)) => vec![last.change.pair.clone()],
+            _ => all.into_iter().cloned().collect(),
+        }
     }
 
     /// A damaged store is fetched anew: the core tries again.

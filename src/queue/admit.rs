@@ -242,6 +242,9 @@ impl Queue {
             return;
         }
         let changes = vec![item_change(snapshot)];
+        if self.awaits_references(number) {
+            return;
+        }
         let item = ItemId(self.state.last_item + 1);
         self.act(Action::Decision(Decision::Entered {
             item,

@@ -44,7 +44,7 @@ impl Named {
 
 impl Queue {
     /// The changes that a reference names; `None` while that is not known.
-    fn targets(&self, reference: &Reference) -> Option<Vec<Target>> {
+    pub(super) fn targets(&self, reference: &Reference) -> Option<Vec<Target>> {
         let mut named = self.state.named.get(reference).cloned();
         let mut live = Vec::new();
         match reference {

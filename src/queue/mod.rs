@@ -9,6 +9,7 @@
 mod absorb;
 mod admit;
 mod apply;
+mod check;
 mod conclude;
 mod depend;
 mod early;

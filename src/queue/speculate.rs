@@ -220,7 +220,7 @@ impl Queue {
     }
 
     /// Whether a node's preparation ended without an answer, so that it has to be made again.
-    fn must_repeat(&self, node: &Node) -> bool {
+    pub(super) fn must_repeat(&self, node: &Node) -> bool {
         use crate::model::tree::{Prepared, Resolved};
         matches!(node.bad, Some(Prepared::NoParent | Prepared::Failed { .. }))
             || matches!(node.resolved, Some(Resolved::Failed { .. }))
@@ -277,7 +277,7 @@ impl Queue {
         })
     }
 
-    fn form_of(&self, number: ChangeNumber) -> Option<LandingForm> {
+    pub(super) fn form_of(&self, number: ChangeNumber) -> Option<LandingForm> {
         self.state.changes.get(&number)?.snapshot.form
     }
 
@@ -320,34 +320,6 @@ impl Queue {
         for node in stale {
             self.release(node);
         }
-    }
-
-    /// Plans a check item: one node on the tip, judged once; under another configuration the same merge
-    /// is looked at again, for other jobs may judge it.
-    pub(super) fn plan_check_item(&mut self, id: ItemId, standing: Standing) {
-        let Some(item) = self.state.items.get(&id) else { return };
-        let node = self.node_of(item);
-        let reconfigured = node.filter(|node| node.policy_epoch != self.state.policy_epoch);
-        let again = reconfigured.is_some() || node.is_none_or(|node| self.must_repeat(node));
-        let due = item.prepare.as_ref().is_none_or(|retry| retry.at <= self.state.now);
-        if again {
-            let change = item.changes[0].clone();
-            let before =
-                reconfigured.filter(|node| node.bad.is_none()).and_then(|node| node.start_of(&change.pair));
-            let tip = before.map(Some).or_else(|| self.state.tips.get(&change.pair).map(|tip| tip.commit));
-            match tip {
-                Some(Some(tip)) if due => {
-                    let allowed = vec![change.revision];
-                    let (onto, form) = (Onto::Commit(tip), self.form_of(change.number));
-                    let merge = Merge { change, onto, tip, allowed, merge_from: Vec::new(), form };
-                    self.make_node(id, Pipeline::Check, vec![merge], Vec::new());
-                }
-                Some(_) => {}
-                None => self.observe_tip(change.pair),
-            }
-            return;
-        }
-        self.conclude_check(id, standing);
     }
 }
 

@@ -91,7 +91,11 @@ impl TreeStore {
             writes.push(written);
         }
         let tips = gerrit.branches().clone();
-        let pairs: Vec<Pair> = writes.iter().map(|written| written.pair.clone()).collect();
+        let pairs: Vec<Pair> = match asked.pipeline {
+            // A check looks through all merges but the last.
+            Pipeline::Check => merges.last().map(|merge| merge.change.pair.clone()).into_iter().collect(),
+            _ => writes.iter().map(|written| written.pair.clone()).collect(),
+        };
         let mut trees = NodeTrees { gerrit, here, tips: &tips, altered, read_job_file: asked.job_file };
         let resolved = resolve(policy, &pairs, asked.depends, &mut trees);
         self.nodes.insert(node, Made { writes: writes.clone(), resolved: resolved.clone(), own });
