@@ -254,31 +254,17 @@ impl fmt::Display for Reason {
             | Self::NoChangeId
             | Self::Form { .. }
             | Self::ReadOnly { .. } => self.say_outside(f),
+            Self::Window { .. }
+            | Self::Share { .. }
+            | Self::Pooled { .. }
+            | Self::Doubt { .. }
+            | Self::Turn { .. }
+            | Self::Tip { .. }
+            | Self::NoBranch { .. }
+            | Self::Preparing
+            | Self::PreparingAgain { .. } => self.say_unbuilt(f),
             Self::Observing => write!(f, "waits for an answer from the review host"),
             Self::Paused { scope, reason, by } => write!(f, "{scope} is stopped by {by}: {reason}"),
-            Self::Window { size } => {
-                write!(f, "waits for its turn: the first {size} items of a queue are built at once")
-            }
-            Self::Share { of, most } => {
-                write!(f, "waits for its turn: {most} changes {of} are built at once")
-            }
-            Self::Pooled { with } => {
-                write!(f, "is judged together with {}, which contains it", with.named())
-            }
-            Self::Doubt { change } => write!(
-                f,
-                "is built when it is known who is to blame for a failure ahead of it: {} is being built for that",
-                change.named()
-            ),
-            Self::Turn { change } => write!(f, "is built when {} ahead of it is decided", change.named()),
-            Self::Tip { pair } => write!(f, "waits for the tip of {pair} to be read"),
-            Self::NoBranch { pair } => {
-                write!(f, "{pair} does not exist: create the branch, or move the change")
-            }
-            Self::Preparing => write!(f, "its merge with what is ahead is being made"),
-            Self::PreparingAgain { why, .. } => {
-                write!(f, "its merge could not be made and is tried again: {why}")
-            }
             Self::NoJob => write!(
                 f,
                 "no job is configured for it, so nothing would test it: declare a [[job]] for its repository (commands = [\"true\"] to land without a test)"
@@ -340,6 +326,30 @@ impl Reason {
             Self::Requirements { names } => {
                 write!(f, "waits for the submit requirement {}", names.join(", "))
             }
+            Self::Rebase { pair } => write!(
+                f,
+                "rebase needed: {pair} is moved by fast-forward only and has moved on since the change was made"
+            ),
+            Self::NoChangeId => write!(
+                f,
+                "has no Change-Id in the last paragraph of its commit message: it would land as another commit, which then closes no change"
+            ),
+            Self::Form { repository } => {
+                write!(
+                    f,
+                    "waits until the review host names a submit type of {repository} that can be landed"
+                )
+            }
+            Self::ReadOnly { repository } => {
+                write!(f, "waits until {repository} is no longer read-only")
+            }
+            _ => self.say_needed(f),
+        }
+    }
+
+    /// Says which other change keeps one from entering.
+    fn say_needed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Parent { change } => {
                 write!(f, "waits for {}, on which it rests, to be approved", change.named())
             }
@@ -378,22 +388,35 @@ impl Reason {
                 "lands together with {}, and the two can never land together: that takes one queue for both, which lands by push, and one on top of the other where their branch takes fast-forwards only",
                 change.named()
             ),
-            Self::Rebase { pair } => write!(
-                f,
-                "rebase needed: {pair} is moved by fast-forward only and has moved on since the change was made"
-            ),
-            Self::NoChangeId => write!(
-                f,
-                "has no Change-Id in the last paragraph of its commit message: it would land as another commit, which then closes no change"
-            ),
-            Self::Form { repository } => {
-                write!(
-                    f,
-                    "waits until the review host names a submit type of {repository} that can be landed"
-                )
+            _ => Ok(()),
+        }
+    }
+
+    /// Says why builds are not begun yet.
+    fn say_unbuilt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Window { size } => {
+                write!(f, "waits for its turn: the first {size} items of a queue are built at once")
             }
-            Self::ReadOnly { repository } => {
-                write!(f, "waits until {repository} is no longer read-only")
+            Self::Share { of, most } => {
+                write!(f, "waits for its turn: {most} changes {of} are built at once")
+            }
+            Self::Pooled { with } => {
+                write!(f, "is judged together with {}, which contains it", with.named())
+            }
+            Self::Doubt { change } => write!(
+                f,
+                "is built when it is known who is to blame for a failure ahead of it: {} is being built for that",
+                change.named()
+            ),
+            Self::Turn { change } => write!(f, "is built when {} ahead of it is decided", change.named()),
+            Self::Tip { pair } => write!(f, "waits for the tip of {pair} to be read"),
+            Self::NoBranch { pair } => {
+                write!(f, "{pair} does not exist: create the branch, or move the change")
+            }
+            Self::Preparing => write!(f, "its merge with what is ahead is being made"),
+            Self::PreparingAgain { why, .. } => {
+                write!(f, "its merge could not be made and is tried again: {why}")
             }
             _ => Ok(()),
         }

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use crate::model::action::Decision;
 use crate::model::policy::{LandingMode, QueuePolicy};
 use crate::model::tree::Resolved;
-use crate::model::{Action, Class, ItemId, Pair, Pipeline};
+use crate::model::{Action, Class, ItemId, Pair, Pipeline, VerdictKey};
 
 use super::Queue;
 use super::footprint::Footprints;
-use super::jobs::Standing;
+use super::jobs::{JobState, Standing};
 use super::state::{Item, Stage};
 use super::strategy::{Hold, Load, most_pooled, pool_size};
 
@@ -109,7 +109,7 @@ impl Queue {
                 pool(first, None, Sizes { now: first.len(), ..sizes }, holds);
                 lane.doubt = first.last().copied();
                 if let Some(doubt) = lane.doubt {
-                    holds.extend(behind.iter().chain([&item.id]).map(|id| (*id, Hold::Doubt(doubt))));
+                    holds.extend(behind.iter().map(|id| (*id, Hold::Doubt(doubt))));
                 }
             }
             Standing::Failing | Standing::Failed => {}
@@ -169,11 +169,26 @@ impl Queue {
             && self.standing(item) == Standing::Building
     }
 
-    /// Whether an item's failure may be that of something ahead of it that nothing has judged yet.
+    /// Whether an item's failure may be that of something ahead of it that nothing has judged yet: what is
+    /// built for itself is built before what is behind it.
     pub(super) fn in_doubt(&self, item: &Item) -> bool {
+        let build_of = |item: &Item, key: &VerdictKey| {
+            item.adopted.get(key).map(|adopted| adopted.build).or(self.index.running.get(key).copied())
+        };
+        let failed = self.jobs_of(item).iter().filter(|job| {
+            let state = self.job_state(item, job);
+            job.voting && matches!(state, JobState::Failed | JobState::Failing(_))
+        });
+        let Some(bought) = failed.filter_map(|job| build_of(item, &job.key)).min() else { return false };
+        let unjudged = |other: &Item| {
+            self.standing(other) == Standing::Building
+                && self.jobs_of(other).iter().any(|job| {
+                    let later = build_of(other, &job.key).is_none_or(|build| build > bought);
+                    job.voting && !other.adopted.contains_key(&job.key) && later
+                })
+        };
         let contained = self.node_of(item).map_or(&[][..], |node| &node.contains);
-        let unjudged = |hold: &Hold| matches!(hold, Hold::Pooled(_) | Hold::Doubt(_));
-        contained.iter().chain([&item.id]).any(|id| self.index.held.get(id).is_some_and(unjudged))
+        contained.iter().filter_map(|id| self.state.items.get(id)).any(unjudged)
     }
 
     /// Whether all voting jobs of an item have passed at its own node, as its queue knows by now.

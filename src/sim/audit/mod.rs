@@ -6,6 +6,7 @@
 mod books;
 mod depend;
 mod footprint;
+mod landed;
 mod landing;
 mod leaving;
 mod oracle;
@@ -24,7 +25,7 @@ pub use books::{Book, LandingBook, NodeBook};
 use place::Turns;
 pub use rest::Remaining;
 
-use crate::model::action::{Decision, Push};
+use crate::model::action::Decision;
 use crate::model::event::{BuildPhase, Command, Scope};
 use crate::model::report::{Report, Says};
 use crate::model::tree::{Prepared, Resolved};
@@ -449,76 +450,5 @@ impl Audit {
                     || landing.settles_at(&limits) <= at)
         };
         self.landings.retain(|_, landing| !over(landing));
-    }
-
-    /// Whether this push belongs to an item of the books: used when it reaches the world.
-    /// `closed` is what it has closed, each with the commit as which it counts as landed, and `open`
-    /// a change of it that it has not.
-    pub fn mark_landed(
-        &mut self,
-        effect: EffectId,
-        push: &Push,
-        closed: &[(ChangeNumber, Sha)],
-        open: Option<ChangeNumber>,
-    ) -> Checked {
-        if !self.landed.insert(effect) {
-            return fault("effects once", format!("the push of effect {effect} has landed twice"));
-        }
-        for id in self.pushed.get(&effect).into_iter().flatten() {
-            self.landed_pairs.entry(*id).or_default().insert(push.pair.clone());
-        }
-        for (number, commit) in closed {
-            let stands_for = |revision: &Sha| {
-                revision == commit
-                    || push.submit.as_ref().is_some_and(|submit| submit.change == *number)
-                    || self.copy_of(*number, *revision, &push.pair, *commit) == Some(*commit)
-            };
-            if !push.changes.iter().any(|(change, _, revision)| change == number && stands_for(revision)) {
-                return fault(
-                    "nothing unapproved lands",
-                    format!(
-                        "the push of effect {effect} has merged change {number} at {}, which is not in it",
-                        commit.short()
-                    ),
-                );
-            }
-        }
-        if let Some(number) = open {
-            return fault(
-                "what lands is closed",
-                format!("the push of effect {effect} has landed change {number}, which is still open"),
-            );
-        }
-        self.landings_seen += u32::try_from(closed.len()).unwrap_or(0);
-        self.check_landed(effect, push)
-    }
-
-    /// The review host has landed a change; another tree than the tested one must be told of.
-    fn submitted(&mut self, effect: EffectId, pair: &Pair, tip: Sha, commit: Sha, same_tree: bool) {
-        self.tell(pair, commit);
-        self.tell(pair, tip);
-        let found = self.landings.iter_mut().find(|(id, landing)| {
-            landing.push.pair == *pair && (**id == effect || landing.push.submit.is_some())
-        });
-        let Some((_, landing)) = found else { return };
-        landing.applied = true;
-        if !same_tree {
-            self.alarms.extend(landing.push.submit.as_ref().map(|submit| submit.change));
-        }
-    }
-
-    /// What the node of a change's item writes for it.
-    fn copy_of(&self, number: ChangeNumber, revision: Sha, pair: &Pair, commit: Sha) -> Option<Sha> {
-        let holds = |book: &&Book| {
-            book.queue.is_some()
-                && book.changes.iter().any(|change| change.number == number && change.revision == revision)
-        };
-        let book = self.items.values().rfind(holds)?;
-        let several = book.changes.iter().filter(|change| change.pair == *pair).count() > 1;
-        if several {
-            // Of several copies on top of one another only the last is written down.
-            return Some(commit);
-        }
-        self.nodes.get(&book.node?)?.written(pair)
     }
 }
