@@ -437,6 +437,8 @@ impl Queue {
         let Some(known) = self.state.changes.get_mut(&change.number) else { return };
         self.index.remove_change(known);
         known.snapshot.status = ChangeStatus::Merged;
+        let snapshot = known.snapshot.clone();
+        self.note_target(&snapshot);
         let close_after = self.state.policy.as_ref().map_or(0, |policy| policy.limits.close_after_ms);
         let due = self.state.now.plus_ms(close_after);
         let (pair, revision, step) = (change.pair.clone(), change.revision, ConfirmStep::Waiting);

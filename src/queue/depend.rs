@@ -220,16 +220,14 @@ impl Queue {
         }
     }
 
-    /// Branches, beside those that it writes, with changes that the item depends on: inputs of its jobs.
-    /// They stay so when these have landed, so that what was tested on them still counts.
+    /// Branches with changes that the item's changes name in their footers: inputs of its jobs. They stay so
+    /// when these have landed, so that what was tested on them still counts. Of a circle over several
+    /// repositories each part sees what it names of the others.
     pub(super) fn depends_of(&self, item: &Item) -> Vec<Pair> {
-        let own: BTreeSet<&Pair> = item.pairs().collect();
         let known = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
         let targets = known.flat_map(|change| self.named_by(&change.snapshot));
-        let alive = targets.filter(|target| {
-            matches!(target.status, Some(ChangeStatus::Open | ChangeStatus::Merged))
-                && !own.contains(&target.pair)
-        });
+        let alive =
+            targets.filter(|target| matches!(target.status, Some(ChangeStatus::Open | ChangeStatus::Merged)));
         alive.map(|target| target.pair).collect::<BTreeSet<_>>().into_iter().collect()
     }
 

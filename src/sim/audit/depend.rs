@@ -32,11 +32,11 @@ pub fn needs_of(gerrit: &Gerrit, revision: Sha) -> BTreeSet<ChangeNumber> {
     found
 }
 
-/// Branches beside `own` that a patch set's dependencies are for.
-pub fn depends_of(gerrit: &Gerrit, revisions: &[Sha], own: &BTreeSet<Pair>) -> Vec<Pair> {
+/// Branches that the dependencies of patch sets are for.
+pub fn depends_of(gerrit: &Gerrit, revisions: &[Sha]) -> Vec<Pair> {
     let needs = revisions.iter().flat_map(|revision| needs_of(gerrit, *revision));
     let pairs = needs.filter_map(|number| gerrit.change(number).map(|change| change.pair.clone()));
-    pairs.filter(|pair| !own.contains(pair)).collect::<BTreeSet<_>>().into_iter().collect()
+    pairs.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 impl Audit {

@@ -40,6 +40,14 @@ impl Audit {
             }
             _ => self.check_push(at, id, pushing.map(|(effect, _)| *effect))?,
         }
+        if let Departure::Dependency { change, .. } = departure
+            && self.items.values().any(|book| {
+                let its = book.changes.iter().any(|own| own.number == *change);
+                its && matches!(book.ended, Some(Departure::Landed { .. }))
+            })
+        {
+            return fault("true ends", format!("item {id} leaves with change {change}, which has landed"));
+        }
         let judged = matches!(
             departure,
             Departure::Failed { .. }

@@ -97,7 +97,7 @@ pub fn jobs_at(
     let here = made.iter().map(|(pair, (_, commit))| (pair.clone(), *commit)).collect();
     let mut trees = NodeTrees { gerrit, here, tips, altered, read_job_file: &job_file };
     let revisions: Vec<Sha> = changes.iter().map(|change| change.revision).collect();
-    let depends = depends_of(gerrit, &revisions, &pairs.iter().cloned().collect());
+    let depends = depends_of(gerrit, &revisions);
     resolve(policy, &pairs, &depends, &mut trees)
 }
 
