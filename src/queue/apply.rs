@@ -12,6 +12,7 @@ use crate::model::{
 };
 
 use super::Queue;
+use super::seen::CLOSED_MAX;
 use super::state::{
     Adopted, Build, Confirm, ConfirmStep, Item, Landing, Node, Outgoing, Pending, Source, Stage,
 };
@@ -428,6 +429,10 @@ impl Queue {
             self.index.remove_change(change);
             self.note_target(&snapshot);
             self.state.changes.remove(&number);
+            self.state.closed.insert(number, snapshot.updated_at);
+            if self.state.closed.len() > CLOSED_MAX {
+                self.state.closed.pop_first();
+            }
             self.forget_references(&snapshot.needs);
         }
     }

@@ -13,6 +13,9 @@ use super::state::{Change, Stage};
 /// Earlier tips of a branch that are remembered.
 const TIPS_REMEMBERED: usize = 16;
 
+/// Closed changes that are remembered; those with the lowest numbers are forgotten first.
+pub(super) const CLOSED_MAX: usize = 1_000;
+
 /// Answers about commits that are remembered.
 const COMMITS_MAX: usize = 10_000;
 
@@ -22,7 +25,11 @@ impl Queue {
     pub(super) fn see_change(&mut self, mut snapshot: ChangeSnapshot, fresh: bool) {
         let number = snapshot.number;
         let known = self.state.changes.get(&number);
-        let late = known.is_some_and(|known| snapshot.updated_at < known.snapshot.updated_at);
+        let last = match known {
+            Some(known) => Some(known.snapshot.updated_at),
+            None => self.state.closed.get(&number).copied(),
+        };
+        let late = last.is_some_and(|last| snapshot.updated_at < last);
         if late && !fresh {
             return;
         }

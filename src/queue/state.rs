@@ -70,6 +70,10 @@ pub(crate) struct State {
     /// What footers name, where it was looked up or may be forgotten.
     #[serde(with = "super::pairs", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub named: BTreeMap<Reference, Named>,
+    /// When changes that are closed and forgotten were last modified, so that late news of them is known
+    /// as such. Bounded.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub closed: BTreeMap<ChangeNumber, Timestamp>,
     /// Observations that failed, by what was observed.
     pub retries: BTreeMap<String, Retry>,
 }

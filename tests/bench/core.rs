@@ -17,9 +17,6 @@ use seakeeper::model::{
 };
 use seakeeper::queue::Queue;
 
-/// Repositories that the changes are spread over.
-const REPOSITORIES: u64 = 10;
-
 /// A world in which everything passes, at once.
 struct World {
     queue: Queue,
@@ -28,6 +25,8 @@ struct World {
     uploaded: u64,
     depth: u64,
     jobs: u64,
+    /// Repositories that the changes are spread over.
+    repositories: u64,
     undecided: u64,
     tips: Vec<Sha>,
     written: std::collections::BTreeMap<u64, Sha>,
@@ -42,18 +41,18 @@ fn sha(kind: u8, number: u64) -> Sha {
     Sha(bytes)
 }
 
-fn pair(number: u64) -> Pair {
-    Pair::new(format!("group/repository-{}", number % REPOSITORIES), "main")
+fn pair(number: u64, repositories: u64) -> Pair {
+    Pair::new(format!("group/repository-{}", number % repositories), "main")
 }
 
-fn policy(slots: u32, window: u32) -> Policy {
+fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
     Policy {
         account: "bot".into(),
         queues: vec![QueuePolicy {
             name: "main".into(),
             repositories: Patterns::new(&["group/*"]),
             branches: Patterns::new(&["*"]),
-            strategy: StrategyPolicy::Dependent { window },
+            strategy,
             max_items_per_push: 50,
             merge_from: Vec::new(),
             after_failure: AfterFailure::Forget,
@@ -78,17 +77,17 @@ fn policy(slots: u32, window: u32) -> Policy {
 }
 
 impl World {
-    fn new(depth: u64, jobs: u64, slots: u32) -> Self {
-        let window = u32::try_from(depth).unwrap_or(u32::MAX);
+    fn new(case: &Case) -> Self {
         let mut world = Self {
             queue: Queue::new(),
             events: VecDeque::new(),
             now: Timestamp(1_000_000),
             uploaded: 0,
-            depth,
-            jobs,
+            depth: case.items,
+            jobs: case.jobs,
+            repositories: case.repositories,
             undecided: 0,
-            tips: (0..REPOSITORIES).map(|number| sha(1, number)).collect(),
+            tips: (0..case.repositories).map(|number| sha(1, number)).collect(),
             written: std::collections::BTreeMap::new(),
             spec: Arc::new(BuildSpec {
                 commands: vec!["true".into()],
@@ -99,9 +98,10 @@ impl World {
             steps: Vec::new(),
             started: VecDeque::new(),
         };
-        world.step(Event::PolicyChanged { policy: policy(slots, window).shared() });
-        for number in 0..REPOSITORIES {
-            world.step(Event::TipSeen { pair: pair(number), commit: Some(sha(1, number)) });
+        world.step(Event::PolicyChanged { policy: policy(case.slots, case.strategy).shared() });
+        for number in 0..case.repositories {
+            world
+                .step(Event::TipSeen { pair: pair(number, case.repositories), commit: Some(sha(1, number)) });
         }
         world
     }
@@ -124,7 +124,7 @@ impl World {
         self.uploaded += 1;
         self.undecided += 1;
         let number = self.uploaded;
-        let pair = pair(number);
+        let pair = pair(number, self.repositories);
         self.events.push_back(Event::ChangeSeen { snapshot: snapshot(number, &pair, ChangeStatus::Open) });
     }
 
@@ -154,7 +154,7 @@ impl World {
             EffectKind::Land { pushes, .. } => {
                 for push in &pushes {
                     for (number, ..) in &push.changes {
-                        self.tips[usize::try_from(number.0 % REPOSITORIES).unwrap_or(0)] = push.new;
+                        self.tips[usize::try_from(number.0 % self.repositories).unwrap_or(0)] = push.new;
                         let merged = snapshot(number.0, &push.pair, ChangeStatus::Merged);
                         self.events.push_back(Event::ChangeSeen { snapshot: merged });
                     }
@@ -246,7 +246,7 @@ fn snapshot(number: u64, pair: &Pair, status: ChangeStatus) -> ChangeSnapshot {
         status,
         patchset: PatchSet(1),
         revision: sha(2, number),
-        parents: vec![sha(1, number % REPOSITORIES)],
+        parents: vec![sha(1, 0)],
         form: Some(seakeeper::model::LandingForm::MergeAlways),
         carries_id: true,
         subject: "a change".into(),
@@ -268,32 +268,58 @@ fn snapshot(number: u64, pair: &Pair, status: ChangeStatus) -> ChangeSnapshot {
     }
 }
 
+/// One row of the table.
+struct Case {
+    items: u64,
+    jobs: u64,
+    repositories: u64,
+    slots: u32,
+    strategy: StrategyPolicy,
+    changes: u64,
+}
+
 fn main() {
     println!(
-        "{:>6} {:>5} {:>6} {:>9} {:>10} {:>10} {:>10} {:>12}",
-        "items", "jobs", "slots", "steps", "median", "p99", "max", "steps/s"
+        "{:>6} {:>5} {:>6} {:>6} {:>10} {:>9} {:>10} {:>10} {:>10} {:>10} {:>12}",
+        "items", "jobs", "repos", "slots", "strategy", "steps", "median", "mean", "p99", "max", "steps/s"
     );
-    for (depth, jobs, slots, changes) in [
-        (1, 1, 8, 3_000),
-        (20, 1, 8, 3_000),
-        (20, 4, 16, 3_000),
-        (100, 2, 32, 2_000),
-        (1_000, 1, 64, 2_500),
-        (1_000, 8, 64, 1_500),
+    let all = |items: u64| StrategyPolicy::Dependent { window: u32::try_from(items).unwrap_or(u32::MAX) };
+    for (items, jobs, repositories, slots, strategy, changes) in [
+        (1, 1, 10, 8, all(1), 3_000),
+        (20, 1, 10, 8, all(20), 3_000),
+        (20, 1, 10, 8, StrategyPolicy::Adaptive, 3_000),
+        (20, 4, 10, 16, all(20), 3_000),
+        (100, 2, 10, 32, all(100), 2_000),
+        (1_000, 8, 200, 64, all(1_000), 1_500),
+        (1_000, 8, 200, 64, StrategyPolicy::Adaptive, 1_500),
+        (10_000, 1, 200, 64, StrategyPolicy::Adaptive, 10_100),
     ] {
-        let mut world = World::new(depth, jobs, slots);
-        world.run(changes);
-        let mut steps = std::mem::take(&mut world.steps);
-        steps.sort_unstable();
-        let total: Duration = steps.iter().sum();
-        let at = |share: usize| steps[(steps.len() - 1) * share / 1000];
-        let rate = steps.len() as u128 * 1_000_000_000 / total.as_nanos().max(1);
-        println!(
-            "{depth:>6} {jobs:>5} {slots:>6} {:>9} {:>10.1?} {:>10.1?} {:>10.1?} {rate:>12}",
-            steps.len(),
-            at(500),
-            at(990),
-            at(1000),
-        );
+        let case = Case { items, jobs, repositories, slots, strategy, changes };
+        let mut world = World::new(&case);
+        world.run(case.changes);
+        print(&case, std::mem::take(&mut world.steps));
     }
+}
+
+fn print(case: &Case, mut steps: Vec<Duration>) {
+    steps.sort_unstable();
+    let total: Duration = steps.iter().sum();
+    let at = |share: usize| steps[(steps.len() - 1) * share / 1000];
+    let count = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+    let rate = u128::from(count) * 1_000_000_000 / total.as_nanos().max(1);
+    let strategy = match case.strategy {
+        StrategyPolicy::Dependent { .. } => "dependent",
+        _ => "adaptive",
+    };
+    println!(
+        "{:>6} {:>5} {:>6} {:>6} {strategy:>10} {count:>9} {:>10.1?} {:>10.1?} {:>10.1?} {:>10.1?} {rate:>12}",
+        case.items,
+        case.jobs,
+        case.repositories,
+        case.slots,
+        at(500),
+        total / count.max(1),
+        at(990),
+        at(1000),
+    );
 }
