@@ -17,6 +17,7 @@ mod output;
 mod pause;
 mod play;
 mod promote;
+mod recheck;
 mod reload;
 mod restore;
 mod resume;
@@ -84,6 +85,9 @@ enum Command {
     /// Put changes at the head of their queue, for urgent repairs.
     #[command(after_help = promote::Promote::EXAMPLES)]
     Promote(promote::Promote),
+    /// Check a change once more; its author can say so with a comment, too.
+    #[command(after_help = recheck::Recheck::EXAMPLES)]
+    Recheck(recheck::Recheck),
     /// Stop landing everywhere, in a queue or in a repository; everybody sees why.
     #[command(after_help = pause::Pause::EXAMPLES)]
     Pause(pause::Pause),
@@ -134,6 +138,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Enqueue(command) => command.run(),
         Command::Dequeue(command) => command.run(),
         Command::Promote(command) => command.run(),
+        Command::Recheck(command) => command.run(),
         Command::Pause(command) => command.run(),
         Command::Resume(command) => command.run(),
         Command::Reload(command) => command.run(),

@@ -155,6 +155,7 @@ const KEYS: &[KeyDoc] = &[
     value("pipeline.check", "enabled", "true", "Whether new patch sets are built."),
     value("pipeline.check", "success", "1", "The vote when the jobs pass; 0 for none."),
     value("pipeline.check", "failure", "-1", "The vote when a job fails; 0 for none."),
+    value("pipeline.check", "recheck", r#""recheck""#, "A comment with a line of this word alone asks for another check: what failed is built anew. `\"\"` for none."),
     required("queue", "name", r#""main""#, "Its name, in messages and on the page."),
     required("queue", "repositories", r#"["mediawiki/*"]"#, "Its repositories; `*` stands for any characters, `?` for one."),
     value("queue", "branches", r#"["*"]"#, "Its branches."),

@@ -48,6 +48,9 @@ fn read_check(check: &Section<'_>) -> CheckPolicy {
         enabled: check.flag("enabled", true),
         success: read_vote(check, "success", 1),
         failure: read_vote(check, "failure", -1),
+        recheck: Some(check.text("recheck").map_or("recheck", |word| word.value).trim())
+            .filter(|word| !word.is_empty())
+            .map(Into::into),
     }
 }
 

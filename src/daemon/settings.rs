@@ -42,6 +42,7 @@ pub fn rules_of(config: &Config) -> Rules {
         branches,
         tips_poll_ms: config.gerrit.poll_ms.unsigned_abs(),
         sweep_ms: config.gerrit.sweep_ms.unsigned_abs(),
+        recheck: policy.check.recheck.as_deref().filter(|_| policy.check.enabled).map(str::to_owned),
     }
 }
 

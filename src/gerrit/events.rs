@@ -3,8 +3,11 @@
 
 use serde_json::Value;
 
-use super::wire::{account, branch_name, text};
+use super::wire::{account, branch_name, clip, text};
 use crate::model::{Account, ChangeNumber, Pair, Repository, Sha};
+
+/// So many bytes of a comment are looked at.
+const COMMENT_MAX: usize = 4_000;
 
 /// What a line of the stream hints at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub enum Hint {
         by: Option<Account>,
         /// Whether it is being deleted.
         deleted: bool,
+        /// What was said on it, where something was; cut where it is long.
+        comment: Option<String>,
     },
     /// A branch moved, appeared, or (`None`) vanished.
     Tip {
@@ -78,6 +83,7 @@ fn change_event(kind: &str, event: &Value) -> Option<Hint> {
         number: ChangeNumber(change.get("number")?.as_u64()?),
         by: actor.iter().find_map(|field| event.get(field)).and_then(account),
         deleted: kind == "change-deleted",
+        comment: text(event, "comment").map(|comment| clip(comment, COMMENT_MAX).to_owned()),
     })
 }
 
@@ -140,6 +146,14 @@ mod tests {
     use super::*;
 
     const RECORDED: &str = include_str!("../../fixtures/gerrit/events.jsonl");
+
+    #[test]
+    fn a_comment_is_told_as_it_was_written() {
+        let line = br#"{"type":"comment-added","change":{"project":"p","branch":"main","number":7},
+            "author":{"username":"bob"},"comment":"Patch Set 1:\n\nrecheck"}"#;
+        let hints = read_line(line).unwrap();
+        assert!(matches!(&hints[..], [Hint::Change { comment: Some(said), .. }] if said.ends_with("recheck")));
+    }
 
     #[test]
     fn recorded_events_are_all_understood() {

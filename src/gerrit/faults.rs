@@ -60,7 +60,13 @@ fn settings(port: u16) -> Settings {
         ssh_port: 1,
         ssh_key: "none".into(),
         known_hosts: "none".into(),
-        rules: Rules { approval: Vec::new(), branches: Vec::new(), tips_poll_ms: 30_000, sweep_ms: 900_000 },
+        rules: Rules {
+            approval: Vec::new(),
+            branches: Vec::new(),
+            tips_poll_ms: 30_000,
+            sweep_ms: 900_000,
+            recheck: None,
+        },
         since: Timestamp::default(),
     }
 }

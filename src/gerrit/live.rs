@@ -169,6 +169,7 @@ fn settings(info: &Value, known_hosts: PathBuf) -> Settings {
             branches: vec!["main".into()],
             tips_poll_ms: 30_000,
             sweep_ms: 900_000,
+            recheck: None,
         },
         since: Timestamp::default(),
     }

@@ -11,4 +11,6 @@ pub struct Rules {
     pub tips_poll_ms: u64,
     /// How often everything is swept, in milliseconds (900,000 by default).
     pub sweep_ms: u64,
+    /// A comment with a line of this word alone asks for another check.
+    pub recheck: Option<String>,
 }

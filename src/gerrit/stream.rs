@@ -11,7 +11,8 @@ use super::events::{Hint, Lines, read_line};
 use super::outside::Events;
 use super::ssh::SshError;
 use super::stats::{Stats, now_ms};
-use crate::model::{Branch, ChangeNumber, Pair, Repository, Sha};
+use crate::model::event::Command;
+use crate::model::{Branch, ChangeNumber, Event, Pair, Repository, Sha};
 
 /// First pause before the next connection.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -19,6 +20,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A connection that lasted so long was a good one: the next pause is short again.
 const GOOD_AFTER: Duration = Duration::from_secs(60);
+/// The request number of commands that nobody waits for an answer to.
+const UNASKED: u64 = 0;
 /// An event of a deletion comes before the deletion: how long until its effect can be read.
 const DELETION: Duration = Duration::from_secs(2);
 
@@ -100,14 +103,20 @@ fn created_on(line: &[u8]) -> Option<i64> {
 fn heed(shared: &Arc<Shared>, hint: Hint) {
     match hint {
         Hint::Meta { repository, number, meta } => meta_moved(shared, repository, number, meta),
-        Hint::Change { pair, number, by, deleted } => {
+        Hint::Change { pair, number, by, deleted, comment } => {
             // The reply to an own review tells the state; what others did has its own meta event.
             let announced = shared.ledger.was_announced(number);
-            let own = by.is_some_and(|by| by.as_str() == shared.user);
+            let own = by.as_ref().is_some_and(|by| by.as_str() == shared.user);
             let known = || shared.ledger.pair_of(number).is_some_and(|pair| shared.ledger.gates(&pair));
             if !announced && !own && (shared.ledger.gates(&pair) || known() || shared.ledger.follows(number))
             {
                 shared.hints.push(number, pair.repository.clone(), None);
+            }
+            if let (Some(by), Some(comment)) = (by.filter(|_| !own && shared.ledger.gates(&pair)), comment)
+                && asks_for_check(&comment, shared.rules().recheck.as_deref())
+            {
+                let command = Command::Recheck { change: number };
+                shared.ledger.deliver(vec![Event::Operator { request: UNASKED, by, command }]);
             }
             if deleted {
                 let shared = shared.clone();
@@ -121,6 +130,11 @@ fn heed(shared: &Arc<Shared>, hint: Hint) {
         Hint::Tips => shared.poll_tips.notify_one(),
         Hint::Dropped => shared.catch_up.notify_one(),
     }
+}
+
+/// Whether one line of a comment is the word alone, whatever the case.
+fn asks_for_check(comment: &str, word: Option<&str>) -> bool {
+    word.is_some_and(|word| comment.lines().any(|line| line.trim().eq_ignore_ascii_case(word)))
 }
 
 /// The branch of a change that was never seen is not known: it is read if any branch that the

@@ -78,7 +78,7 @@ pub(super) fn policy() -> Policy {
             failure: -1,
             start_message_after_ms: None,
         },
-        check: CheckPolicy { enabled: true, success: 1, failure: -1 },
+        check: CheckPolicy { enabled: true, success: 1, failure: -1, recheck: None },
         slots: 1,
         limits: Limits::default(),
         priority: Default::default(),

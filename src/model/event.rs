@@ -209,6 +209,11 @@ pub enum Command {
         /// The changes.
         changes: Vec<ChangeNumber>,
     },
+    /// Check a change once more.
+    Recheck {
+        /// The change.
+        change: ChangeNumber,
+    },
     /// Stop landing.
     Pause {
         /// Where.

@@ -177,6 +177,9 @@ pub struct CheckPolicy {
     pub success: i32,
     /// The vote on failure; 0 for none.
     pub failure: i32,
+    /// A comment of this word asks for another check; `None` where comments ask for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<Arc<str>>,
 }
 
 /// Bounds and deadlines; all times in milliseconds.

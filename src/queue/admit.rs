@@ -233,9 +233,10 @@ impl Queue {
     fn plan_check(&mut self, number: ChangeNumber, policy: &Policy) {
         let Some(change) = self.state.changes.get(&number) else { return };
         let snapshot = &change.snapshot;
-        let judged = change.checked == Some(snapshot.revision)
+        let said = change.checked == Some(snapshot.revision)
+            || snapshot.vote_of(&policy.gate.label, &policy.account) != 0;
+        let judged = said && change.recheck != Some(snapshot.revision)
             || snapshot.form.is_none()
-            || snapshot.vote_of(&policy.gate.label, &policy.account) != 0
             || self.index.gate_of.contains_key(&number)
             || self.index.check_of.contains_key(&number);
         if !policy.check.enabled || judged || snapshot.status != ChangeStatus::Open || snapshot.private {

@@ -122,6 +122,7 @@ impl Queue {
                 && pipeline == Pipeline::Check
             {
                 known.checked = Some(change.revision);
+                known.recheck = None;
             }
             self.touch_children(change);
             self.touch_referrers(change.number, &change.change_id);

@@ -35,8 +35,11 @@ impl Queue {
                 _ => {}
             }
         }
-        // Where the item leaves the job file alone, its branch had the same before.
-        for (pair, onto) in &node.onto {
+        // Where the item leaves the job file alone, its branch had the same before. What a check looks
+        // through may have altered it unnoticed.
+        let item = self.state.items.get(&node.item);
+        let own = |pair: &Pair| item.is_some_and(|item| item.pairs().any(|other| other == pair));
+        for (pair, onto) in node.onto.iter().filter(|(pair, _)| own(pair)) {
             let tip = self.state.tips.get(pair).map(|tip| tip.commit);
             if tip.is_some_and(|commit| Source::Commit(commit) == *onto) && node.keeps_job_file(pair) {
                 files.extend(node.written(pair).map(|written| (pair.clone(), written.job_file)));

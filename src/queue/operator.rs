@@ -17,6 +17,7 @@ impl Queue {
             Command::Enqueue { change } => self.enqueue(change, by),
             Command::Dequeue { change, reason } => self.dequeue(change, &by, reason),
             Command::Promote { changes } => self.promote(&changes),
+            Command::Recheck { change } => self.recheck(change),
             Command::Pause { scope, reason } => self.pause(scope, reason, by),
             Command::Resume { scope, .. } => self.unpause(&scope),
         };
@@ -25,6 +26,29 @@ impl Queue {
             Err(text) => (false, text),
         };
         self.out.notes.push(Note::Answer { request, accepted, text });
+    }
+
+    /// Has a change checked once more: what failed is built anew, what passed counts as far as nothing that
+    /// it read has changed.
+    fn recheck(&mut self, number: ChangeNumber) -> Result<String, String> {
+        if self.state.policy.as_ref().is_none_or(|policy| !policy.check.enabled) {
+            return Err("the check is turned off: see `enabled` under [pipeline.check]".into());
+        }
+        if self.index.gate_of.contains_key(&number) {
+            return Ok(format!("change {number} is in its queue and being tested there"));
+        }
+        if self.index.check_of.contains_key(&number) {
+            return Ok(format!("change {number} is being checked"));
+        }
+        let Some(change) = self.state.changes.get_mut(&number) else {
+            return Err(format!("change {number} is closed, or in no repository that a queue gates"));
+        };
+        if change.snapshot.status != ChangeStatus::Open || change.snapshot.private {
+            return Err(format!("change {number} is closed or private: only open changes are checked"));
+        }
+        change.recheck = Some(change.snapshot.revision);
+        self.index.touch_change(number);
+        Ok(format!("change {number} is checked again: what failed is built anew"))
     }
 
     fn enqueue(&mut self, number: ChangeNumber, by: Account) -> Result<String, String> {

@@ -86,6 +86,9 @@ pub(crate) struct Change {
     pub used: Vec<(Account, Timestamp)>,
     /// The revision that the check has taken up.
     pub checked: Option<Sha>,
+    /// The revision for which somebody asked for another check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<Sha>,
     /// The revision that an operator put into the queue.
     pub forced: Option<Sha>,
     /// The revision whose author was told what it waits for.
@@ -378,6 +381,7 @@ impl Change {
             snapshot,
             used: Vec::new(),
             checked: None,
+            recheck: None,
             forced: None,
             told: None,
             told_held: None,

@@ -140,7 +140,7 @@ fn policy(strategy: StrategyPolicy, slots: u32) -> Policy {
             failure: -1,
             start_message_after_ms: None,
         },
-        check: CheckPolicy { enabled: false, success: 1, failure: -1 },
+        check: CheckPolicy { enabled: false, success: 1, failure: -1, recheck: None },
         slots,
         limits: Limits::default(),
         priority: Default::default(),

@@ -312,7 +312,7 @@ fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
             failure: -1,
             start_message_after_ms: rng.chance(700).then_some(30_000),
         },
-        check: CheckPolicy { enabled: rng.chance(400), success: 1, failure: -1 },
+        check: CheckPolicy { enabled: rng.chance(400), success: 1, failure: -1, recheck: None },
         slots: u32::try_from(rng.between(1, 8)).unwrap_or(1),
         limits: Limits {
             settle_ms: *rng.pick(&[30_000, 300_000]).unwrap_or(&300_000),

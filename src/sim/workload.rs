@@ -100,6 +100,8 @@ pub enum Operation {
     Dequeue(u64),
     /// Moves a change to the head.
     Promote(u64),
+    /// Asks for another check.
+    Recheck(u64),
     /// Stops everything, or the repository of this number.
     Pause(Option<u64>),
     /// Undoes it.
@@ -152,7 +154,20 @@ pub fn draw(setting: &Setting) -> Vec<Step> {
     draw_bundles(setting, &mut steps);
     // Behind the others: a step has its number in stored regressions.
     steps.extend(draw_urgent(setting));
+    steps.extend(draw_rechecks(setting));
     steps
+}
+
+/// Who asks for another check, drawn apart.
+fn draw_rechecks(setting: &Setting) -> Vec<Step> {
+    let mut rng = Rng::keyed(setting.seed, 11, 0);
+    let often = if rng.chance(500) { 0 } else { u32::try_from(rng.between(50, 500)).unwrap_or(0) };
+    let asked = (0..setting.changes).filter(|_| setting.policy.check.enabled && often > 0);
+    let drawn = asked.filter_map(|change| {
+        let (comes, at_ms) = (rng.chance(often), rng.between(0, setting.people_until_ms));
+        comes.then_some(Step { at_ms, what: What::Operate(Operation::Recheck(change)) })
+    });
+    drawn.collect()
 }
 
 /// What becomes urgent, drawn apart.

@@ -191,6 +191,7 @@ fn verb(command: &Command) -> &'static str {
         Command::Enqueue { .. } => "enqueue a change",
         Command::Dequeue { .. } => "dequeue a change",
         Command::Promote { .. } => "promote changes",
+        Command::Recheck { .. } => "check a change again",
         Command::Pause { .. } => "stop landing",
         Command::Resume { .. } => "resume landing",
     }

@@ -98,7 +98,7 @@ pub enum CommandError {
 /// When a reason is missing or overlong, or the list of changes is.
 pub fn check(command: &Command) -> Result<(), CommandError> {
     match command {
-        Command::Enqueue { .. } => Ok(()),
+        Command::Enqueue { .. } | Command::Recheck { .. } => Ok(()),
         Command::Promote { changes } if changes.is_empty() => Err(CommandError::NoChange),
         Command::Promote { changes } if changes.len() > CHANGES_MAX => Err(CommandError::ManyChanges),
         Command::Promote { .. } => Ok(()),

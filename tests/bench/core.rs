@@ -69,7 +69,7 @@ fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
             failure: -1,
             start_message_after_ms: None,
         },
-        check: CheckPolicy { enabled: false, success: 1, failure: -1 },
+        check: CheckPolicy { enabled: false, success: 1, failure: -1, recheck: None },
         slots,
         limits: Limits::default(),
         priority: Default::default(),

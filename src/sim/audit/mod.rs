@@ -263,7 +263,7 @@ impl Audit {
                 self.paused.remove(scope);
             }
             Command::Promote { changes } => self.promote(changes, gerrit),
-            Command::Enqueue { .. } | Command::Dequeue { .. } => {}
+            Command::Enqueue { .. } | Command::Dequeue { .. } | Command::Recheck { .. } => {}
         }
     }
 

@@ -464,6 +464,9 @@ impl Stage {
             Operation::Promote(names) => {
                 vec![Command::Promote { changes: names.iter().map(|name| self.number(name)).collect() }]
             }
+            Operation::Recheck(names) => {
+                names.iter().map(|name| Command::Recheck { change: self.number(name) }).collect()
+            }
             Operation::Pause(scope, reason) => {
                 vec![Command::Pause { scope: scope.clone(), reason: reason.as_str().into() }]
             }

@@ -47,6 +47,7 @@ pub const DEEDS: &[&str] = &[
     "enqueue",
     "dequeue",
     "promote",
+    "recheck",
     "pause",
     "resume",
     "reload",
@@ -72,7 +73,9 @@ impl Reader<'_> {
                 Act::Vote { changes, label: REVIEW.into(), value: -2, by: None }
             }
             "withdraw" | "unapprove" | "remove" | "lift" | "take" => self.withdraw(verb)?,
-            "enqueue" | "dequeue" | "promote" | "pause" | "resume" => return self.operate(verb).map(Some),
+            "enqueue" | "dequeue" | "promote" | "recheck" | "pause" | "resume" => {
+                return self.operate(verb).map(Some);
+            }
             "land" | "submit" | "force-merge" | "merge" => self.land_by_hand()?,
             "create" | "delete" => self.branch(verb == "create")?,
             "reload" => {
@@ -297,13 +300,14 @@ impl Reader<'_> {
             if reader.line.is_over() { "an operator says so".to_owned() } else { reader.line.take_rest() }
         };
         let operation = match verb {
-            "enqueue" | "promote" | "dequeue" => {
+            "enqueue" | "promote" | "recheck" | "dequeue" => {
                 let changes = self.changes()?;
                 self.line.phrase(&["to the head", "to the front", "first"]);
                 self.person()?;
                 match verb {
                     "enqueue" => Operation::Enqueue(changes),
                     "promote" => Operation::Promote(changes),
+                    "recheck" => Operation::Recheck(changes),
                     _ => Operation::Dequeue(changes, reason(self)),
                 }
             }

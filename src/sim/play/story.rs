@@ -304,6 +304,8 @@ pub enum Operation {
     Dequeue(Vec<Name>, String),
     /// Moves changes to the head.
     Promote(Vec<Name>),
+    /// Asks for another check.
+    Recheck(Vec<Name>),
     /// Stops landing.
     Pause(Scope, String),
     /// Lets it go on.

@@ -214,6 +214,7 @@ impl Run {
             Operation::Promote(change) => {
                 number(change).map(|change| Command::Promote { changes: vec![change] })
             }
+            Operation::Recheck(change) => number(change).map(|change| Command::Recheck { change }),
             Operation::Pause(repository) => Some(Command::Pause { scope: scope(repository), reason }),
             Operation::Resume(repository) => Some(Command::Resume { scope: scope(repository), reason }),
         };

@@ -14,6 +14,7 @@ cases![
     a_conflicting_change_leaves_and_its_message_names_the_file,
     two_repositories_of_one_queue_land_side_by_side,
     a_change_is_checked_before_it_is_approved,
+    a_comment_has_a_failed_check_done_again,
     a_change_without_any_job_waits_and_says_so,
     each_landing_form_lands_two_changes,
 ];
@@ -110,6 +111,23 @@ fn a_change_is_checked_before_it_is_approved(server: &Server) -> Run {
     story.alice().approve(&good);
     story.alice().approve(&bad);
     story.end(daemon, &[Ending::of(&project).landed([&good, &bad]).checked(2)]);
+    Ok(())
+}
+
+fn a_comment_has_a_failed_check_done_again(server: &Server) -> Run {
+    let story = Story::begin(server, "recheck");
+    let project = story.repository("core");
+    let mut setup = Setup::judged(&story);
+    setup.check = true;
+    let mut daemon = setup.start();
+    let bad = project.change("Bad", &[("b", Some("BAD"))]);
+    let told = |count: usize| (story.messages_on(&bad).len() == count).then_some(());
+    crate::support::wait_for("the first verdict", || told(1));
+    story.alice().say(&bad, "Was that the network? Then recheck would help.");
+    story.alice().say(&bad, "I think so:\n\n  Recheck");
+    crate::support::wait_for("the second verdict", || told(2));
+    assert!(daemon.stop().success());
+    story.judge(&[Ending::of(&project).left([&bad])]);
     Ok(())
 }
 

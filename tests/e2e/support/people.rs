@@ -88,6 +88,12 @@ impl Person {
         assert_eq!(answer["labels"][label], value, "the vote of {} on {} stands", self.user, change.number);
     }
 
+    /// A comment on the change.
+    pub fn say(&self, change: &Change, text: &str) {
+        let path = format!("{}/revisions/{}/review", change.path(), change.commit);
+        self.post(&path, &json!({ "message": text }));
+    }
+
     /// Code-Review +2: what admits a change to the gate.
     pub fn approve(&self, change: &Change) {
         self.vote(change, "Code-Review", 2);
