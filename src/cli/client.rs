@@ -9,11 +9,12 @@ use super::daemon_at::DaemonAt;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
+use crate::model::ChangeNumber;
 use crate::model::event::Command;
 use crate::model::view::View;
-use crate::web::Verdict;
 use crate::web::clean::one_line;
 use crate::web::wire::{ANSWER_MAX_BYTES, COMMAND_MAX_MS, Request, Response};
+use crate::web::{Explanation, Verdict};
 
 /// How long sending may take.
 const SEND_MAX: Duration = Duration::from_secs(10);
@@ -27,6 +28,19 @@ const ANSWER_MAX: Duration = Duration::from_millis(COMMAND_MAX_MS + 5_000);
 pub fn fetch_view(at: &DaemonAt) -> Result<View, Failure> {
     match ask(at, &Request::View)? {
         Response::View(view) => Ok(Arc::unwrap_or_clone(view)),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Asks why a change is where it is.
+///
+/// # Errors
+/// As [`fetch_view`], and when nothing is known of the change.
+pub fn explain(at: &DaemonAt, change: ChangeNumber) -> Result<Explanation, Failure> {
+    match ask(at, &Request::Explain { change })? {
+        Response::Explained(Some(found)) => Ok(*found),
+        Response::Explained(None) => Err(Failure::new(Exit::Failed, format_args!("find change {change}"))
+            .hint("it may not be approved yet, be gated by no queue, be private, or have ended long ago")),
         other => Err(unexpected(other)),
     }
 }

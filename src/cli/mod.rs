@@ -12,6 +12,7 @@ mod dequeue;
 mod doctor;
 mod enqueue;
 pub mod exit;
+mod explain;
 mod failure;
 mod output;
 mod pause;
@@ -76,6 +77,9 @@ enum Command {
     /// Show the queues, and for each change what it waits for.
     #[command(after_help = status::Status::EXAMPLES)]
     Status(status::Status),
+    /// Tell why a change is where it is, when it will probably land, and what has happened to it.
+    #[command(after_help = explain::Explain::EXAMPLES)]
+    Explain(explain::Explain),
     /// Put a change in its queue, for when its approval was missed or is implied.
     #[command(after_help = enqueue::Enqueue::EXAMPLES)]
     Enqueue(enqueue::Enqueue),
@@ -137,6 +141,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Status(command) => command.run(),
         Command::Enqueue(command) => command.run(),
         Command::Dequeue(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Promote(command) => command.run(),
         Command::Recheck(command) => command.run(),
         Command::Pause(command) => command.run(),

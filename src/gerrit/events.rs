@@ -152,7 +152,9 @@ mod tests {
         let line = br#"{"type":"comment-added","change":{"project":"p","branch":"main","number":7},
             "author":{"username":"bob"},"comment":"Patch Set 1:\n\nrecheck"}"#;
         let hints = read_line(line).unwrap();
-        assert!(matches!(&hints[..], [Hint::Change { comment: Some(said), .. }] if said.ends_with("recheck")));
+        assert!(
+            matches!(&hints[..], [Hint::Change { comment: Some(said), .. }] if said.ends_with("recheck"))
+        );
     }
 
     #[test]

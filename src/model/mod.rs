@@ -7,6 +7,7 @@ pub mod form;
 pub mod id;
 pub mod item;
 pub mod job;
+pub mod past;
 pub mod pattern;
 pub mod policy;
 pub mod priority;

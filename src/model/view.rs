@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Scope;
 use super::item::JobResult;
+use super::past::Past;
 use super::{
     Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, JobName, Pair, Pipeline, QueueName,
     Reason, Timestamp,
@@ -73,6 +74,9 @@ pub struct ItemView {
     /// Where it stands in its queue and why there, in words; empty for a check.
     #[serde(default)]
     pub place: String,
+    /// What has happened to it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Past>,
 }
 
 /// A build that holds a slot.
@@ -122,6 +126,9 @@ pub struct DepartedView {
     pub departure: Departure,
     /// Its jobs.
     pub jobs: Vec<JobResult>,
+    /// What had happened to it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Past>,
 }
 
 /// A stop.

@@ -174,6 +174,7 @@ impl Queue {
                 self.learn_tips(node);
                 if current {
                     self.take_keys(id, jobs.iter().map(|job| job.key).collect());
+                    self.note_kept(id);
                     if jobs.is_empty() && !noop {
                         self.note_jobless(id, epoch);
                     }

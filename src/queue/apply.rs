@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::action::{Decision, Merge, Onto};
+use crate::model::past::{Happened, Past};
 use crate::model::report::{Report, Says};
 use crate::model::view::DepartedView;
 use crate::model::{
@@ -57,6 +58,7 @@ impl Queue {
                 if let Some(item) = self.state.items.get_mut(item) {
                     item.adopted.insert(*key, adopted);
                 }
+                self.note_judged(*item, job, key);
             }
             Decision::Pooled { item, with } => {
                 if let Some(item) = self.state.items.get_mut(item) {
@@ -114,6 +116,7 @@ impl Queue {
             dequeued: None,
             covered: None,
             keys: BTreeSet::new(),
+            past: vec![Past { at: self.state.now, what: Happened::Entered }],
             landed: Vec::new(),
         };
         self.index.add_item(&item);
@@ -254,6 +257,7 @@ impl Queue {
         known.counted_from = merges.iter().map(|merge| (merge.change.pair.clone(), merge.tip)).collect();
         known.date = date;
         known.contains = contains;
+        self.note_merged(node);
     }
 
     fn apply_look(&mut self, effect: EffectId, changes: impl Iterator<Item = ChangeNumber>) {
@@ -386,6 +390,7 @@ impl Queue {
             self.index.dirty_queues.insert(name.clone());
         }
         self.note_end(&item, departure);
+        self.note_left(&item, departure);
         if item.pipeline == Pipeline::Gate {
             self.settle_changes(&item, departure);
             self.leave_landings(id);
@@ -409,6 +414,7 @@ impl Queue {
             ended_at: self.state.now,
             departure: departure.clone(),
             jobs,
+            past: item.past.clone(),
         };
         self.index.dirty_builds = true;
         if departure.goes_back_to_waiting() {

@@ -27,6 +27,7 @@ mod operator;
 mod order;
 mod pairs;
 mod part;
+mod past;
 mod pool;
 mod predict;
 pub mod resolve;

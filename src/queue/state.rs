@@ -11,6 +11,7 @@ use super::order::Turns;
 use super::predict::Outcomes;
 use crate::model::action::Submit;
 use crate::model::event::Scope;
+use crate::model::past::Past;
 use crate::model::report::Report;
 use crate::model::tree::{Foreign, Prepared, Read, Resolved, Unit, Written};
 use crate::model::view::{DepartedView, PauseView};
@@ -196,6 +197,9 @@ pub(crate) struct Item {
     pub covered: Option<ItemId>,
     /// Keys whose builds it still needs.
     pub keys: BTreeSet<VerdictKey>,
+    /// What has happened to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Past>,
     /// What of it has landed while the rest could not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub landed: Vec<LandedPart>,

@@ -114,6 +114,7 @@ impl Queue {
             words: reason.to_string(),
             reason,
             place: String::new(),
+            past: item.past.clone(),
         }
     }
 

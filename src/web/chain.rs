@@ -163,6 +163,7 @@ mod tests {
             words: String::new(),
             reason,
             place: String::new(),
+            past: Vec::new(),
         }
     }
 

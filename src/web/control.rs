@@ -15,6 +15,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::Desk;
+use super::explain::explain;
+use super::picture::Picture;
 use super::wire::{COMMAND_MAX_MS, REQUEST_MAX_BYTES, Request, Response, check};
 use crate::model::Account;
 use crate::model::event::Command;
@@ -148,6 +150,10 @@ async fn respond(line: &[u8], user: &str, desk: &dyn Desk) -> Response {
     match serde_json::from_slice(line) {
         Ok(Request::Version) => Response::Version { version: env!("CARGO_PKG_VERSION").into() },
         Ok(Request::View) => Response::View(desk.whole_view()),
+        Ok(Request::Explain { change }) => {
+            let picture = Picture::of(0, desk.whole_view(), desk);
+            Response::Explained(explain(&picture, change).map(Box::new))
+        }
         Ok(Request::Reload { person }) => {
             let by = name_speaker(user, person.as_deref());
             tracing::info!(%by, "an operator asks for the configuration to be read anew");

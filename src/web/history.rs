@@ -106,13 +106,25 @@ impl History {
 
     /// How long each known job probably takes, in milliseconds: the median of what was recorded.
     pub fn estimates(&self) -> BTreeMap<JobName, i64> {
+        self.of_durations(|sorted| sorted.get(sorted.len() / 2).copied())
+    }
+
+    /// Between which durations, in milliseconds, eight of ten builds of each known job lie.
+    pub fn ranges(&self) -> BTreeMap<JobName, (i64, i64)> {
+        self.of_durations(|sorted| {
+            let tenth = sorted.len() / 10;
+            Some((*sorted.get(tenth)?, *sorted.get(sorted.len().checked_sub(tenth + 1)?)?))
+        })
+    }
+
+    fn of_durations<T>(&self, of: impl Fn(&[i64]) -> Option<T>) -> BTreeMap<JobName, T> {
         let inner = self.lock();
-        let median = |durations: &VecDeque<i64>| {
+        let figure = |durations: &VecDeque<i64>| {
             let mut sorted: Vec<i64> = durations.iter().copied().collect();
             sorted.sort_unstable();
-            sorted.get(sorted.len() / 2).copied()
+            of(&sorted)
         };
-        inner.durations.iter().filter_map(|(job, known)| Some((job.clone(), median(known)?))).collect()
+        inner.durations.iter().filter_map(|(job, known)| Some((job.clone(), figure(known)?))).collect()
     }
 
     /// The minutes on record, oldest first. Minutes in which nothing was seen are missing.

@@ -7,6 +7,7 @@ mod assets;
 mod chain;
 pub mod clean;
 pub mod control;
+mod explain;
 mod figures;
 pub mod history;
 mod html;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use api::paths as api_paths;
+pub use explain::Explanation;
 pub use history::History;
 pub use metrics::Metrics;
 pub use router::{Options, router, serve};

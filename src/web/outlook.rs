@@ -18,14 +18,45 @@ const LANDINGS_MIN: u32 = 3;
 /// When an item will probably land.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outlook {
-    /// When the builds end on which it rests, if all of them pass.
-    Builds(Timestamp),
+    /// When the builds end on which it rests, if all of them pass: probably, and between what times.
+    Builds {
+        /// Half of what was recorded lies before this.
+        likely: Timestamp,
+        /// A tenth does.
+        earliest: Timestamp,
+        /// Nine tenths do.
+        latest: Timestamp,
+    },
     /// At the pace of so many landings in the last hour, after so many milliseconds.
     Pace(u32, i64),
     /// Not as things stand: it fails or is held.
     Stuck,
     /// Nothing is known that would tell.
     Unknown,
+}
+
+impl Outlook {
+    /// In words, as of `now`.
+    pub fn words(self, now: Timestamp) -> String {
+        match self {
+            Self::Builds { latest, .. } if latest <= now => "If all passes, it lands any moment now.".into(),
+            Self::Builds { likely, earliest, latest } => {
+                let from_now = |at: Timestamp| in_words(at.since_ms(now).max(0));
+                let range = if earliest == latest {
+                    String::new()
+                } else {
+                    format!(", from {} to {}", from_now(earliest), from_now(latest))
+                };
+                format!("If all passes, it lands in about {}{range}.", from_now(likely))
+            }
+            Self::Pace(landings, ms) => format!(
+                "At the pace of the last hour ({landings} landings) its turn comes in about {}.",
+                in_words(ms)
+            ),
+            Self::Stuck => "It does not land as things stand: what keeps it is said below.".into(),
+            Self::Unknown => "When it lands cannot be told yet: too little is known of its jobs.".into(),
+        }
+    }
 }
 
 /// Writes the places of a change in its queues.
@@ -38,29 +69,7 @@ pub fn write(html: &mut Html, picture: &Picture, number: ChangeNumber, frame: &F
             &queue.name,
             ". ",
         );
-        match outlook(picture, &queue.name, rows, at) {
-            Outlook::Builds(end) if end <= picture.view.at => {
-                html.raw("If all passes, it lands any moment now.");
-            }
-            Outlook::Builds(end) => {
-                html.element("If all passes, it lands in about <span data-until=\"", end.0, "\">").element(
-                    "",
-                    in_words(end.since_ms(frame.now)),
-                    "</span>.",
-                );
-            }
-            Outlook::Pace(landings, ms) => {
-                html.element("At the pace of the last hour (", landings, " landings) its turn comes ")
-                    .element("in about ", in_words(ms), ".");
-            }
-            Outlook::Stuck => {
-                html.raw("It does not land as things stand: what keeps it is said below.");
-            }
-            Outlook::Unknown => {
-                html.raw("When it lands cannot be told yet: too little is known of its jobs.");
-            }
-        }
-        html.raw("</p>");
+        html.text(outlook(picture, &queue.name, rows, at).words(frame.now)).raw("</p>");
     }
 }
 
@@ -72,9 +81,15 @@ pub fn outlook(picture: &Picture, queue: &QueueName, rows: &[Row], at: usize) ->
     }
     let rests_on = |id: &ItemId| row.item.contains.contains(id);
     let ahead = rows[..at].iter().filter(|ahead| rests_on(&ahead.item.item));
-    let ends: Option<Vec<Timestamp>> = ahead.chain([row]).map(|row| end_of(picture, row)).collect();
-    if let Some(end) = ends.and_then(|ends| ends.into_iter().max()) {
-        return Outlook::Builds(end);
+    let rows: Vec<&Row> = ahead.chain([row]).collect();
+    let end = |which: Which| {
+        let ends: Option<Vec<Timestamp>> = rows.iter().map(|row| end_of(picture, row, which)).collect();
+        ends.and_then(|ends| ends.into_iter().max())
+    };
+    if let (Some(likely), Some(earliest), Some(latest)) =
+        (end(Which::Likely), end(Which::Earliest), end(Which::Latest))
+    {
+        return Outlook::Builds { likely, earliest, latest };
     }
     let since = picture.view.at.0.div_euclid(MINUTE_MS) - MINUTES;
     let recent = picture.minutes.iter().filter(|minute| minute.at > since);
@@ -86,19 +101,33 @@ pub fn outlook(picture: &Picture, queue: &QueueName, rows: &[Row], at: usize) ->
     Outlook::Pace(landed, place.saturating_mul(MINUTES * MINUTE_MS) / i64::from(landed))
 }
 
+/// Which of the recorded durations counts.
+#[derive(Clone, Copy)]
+enum Which {
+    Likely,
+    Earliest,
+    Latest,
+}
+
 /// When an item's builds have probably ended; `None` when that cannot be told.
-fn end_of(picture: &Picture, row: &Row) -> Option<Timestamp> {
+fn end_of(picture: &Picture, row: &Row, which: Which) -> Option<Timestamp> {
     let now = picture.view.at;
     if State::of(&row.item) == State::Good {
         return Some(now);
     }
     let voting = row.item.jobs.iter().filter(|job| job.voting);
-    let ends: Vec<Timestamp> = voting.map(|job| end_of_job(picture, job, now)).collect::<Option<_>>()?;
+    let ends: Vec<Timestamp> = voting.map(|job| end_of_job(picture, job, which)).collect::<Option<_>>()?;
     ends.into_iter().max()
 }
 
-fn end_of_job(picture: &Picture, job: &JobResult, now: Timestamp) -> Option<Timestamp> {
-    let estimate = picture.times.estimates.get(&job.job).copied();
+fn end_of_job(picture: &Picture, job: &JobResult, which: Which) -> Option<Timestamp> {
+    let now = picture.view.at;
+    let range = picture.times.ranges.get(&job.job);
+    let estimate = match which {
+        Which::Likely => picture.times.estimates.get(&job.job).copied(),
+        Which::Earliest => range.map(|(earliest, _)| *earliest),
+        Which::Latest => range.map(|(_, latest)| *latest),
+    };
     match job.result {
         JobOutcome::Waiting => Some(now.plus_ms(estimate?)),
         JobOutcome::Running => {

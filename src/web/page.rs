@@ -6,7 +6,7 @@ use super::html::Html;
 use super::picture::{Picture, Row};
 use super::pieces::Frame;
 use super::rows::{self, Entry};
-use super::{outlook, plot, search};
+use super::{explain, outlook, plot, search};
 use crate::model::view::{DepartedView, ItemView};
 use crate::model::{ChangeNumber, ItemChange};
 
@@ -66,6 +66,8 @@ pub enum Part<'a> {
     Plots(&'a Picture),
     /// A change's place in its queue, and when it will probably land.
     Place(&'a Picture, ChangeNumber),
+    /// What has happened to a change so far.
+    Past(&'a Picture, ChangeNumber),
 }
 
 impl Part<'_> {
@@ -76,6 +78,7 @@ impl Part<'_> {
             Self::Figures(picture) => figures::write(html, picture),
             Self::Plots(picture) => plot::write(html, picture),
             Self::Place(picture, number) => outlook::write(html, picture, *number, frame),
+            Self::Past(picture, number) => explain::write_history(html, picture, *number, frame),
         }
     }
 }
@@ -102,6 +105,8 @@ impl Kind {
             Self::Change(number) => {
                 let mut regions = chosen(picture, |change| change.number == *number, ENTRIES_MAX);
                 regions.insert(1, part("place", false, Part::Place(picture, *number)));
+                let before = regions.len().saturating_sub(1);
+                regions.insert(before, part("past", false, Part::Past(picture, *number)));
                 regions
             }
             Self::Search(query) => {

@@ -48,12 +48,18 @@ pub struct Times {
     pub started: BTreeMap<BuildId, Timestamp>,
     /// How long each job probably takes, in milliseconds.
     pub estimates: BTreeMap<JobName, i64>,
+    /// Between which durations most builds of each job lie, in milliseconds.
+    pub ranges: BTreeMap<JobName, (i64, i64)>,
 }
 
 impl Picture {
     /// The picture of the desk's present view.
     pub fn take(number: u64, desk: &dyn Desk) -> Self {
-        let view = desk.view();
+        Self::of(number, desk.view(), desk)
+    }
+
+    /// The picture of a view, with what the desk knows of the past.
+    pub fn of(number: u64, view: Arc<View>, desk: &dyn Desk) -> Self {
         let row = |item: &ItemView, cell| Row { item: without_clocks(item), cell };
         let queues = view.queues.iter().map(|queue| {
             let cells = chain::rows(&queue.items);
@@ -66,6 +72,7 @@ impl Picture {
             times: Times {
                 started: view.builds.iter().map(|build| (build.build, build.started_at)).collect(),
                 estimates: desk.history().estimates(),
+                ranges: desk.history().ranges(),
             },
             minutes: desk.history().minutes(),
             problems: desk.health().problems,

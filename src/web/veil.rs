@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::mask::Mask;
 use crate::model::event::Scope;
 use crate::model::item::JobResult;
+use crate::model::past::Past;
 use crate::model::view::{BuildView, DepartedView, ItemView, PauseView, QueueView, View, WaitingView};
 use crate::model::{ChangeNumber, Departure, ItemChange, Pair, Reason, Repository, Sha};
 
@@ -202,6 +203,7 @@ impl Cover<'_> {
             words: Reason::Unseen.to_string(),
             reason: Reason::Unseen,
             place: String::new(),
+            past: Vec::new(),
         })
     }
 
@@ -215,6 +217,7 @@ impl Cover<'_> {
             jobs: self.jobs(&item.jobs),
             words: reason.to_string(),
             reason,
+            past: self.past(&item.past),
             ..item.clone()
         })
     }
@@ -232,7 +235,13 @@ impl Cover<'_> {
             return None;
         }
         let (departure, jobs) = (self.departure(&entry.departure), self.jobs(&entry.jobs));
-        Some(DepartedView { departure, jobs, ..entry.clone() })
+        Some(DepartedView { departure, jobs, past: self.past(&entry.past), ..entry.clone() })
+    }
+
+    fn past(&self, past: &[Past]) -> Vec<Past> {
+        let cover =
+            |entry: &Past| Past { at: entry.at, what: entry.what.with_numbers(|number| self.number(number)) };
+        past.iter().map(cover).collect()
     }
 
     fn pause(&self, entry: &PauseView) -> PauseView {

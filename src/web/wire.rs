@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ChangeNumber;
 use crate::model::event::Command;
 use crate::model::view::View;
-use crate::web::Reloaded;
+use crate::web::{Explanation, Reloaded};
 
 /// The socket's name in the state folder.
 pub const SOCKET_NAME: &str = "control.sock";
@@ -29,6 +30,11 @@ pub enum Request {
     Version,
     /// The latest view.
     View,
+    /// Why a change is where it is.
+    Explain {
+        /// The change.
+        change: ChangeNumber,
+    },
     /// That the configuration be read anew.
     Reload {
         /// As for a command.
@@ -54,6 +60,8 @@ pub enum Response {
     },
     /// The latest view.
     View(Arc<View>),
+    /// Why a change is where it is; `None` when nothing is known of it.
+    Explained(Option<Box<Explanation>>),
     /// What the core said to the command.
     Operator {
         /// Whether it is done.
@@ -117,7 +125,6 @@ pub fn check(command: &Command) -> Result<(), CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ChangeNumber;
 
     #[test]
     fn commands_without_content_are_refused() {

@@ -39,6 +39,7 @@ fn view() -> View {
         ended_at: Timestamp(61_000),
         departure: Departure::Failed { jobs: vec!["unit".into()] },
         jobs: vec![job("unit", JobOutcome::Failure, Some(4), 9_000)],
+        past: vec![],
     };
     View {
         at: Timestamp(62_000),

@@ -155,6 +155,7 @@ pub fn item(id: u64, change: ItemChange, contains: &[u64], reason: Reason) -> It
         words: reason.to_string(),
         reason,
         place: String::new(),
+        past: Vec::new(),
     }
 }
 
@@ -295,5 +296,6 @@ fn ended(id: u64, at: Timestamp) -> DepartedView {
             job("unit", passed, Some(7_000 + id), 150_000 + 1_000 * i64::try_from(id).unwrap_or_default()),
             job("browser", JobOutcome::Success, Some(8_000 + id), 200_000),
         ],
+        past: Vec::new(),
     }
 }

@@ -71,6 +71,7 @@ fn land(view: &mut View) {
         ended_at: view.at,
         departure: Departure::Landed { commits },
         jobs: head.jobs,
+        past: head.past,
     };
     view.departed.insert(0, departed);
 }

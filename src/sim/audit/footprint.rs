@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::{Audit, Checked, fault};
 use crate::model::tree::{Resolved, Unit};
 use crate::model::{ItemId, NodeId, Pair};
+use crate::sim::fakes::site::job_file_blob;
+use crate::world::Gerrit;
 
 /// What an item writes and reads.
 struct Footprint {
@@ -50,13 +52,13 @@ impl Audit {
     }
 
     /// Nothing that is known to fail is built upon.
-    pub(super) fn check_base(&self, node: NodeId) -> Checked {
+    pub(super) fn check_base(&self, node: NodeId, gerrit: &Gerrit) -> Checked {
         let Some(book) = self.nodes.get(&node) else { return Ok(()) };
         // What it does not read there cannot have misled it, nor a job file that was left as it was.
         let misled = |pair: &Pair, by: NodeId| {
             book.reads().iter().any(|read| match &read.unit {
                 Unit::Branch(branch) => branch == pair,
-                Unit::JobFile(branch) => branch == pair && self.alters_job_file(by, pair),
+                Unit::JobFile(branch) => branch == pair && self.alters_job_file(by, pair, gerrit),
             })
         };
         let beside = book.beside.iter().filter(|(pair, node)| misled(pair, *node)).map(|(_, node)| *node);
@@ -75,8 +77,14 @@ impl Audit {
         Ok(())
     }
 
-    /// Whether a node's item alters a job file, as far as is known.
-    fn alters_job_file(&self, node: NodeId, pair: &Pair) -> bool {
+    /// Whether a node's item alters a job file, as far as is known: one that it leaves with the content
+    /// that was there before misleads nobody.
+    fn alters_job_file(&self, node: NodeId, pair: &Pair, gerrit: &Gerrit) -> bool {
+        let writes = self.nodes.get(&node).and_then(|node| node.writes.as_ref());
+        let written = writes.and_then(|writes| writes.iter().find(|written| written.pair == *pair));
+        if written.is_some_and(|written| written.job_file == job_file_blob(gerrit, written.onto)) {
+            return false;
+        }
         match self.nodes.get(&node).map(|node| &node.resolved) {
             Some(Some(Resolved::Jobs { alters_job_files, .. })) => alters_job_files.contains(pair),
             _ => true,

@@ -311,7 +311,7 @@ impl Audit {
                 self.alive(*item, "a judge")?;
                 self.pooled(*item, *with)?;
             }
-            Decision::Bought { build, key, item } => self.bought(*build, *key, *item)?,
+            Decision::Bought { build, key, item } => self.bought(*build, *key, *item, gerrit)?,
             Decision::Parted { item, commits } => self.parted(*item, commits, gerrit)?,
             Decision::Ended { item, pipeline, departure, .. } => {
                 self.alive(*item, "an end")?;
@@ -351,7 +351,7 @@ impl Audit {
         }
     }
 
-    fn bought(&mut self, build: BuildId, key: VerdictKey, item: ItemId) -> Checked {
+    fn bought(&mut self, build: BuildId, key: VerdictKey, item: ItemId, gerrit: &Gerrit) -> Checked {
         self.alive(item, "a build")?;
         let book = self.item(item)?;
         book.bought += 1;
@@ -362,7 +362,7 @@ impl Audit {
         }
         let at = book.node;
         if let Some(node) = at {
-            self.check_base(node)?;
+            self.check_base(node, gerrit)?;
         }
         let node = at.and_then(|node| self.nodes.get(&node));
         let wanted = node.is_some_and(|node| node.jobs().iter().any(|job| job.key == key));
