@@ -12,15 +12,18 @@ use crate::sim::compare::{Figures, STRATEGIES, figures};
 ///
 /// # Errors
 /// When a seed breaks a promise.
-pub(super) fn tell(seeds: &Range<u64>, slots: u32) -> Result<(), Failure> {
+pub(super) fn tell(seeds: &Range<u64>, slots: u32, per_hour: u32) -> Result<(), Failure> {
     let rows: Vec<Result<Figures, String>> = thread::scope(|scope| {
-        let run = |strategy| figures(seeds.clone(), strategy, slots);
+        let run = |strategy| figures(seeds.clone(), strategy, slots, per_hour);
         let running: Vec<_> =
             STRATEGIES.iter().map(|(_, strategy)| scope.spawn(move || run(*strategy))).collect();
         let ended = running.into_iter().map(|row| row.join().unwrap_or_else(|_| Err("it panicked".into())));
         ended.collect()
     });
-    output::say(format_args!("seeds {}..{}, {slots} slots", seeds.start, seeds.end))?;
+    output::say(format_args!(
+        "seeds {}..{}, {slots} slots, {per_hour} changes an hour",
+        seeds.start, seeds.end
+    ))?;
     output::say(
         "| strategy | changes landed | builds | builds per landed change | of zuul's | median stay | 95 of 100 |",
     )?;

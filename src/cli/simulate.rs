@@ -33,6 +33,9 @@ pub struct Simulate {
     /// Builds at once, where strategies are compared.
     #[arg(long, value_name = "N", default_value = "16", requires = "compare")]
     slots: std::num::NonZeroU32,
+    /// Changes approved in an hour, where strategies are compared.
+    #[arg(long, value_name = "N", default_value = "60", requires = "compare")]
+    per_hour: std::num::NonZeroU32,
     /// How many seeds run at once [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
@@ -93,7 +96,8 @@ The same seed gives the same run on every machine. A violation ends with code 1.
             return tell(regression.seed, &regression.disabled);
         }
         if self.compare {
-            return super::compare::tell(&self.seeds.unwrap_or_default(), self.slots.get());
+            let (seeds, per_hour) = (self.seeds.unwrap_or_default(), self.per_hour.get());
+            return super::compare::tell(&seeds, self.slots.get(), per_hour);
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.map_or(cores, usize::from);

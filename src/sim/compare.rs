@@ -57,7 +57,7 @@ impl Figures {
     }
 }
 
-/// Runs the seeds under one strategy.
+/// Runs the seeds under one strategy, with so many slots, and changes approved at this pace.
 ///
 /// # Errors
 /// The first seed that breaks a promise, in words.
@@ -65,10 +65,11 @@ pub fn figures(
     seeds: impl Iterator<Item = u64>,
     strategy: StrategyPolicy,
     slots: u32,
+    per_hour: u32,
 ) -> Result<Figures, String> {
     let mut figures = Figures::default();
     for seed in seeds {
-        let setting = setting(seed, strategy, slots);
+        let setting = setting(seed, strategy, slots, per_hour);
         let steps = draw(&setting);
         let quiet = |what: &What| matches!(what, What::Upload { .. } | What::Approve(_));
         let disabled: BTreeSet<usize> =
@@ -84,7 +85,7 @@ pub fn figures(
 }
 
 /// A shared queue over several repositories, in which one change in ten fails.
-fn setting(seed: u64, strategy: StrategyPolicy, slots: u32) -> Setting {
+fn setting(seed: u64, strategy: StrategyPolicy, slots: u32, per_hour: u32) -> Setting {
     let mut rng = Rng::keyed(seed, 10, 0);
     let name = |number: u64| format!("r{number}");
     let tree = || [("a".into(), "0".into()), ("b".into(), "0".into())].into();
@@ -112,7 +113,7 @@ fn setting(seed: u64, strategy: StrategyPolicy, slots: u32) -> Setting {
         footerless: BTreeSet::new(),
         build_max_ms: BUILD_MAX_MS,
         changes: CHANGES,
-        people_until_ms: 3_600_000,
+        people_until_ms: i64::try_from(3_600_000 * CHANGES / u64::from(per_hour.max(1))).unwrap_or(i64::MAX),
     }
 }
 
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn adaptive_costs_six_tenths_of_the_yardstick_at_most() {
-        let cost = |strategy| figures(0..3, strategy, 32).unwrap().builds_per_change();
+        let cost = |strategy| figures(0..3, strategy, 32, 120).unwrap().builds_per_change();
         let (zuul, adaptive) = (cost(StrategyPolicy::Zuul), cost(StrategyPolicy::Adaptive));
         assert!(adaptive * 10 <= zuul * 6, "{adaptive} against {zuul}");
     }
