@@ -130,12 +130,17 @@ impl Queue {
     /// another.
     pub(super) fn with_parents(&self, id: ItemId, first: &mut Vec<ItemId>) {
         let mut todo = vec![(id, false)];
+        // Items that need each other are parted soon, and stand as they come until then.
+        let mut begun = BTreeSet::new();
         while let Some((id, parents_done)) = todo.pop() {
             if first.contains(&id) {
                 continue;
             }
             if parents_done {
                 first.push(id);
+                continue;
+            }
+            if !begun.insert(id) {
                 continue;
             }
             todo.push((id, true));

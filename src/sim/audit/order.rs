@@ -18,7 +18,7 @@ impl Audit {
         for (name, order) in orders {
             let mut first: Vec<ItemId> = order.iter().copied().filter(|id| pushing.contains(id)).collect();
             for number in changes {
-                self.move_up(*number, &order, &mut first, gerrit);
+                self.move_up(*number, &order, &mut first, &mut BTreeSet::new(), gerrit);
             }
             for id in first.iter().filter(|id| !pushing.contains(id)) {
                 if let Some(book) = self.items.get_mut(id) {
@@ -43,14 +43,24 @@ impl Audit {
         parents.chain(needs).filter(|number| !own(number)).collect()
     }
 
-    fn move_up(&self, number: ChangeNumber, order: &[ItemId], first: &mut Vec<ItemId>, gerrit: &Gerrit) {
+    fn move_up(
+        &self,
+        number: ChangeNumber,
+        order: &[ItemId],
+        first: &mut Vec<ItemId>,
+        begun: &mut BTreeSet<ItemId>,
+        gerrit: &Gerrit,
+    ) {
         let holds = |id: &&ItemId| {
             let book = self.items.get(id);
             book.is_some_and(|book| book.changes.iter().any(|change| change.number == number))
         };
         let Some(id) = order.iter().find(holds).copied().filter(|id| !first.contains(id)) else { return };
+        if !begun.insert(id) {
+            return;
+        }
         for other in self.rests_on(id, gerrit) {
-            self.move_up(other, order, first, gerrit);
+            self.move_up(other, order, first, begun, gerrit);
         }
         if !first.contains(&id) {
             first.push(id);
