@@ -19,6 +19,7 @@ use std::time::Duration;
 use made::{HOSTILE, Made, change, job};
 use seakeeper::model::event::{Command, Scope};
 use seakeeper::model::item::JobOutcome;
+use seakeeper::model::past::{Happened, Past};
 use seakeeper::model::view::{BuildView, DepartedView, PauseView, QueueView, View, WaitingView};
 use seakeeper::model::{BuildId, ChangeNumber, Departure, ItemId, Pipeline, Reason, Timestamp};
 use seakeeper::web::control::{ControlSocket, OpenError};
@@ -30,6 +31,12 @@ fn view() -> View {
     item.entered_at = Timestamp(1_000);
     item.on_top_of = vec![ChangeNumber(10)];
     item.jobs = vec![running.clone()];
+    item.past = vec![
+        Past { at: Timestamp(1_000), what: Happened::Entered },
+        Past { at: Timestamp(2_000), what: Happened::tested_on(&[ChangeNumber(10)]) },
+        Past { at: Timestamp(50_000), what: Happened::Left { change: ChangeNumber(10) } },
+        Past { at: Timestamp(50_500), what: Happened::Kept { jobs: vec!["unit".into()] } },
+    ];
     let departed = DepartedView {
         item: ItemId(2),
         pipeline: Pipeline::Gate,
@@ -399,6 +406,26 @@ fn a_faulty_configuration_is_told_with_all_its_faults_and_an_exit_code_of_its_ow
     );
     assert!(!text.contains('\x1b') && !text.contains('\u{202e}'), "{text}");
     assert_eq!(face.desk.reloads.lock().expect("no test panics while it holds this").len(), 1);
+}
+
+#[test]
+fn a_change_is_explained_with_its_history_on_the_page_and_in_a_terminal() {
+    let face = Face::new("explain", true);
+    let output = face.cli(&["explain", "11"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for part in [
+        "in queue main: unit running",
+        "When it lands cannot be told yet",
+        "1m 00s ago  merged on top of change 10",
+        "12s ago  change 10 left, on top of which it was tested",
+        "11s ago  still valid, for what they read is unchanged: unit",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let (_, page) = face.get("/change/11", "");
+    assert!(page.contains("change 10 left, on top of which it was tested"), "{page}");
+    assert_eq!(face.cli(&["explain", "9"]).status.code(), Some(0), "what has left is explained, too");
+    assert_eq!(face.cli(&["explain", "99"]).status.code(), Some(1));
 }
 
 #[test]
