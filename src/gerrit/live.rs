@@ -167,9 +167,7 @@ fn settings(info: &Value, known_hosts: PathBuf) -> Settings {
         rules: Rules {
             approval: vec![("Code-Review".into(), 2)],
             branches: vec!["main".into()],
-            tips_poll_ms: 30_000,
-            sweep_ms: 900_000,
-            recheck: None,
+            ..Rules::default()
         },
         since: Timestamp::default(),
     }

@@ -14,3 +14,15 @@ pub struct Rules {
     /// A comment with a line of this word alone asks for another check.
     pub recheck: Option<String>,
 }
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            approval: Vec::new(),
+            branches: Vec::new(),
+            tips_poll_ms: 30_000,
+            sweep_ms: 900_000,
+            recheck: None,
+        }
+    }
+}

@@ -39,15 +39,10 @@ impl Outlook {
     /// In words, as of `now`.
     pub fn words(self, now: Timestamp) -> String {
         match self {
-            Self::Builds { latest, .. } if latest <= now => "If all passes, it lands any moment now.".into(),
+            Self::Builds { likely, .. } if likely <= now => "If all passes, it lands any moment now.".into(),
             Self::Builds { likely, earliest, latest } => {
-                let from_now = |at: Timestamp| in_words(at.since_ms(now).max(0));
-                let range = if earliest == latest {
-                    String::new()
-                } else {
-                    format!(", from {} to {}", from_now(earliest), from_now(latest))
-                };
-                format!("If all passes, it lands in about {}{range}.", from_now(likely))
+                let range = range(earliest, latest, now);
+                format!("If all passes, it lands in about {}{range}.", in_words(likely.since_ms(now)))
             }
             Self::Pace(landings, ms) => format!(
                 "At the pace of the last hour ({landings} landings) its turn comes in about {}.",
@@ -57,6 +52,15 @@ impl Outlook {
             Self::Unknown => "When it lands cannot be told yet: too little is known of its jobs.".into(),
         }
     }
+}
+
+/// Between what times most lie, where that is known; as of `now`.
+fn range(earliest: Timestamp, latest: Timestamp, now: Timestamp) -> String {
+    if earliest == latest {
+        return String::new();
+    }
+    let [earliest, latest] = [earliest, latest].map(|at| in_words(at.since_ms(now)));
+    format!(" (mostly between {earliest} and {latest})")
 }
 
 /// Writes the places of a change in its queues.
@@ -69,7 +73,16 @@ pub fn write(html: &mut Html, picture: &Picture, number: ChangeNumber, frame: &F
             &queue.name,
             ". ",
         );
-        html.text(outlook(picture, &queue.name, rows, at).words(frame.now)).raw("</p>");
+        match outlook(picture, &queue.name, rows, at) {
+            // The page counts down.
+            Outlook::Builds { likely, earliest, latest } if likely > picture.view.at => html
+                .element("If all passes, it lands in about <span data-until=\"", likely.0, "\">")
+                .element("", in_words(likely.since_ms(frame.now)), "</span>")
+                .text(range(earliest, latest, frame.now))
+                .raw("."),
+            other => html.text(other.words(picture.view.at)),
+        };
+        html.raw("</p>");
     }
 }
 

@@ -453,19 +453,18 @@ impl Stage {
     }
 
     fn operate(&mut self, operation: &Operation, by: &str) {
+        let each = |names: &[Name], command: fn(ChangeNumber) -> Command| {
+            names.iter().map(|name| command(self.number(name))).collect()
+        };
         let commands: Vec<Command> = match operation {
-            Operation::Enqueue(names) => {
-                names.iter().map(|name| Command::Enqueue { change: self.number(name) }).collect()
-            }
+            Operation::Enqueue(names) => each(names, |change| Command::Enqueue { change }),
+            Operation::Recheck(names) => each(names, |change| Command::Recheck { change }),
             Operation::Dequeue(names, reason) => names
                 .iter()
                 .map(|name| Command::Dequeue { change: self.number(name), reason: reason.as_str().into() })
                 .collect(),
             Operation::Promote(names) => {
                 vec![Command::Promote { changes: names.iter().map(|name| self.number(name)).collect() }]
-            }
-            Operation::Recheck(names) => {
-                names.iter().map(|name| Command::Recheck { change: self.number(name) }).collect()
             }
             Operation::Pause(scope, reason) => {
                 vec![Command::Pause { scope: scope.clone(), reason: reason.as_str().into() }]
