@@ -9,6 +9,7 @@
 mod absorb;
 mod admit;
 mod apply;
+mod apply_effect;
 mod check;
 mod conclude;
 mod depend;

@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 use crate::model::action::Decision;
 use crate::model::event::Scope;
 use crate::model::policy::QueuePolicy;
-use crate::model::report::{Report, Says};
+use crate::model::report::Says;
 use crate::model::view::PauseView;
 use crate::model::{
-    Action, ChangeNumber, Departure, EffectId, EffectKind, ItemChange, ItemId, Pair, Pipeline, Repository,
-    Sha,
+    Action, ChangeNumber, Departure, EffectId, EffectKind, ItemChange, ItemId, Pair, Repository, Sha,
 };
 
 use super::Queue;
+use super::speak::report;
 use super::state::{Item, LandedPart, Stage};
 
 impl Queue {
@@ -137,19 +137,10 @@ impl Queue {
         let landed = item.landed.iter().map(|part| &part.change);
         let all: Vec<ItemChange> = landed.chain(&item.changes).cloned().collect();
         for change in &all {
-            let report = Report {
-                change: change.number,
-                repository: change.pair.repository.clone(),
-                patchset: change.patchset,
-                revision: change.revision,
-                item: item.id,
-                pipeline: Pipeline::Gate,
-                queue: item.queue.clone(),
-                vote: None,
-                says: Some(Says::Alarm { text: text.as_str().into() }),
-                again_of: None,
-            };
-            self.say_later(report, false);
+            self.say_later(
+                report(item, change, None, Some(Says::Alarm { text: text.as_str().into() })),
+                false,
+            );
             let scope = Scope::Repository(change.pair.repository.clone());
             let numbers: Vec<String> = all.iter().map(|change| change.number.to_string()).collect();
             let reason =

@@ -178,7 +178,12 @@ fn last_check_words(departure: &Departure, policy: &Policy) -> (Option<(Label, i
     }
 }
 
-fn report(item: &Item, change: &ItemChange, vote: Option<(Label, i32)>, says: Option<Says>) -> Report {
+pub(super) fn report(
+    item: &Item,
+    change: &ItemChange,
+    vote: Option<(Label, i32)>,
+    says: Option<Says>,
+) -> Report {
     Report {
         change: change.number,
         repository: change.pair.repository.clone(),

@@ -3,10 +3,11 @@
 //! What it makes may differ from what was tested: Gerrit does not follow renames, for example. So the
 //! landed tree is compared; a difference is told aloud and counts as a push by someone else.
 
-use crate::model::report::{Report, Says};
-use crate::model::{EffectId, ItemId, Pair, Pipeline, Sha};
+use crate::model::report::Says;
+use crate::model::{EffectId, ItemId, Pair, Sha};
 
 use super::Queue;
+use super::speak::report;
 
 impl Queue {
     /// The review host has landed what it was told to submit, as `commit`.
@@ -56,18 +57,7 @@ impl Queue {
         self.out.notes.push(super::Note::Said(text.clone()));
         for item in items.iter().filter_map(|id| self.state.items.get(id)).cloned().collect::<Vec<_>>() {
             for change in &item.changes {
-                self.speak(Report {
-                    change: change.number,
-                    repository: change.pair.repository.clone(),
-                    patchset: change.patchset,
-                    revision: change.revision,
-                    item: item.id,
-                    pipeline: Pipeline::Gate,
-                    queue: item.queue.clone(),
-                    vote: None,
-                    says: Some(Says::Alarm { text: text.as_str().into() }),
-                    again_of: None,
-                });
+                self.speak(report(&item, change, None, Some(Says::Alarm { text: text.as_str().into() })));
             }
         }
     }

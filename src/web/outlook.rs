@@ -48,7 +48,9 @@ impl Outlook {
                 "At the pace of the last hour ({landings} landings) its turn comes in about {}.",
                 in_words(ms)
             ),
-            Self::Stuck => "It does not land as things stand: what keeps it is said below.".into(),
+            Self::Stuck => {
+                "It does not land as things stand: the reason for its wait says what keeps it.".into()
+            }
             Self::Unknown => "When it lands cannot be told yet: too little is known of its jobs.".into(),
         }
     }

@@ -16,6 +16,7 @@ mod fates;
 mod judge;
 mod known;
 mod likeness;
+mod made;
 mod parse;
 mod perform;
 mod reader;
