@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use toml::de::DeTable;
 
 use super::jobs::read_job;
+use super::needs::check_needs;
 use super::problem::{Problem, Source};
 use super::section::Section;
 use crate::model::{JobPolicy, Pair, Pattern, Patterns, Policy};
@@ -82,7 +83,7 @@ fn read(
     if sections.len() > usize::try_from(limits.most_jobs).unwrap_or(usize::MAX) {
         let what = format!("has {} jobs", sections.len());
         top.problem(top.at_of("job"), "job", what, format!("declare at most {}", limits.most_jobs));
-        return JobFile { jobs, noop };
+        return JobFile { jobs: Vec::new(), noop };
     }
     for section in sections {
         let job = read_job(&section, repositories.clone(), branches.clone(), &trust);
@@ -104,15 +105,17 @@ fn read(
                 "write a shorter one, or split the job",
             );
         }
-        jobs.push(job);
+        jobs.push((section, job));
     }
-    JobFile { jobs, noop }
+    let enforced: Vec<&JobPolicy> = policy.jobs.iter().filter(|job| is_for(job, home)).collect();
+    check_needs(&jobs, &enforced);
+    JobFile { jobs: jobs.into_iter().map(|(_, job)| job).collect(), noop }
 }
 
 fn is_enforced(job: &JobPolicy, home: &Pair, policy: &Policy) -> bool {
-    policy.jobs.iter().any(|enforced| {
-        enforced.name == job.name
-            && enforced.repositories.matches(home.repository.as_str())
-            && enforced.branches.matches(home.branch.as_str())
-    })
+    policy.jobs.iter().any(|enforced| enforced.name == job.name && is_for(enforced, home))
+}
+
+fn is_for(enforced: &JobPolicy, home: &Pair) -> bool {
+    enforced.repositories.matches(home.repository.as_str()) && enforced.branches.matches(home.branch.as_str())
 }

@@ -5,6 +5,7 @@ mod hosts;
 mod job_file;
 mod jobs;
 mod keys;
+mod needs;
 mod policy;
 mod priority;
 mod problem;

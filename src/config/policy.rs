@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::jobs::{read_job, read_name};
+use super::needs::check_needs;
 use super::priority::read_priority;
 use super::section::{At, Section};
 use super::strategy::{read_strategy, read_tuning};
@@ -186,9 +187,11 @@ fn read_jobs(top: &Section<'_>, queues: &[At<QueuePolicy>]) -> Vec<At<JobPolicy>
         let repositories = section.patterns("repositories").unwrap_or_else(|| every_gated(queues));
         let branches = section.patterns("branches").unwrap_or_else(|| Patterns::new(&["*"]));
         let trust = section.text("trust").map_or("default", |trust| trust.value);
-        jobs.push(At { value: read_job(&section, repositories, branches, trust), at: section.at });
+        let job = read_job(&section, repositories, branches, trust);
+        jobs.push((section, job));
     }
-    jobs
+    check_needs(&jobs, &[]);
+    jobs.into_iter().map(|(section, value)| At { value, at: section.at }).collect()
 }
 
 /// The patterns of all queues' repositories, each once.

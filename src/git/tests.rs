@@ -65,6 +65,7 @@ pub(super) fn policy() -> Policy {
         history: false,
         reuse_ms: None,
         attempts: 1,
+        needs: Vec::new(),
     };
     Policy {
         account: "bot".into(),

@@ -51,7 +51,7 @@ pub struct JobResult {
     pub job: JobName,
     /// The branch that it ran for.
     pub home: Pair,
-    /// `SUCCESS`, `FAILURE`, `TIMED_OUT`, `ERROR`, `ABORTED`, `REUSED`: words that readers of
+    /// `SUCCESS`, `FAILURE`, `TIMED_OUT`, `ERROR`, `ABORTED`, `SKIPPED`, `REUSED`: words that readers of
     /// Zuul's messages know (`REUSED` is a success too).
     pub result: JobOutcome,
     /// How long it ran, in milliseconds; 0 where it did not.
@@ -62,6 +62,9 @@ pub struct JobResult {
     pub voting: bool,
     /// A few words more, as in `exit code 3`.
     pub detail: Arc<str>,
+    /// The jobs for the same branch that had to pass first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<JobName>,
 }
 
 /// How a job stands.
@@ -79,6 +82,8 @@ pub enum JobOutcome {
     Error,
     /// It was stopped as no longer needed.
     Aborted,
+    /// A job that it needs has failed or has no verdict: it is not built.
+    Skipped,
 }
 
 /// How a stay in a queue ended.

@@ -84,6 +84,10 @@ pub struct JobPolicy {
     pub reuse_ms: Option<i64>,
     /// How often a build that failed may be run for one entry into the gate, at least 1.
     pub attempts: u32,
+    /// Jobs that must pass first, of the same item for the same home: where this job applies, they do too.
+    /// Each once, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<JobName>,
 }
 
 /// An input at a node.
@@ -122,4 +126,14 @@ pub struct ResolvedJob {
     pub reuse_ms: Option<i64>,
     /// As in [`JobPolicy`].
     pub attempts: u32,
+    /// As in [`JobPolicy`]: each is among the same item's jobs, for the same home.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<JobName>,
+    /// How long the longest chain of needs below it is; 0 where it needs nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub depth: u32,
+}
+
+fn is_zero(depth: &u32) -> bool {
+    *depth == 0
 }

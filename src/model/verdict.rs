@@ -38,6 +38,19 @@ impl VerdictKey {
         Self(hasher.finalize().into())
     }
 
+    /// The same, for a job that needs others, by their keys in the order of their names. Where there are
+    /// none it is the key itself.
+    pub fn after(self, needs: &[Self]) -> Self {
+        if needs.is_empty() {
+            return self;
+        }
+        let mut hasher = Sha256::new();
+        hasher.update(b"seakeeper verdict key 1 after ");
+        hasher.update(self.0);
+        needs.iter().for_each(|need| hasher.update(need.0));
+        Self(hasher.finalize().into())
+    }
+
     /// The key of a job with these `inputs` (see design: *key(job, i, n)*).
     ///
     /// Every field goes in with its length, so that no two descriptions share a byte stream.

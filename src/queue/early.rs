@@ -29,8 +29,10 @@ impl Queue {
 
     /// Whether builds of voting jobs are still to end.
     pub(super) fn is_unfinished(&self, item: &Item) -> bool {
-        let ended = |state| matches!(state, JobState::Passed | JobState::Failed | JobState::Errored);
-        self.jobs_of(item).iter().any(|job| job.voting && !ended(self.job_state(item, job)))
+        let ended = |state| {
+            matches!(state, JobState::Passed | JobState::Failed | JobState::Errored | JobState::Skipped)
+        };
+        self.job_states(item).any(|(job, state)| job.voting && !ended(state))
     }
 
     /// The jobs of a node with the keys that count there: for the yardstick each node has its own.

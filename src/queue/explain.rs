@@ -97,11 +97,13 @@ impl Queue {
         let mut running: Vec<JobName> = Vec::new();
         let mut waiting = 0_u32;
         let mut again = None;
-        for job in self.jobs_of(item) {
-            match self.job_state(item, job) {
+        for (job, state) in self.job_states(item) {
+            match state {
                 JobState::Running(_) | JobState::Failing(_) => running.push(job.name.clone()),
                 JobState::Wanted => waiting += 1,
                 JobState::Paused(at) => again = item.lost.get(&job.key).map(|retry| (retry.why.clone(), at)),
+                // What needs others waits for what they wait for.
+                JobState::Blocked | JobState::Skipped => {}
                 JobState::Passed | JobState::Failed | JobState::Errored => {}
             }
         }

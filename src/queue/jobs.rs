@@ -8,6 +8,7 @@ use crate::model::tree::Resolved;
 use crate::model::{Action, BuildId, Departure, ItemId, JobName, Pipeline, ResolvedJob, Timestamp, Verdict};
 
 use super::Queue;
+use super::graph;
 use super::state::{Item, Node, Record, Stage};
 
 /// How one job stands for one item.
@@ -23,6 +24,10 @@ pub(crate) enum JobState {
     Wanted,
     /// To be built again, not before then.
     Paused(Timestamp),
+    /// Not to be built yet: what it needs has not passed.
+    Blocked,
+    /// Not to be built at all: what it needs has failed.
+    Skipped,
 }
 
 /// How an item stands at its node.
@@ -74,8 +79,8 @@ impl Queue {
         }
     }
 
-    /// How `job` stands for `item`.
-    pub(super) fn job_state(&self, item: &Item, job: &ResolvedJob) -> JobState {
+    /// How `job` stands for `item`, whatever it needs.
+    pub(super) fn own_state(&self, item: &Item, job: &ResolvedJob) -> JobState {
         if let Some(adopted) = item.adopted.get(&job.key) {
             return if adopted.passed { JobState::Passed } else { JobState::Failed };
         }
@@ -139,8 +144,7 @@ impl Queue {
         let landing = matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_));
         let builds =
             !landing && (standing == Standing::Building || goes_on) && !self.index.held.contains_key(&id);
-        let wants =
-            builds && self.jobs_of(item).iter().any(|job| self.job_state(item, job) == JobState::Wanted);
+        let wants = builds && self.job_states(item).any(|(_, state)| state == JobState::Wanted);
         let (claim, pipeline) = (item.claim(), item.pipeline);
         if wants {
             self.index.wanting.insert(claim);
@@ -183,22 +187,20 @@ impl Queue {
         if node.bad.is_some() {
             return Standing::Bad;
         }
-        let (jobs, noop) = match &node.resolved {
-            None => return Standing::Preparing,
+        match &node.resolved {
+            None | Some(Resolved::Failed { .. }) => return Standing::Preparing,
             Some(Resolved::Broken { .. }) => return Standing::Bad,
-            Some(Resolved::Failed { .. }) => return Standing::Preparing,
-            Some(Resolved::Jobs { jobs, noop, .. }) => (jobs, *noop),
-        };
-        if jobs.is_empty() && !noop {
-            return Standing::NoJob;
+            Some(Resolved::Jobs { jobs, noop: false, .. }) if jobs.is_empty() => return Standing::NoJob,
+            Some(Resolved::Jobs { .. }) => {}
         }
         let (mut failed, mut failing, mut unfinished) = (false, false, false);
         // A gate item does not wait for what does not decide; a check reports it all.
         let check = item.pipeline == Pipeline::Check;
-        for job in jobs {
-            match self.job_state(item, job) {
+        for (job, state) in self.job_states(item) {
+            match state {
                 JobState::Passed => {}
-                JobState::Failed | JobState::Errored => failed |= job.voting,
+                // One that is skipped has not passed either, whatever it needs.
+                JobState::Failed | JobState::Errored | JobState::Skipped => failed |= job.voting,
                 state => {
                     failing |= job.voting && matches!(state, JobState::Failing(_));
                     unfinished |= job.voting || check;
@@ -214,16 +216,12 @@ impl Queue {
         }
     }
 
-    /// The names of the voting jobs that failed.
+    /// The names of the voting jobs that failed; not of those that were skipped because of them.
     pub(super) fn failed_jobs(&self, item: &Item) -> Vec<JobName> {
-        let failed = |job: &&ResolvedJob| {
-            job.voting
-                && matches!(
-                    self.job_state(item, job),
-                    JobState::Failed | JobState::Errored | JobState::Failing(_)
-                )
-        };
-        self.jobs_of(item).iter().filter(failed).map(|job| job.name.clone()).collect()
+        let has_failed =
+            |state: &JobState| matches!(state, JobState::Failed | JobState::Errored | JobState::Failing(_));
+        let failed = self.job_states(item).filter(|(job, state)| job.voting && has_failed(state));
+        failed.map(|(job, _)| job.name.clone()).collect()
     }
 
     /// The item's jobs for pages and messages.
@@ -231,8 +229,10 @@ impl Queue {
         let Some(item) = self.state.items.get(&id) else { return Vec::new() };
         // What is judged by one behind it has that one's results.
         let by = item.covered.and_then(|with| self.state.items.get(&with)).unwrap_or(item);
+        let jobs = self.jobs_of(by);
+        let states: Vec<JobState> = self.job_states(by).map(|(_, state)| state).collect();
         let mut results: Vec<JobResult> =
-            self.jobs_of(by).iter().map(|job| self.job_result(by, job)).collect();
+            jobs.iter().zip(&states).map(|(job, state)| self.job_result(by, job, state, &states)).collect();
         if let (true, Some(change)) = (by.id != id, by.changes.first()) {
             results.iter_mut().for_each(|result| {
                 result.detail = format!("judged together with {}", change.number.named()).into();
@@ -241,22 +241,26 @@ impl Queue {
         results
     }
 
-    fn job_result(&self, item: &Item, job: &ResolvedJob) -> JobResult {
+    /// `states` are those of all of the item's jobs.
+    fn job_result(&self, item: &Item, job: &ResolvedJob, state: &JobState, states: &[JobState]) -> JobResult {
         let none: Arc<str> = "".into();
-        let (result, build, duration_ms, detail) = match self.job_state(item, job) {
+        let hindrance = || graph::hindrance(self.jobs_of(item), states, job).into();
+        let (result, build, duration_ms, detail) = match state {
             JobState::Running(id) | JobState::Failing(id) => {
                 let since =
-                    self.state.builds.get(&id).map_or(0, |build| self.state.now.since_ms(build.started_at));
-                (JobOutcome::Running, Some(id), since, none)
+                    self.state.builds.get(id).map_or(0, |build| self.state.now.since_ms(build.started_at));
+                (JobOutcome::Running, Some(*id), since, none)
             }
             JobState::Wanted | JobState::Paused(_) => (JobOutcome::Waiting, None, 0, none),
+            JobState::Blocked => (JobOutcome::Waiting, None, 0, hindrance()),
+            JobState::Skipped => (JobOutcome::Skipped, None, 0, hindrance()),
             JobState::Errored => {
                 let why = item.lost.get(&job.key).map_or(none, |retry| retry.why.clone());
                 (JobOutcome::Error, None, 0, why)
             }
             state => match item.adopted.get(&job.key) {
                 Some(adopted) => {
-                    let passed = state == JobState::Passed;
+                    let passed = *state == JobState::Passed;
                     let result = if passed { JobOutcome::Success } else { JobOutcome::Failure };
                     let reused =
                         self.state.records.get(&job.key).is_some_and(|record| record.item != item.id);
@@ -278,6 +282,7 @@ impl Queue {
             build,
             voting: job.voting,
             detail,
+            needs: job.needs.clone(),
         }
     }
 }

@@ -150,8 +150,9 @@ impl Queue {
 
     /// Whether anything was bought for the item's present node.
     pub(super) fn is_begun(&self, item: &Item) -> bool {
-        let idle = |state: JobState| matches!(state, JobState::Wanted | JobState::Paused(_));
-        self.jobs_of(item).iter().any(|job| !idle(self.job_state(item, job)))
+        let idle =
+            |state: JobState| matches!(state, JobState::Wanted | JobState::Paused(_) | JobState::Blocked);
+        self.job_states(item).any(|(_, state)| !idle(state))
     }
 
     /// The turn that the next item of an owner gets.

@@ -175,11 +175,10 @@ impl Queue {
         let build_of = |item: &Item, key: &VerdictKey| {
             item.adopted.get(key).map(|adopted| adopted.build).or(self.index.running.get(key).copied())
         };
-        let failed = self.jobs_of(item).iter().filter(|job| {
-            let state = self.job_state(item, job);
-            job.voting && matches!(state, JobState::Failed | JobState::Failing(_))
-        });
-        let Some(bought) = failed.filter_map(|job| build_of(item, &job.key)).min() else { return false };
+        let failed = self
+            .job_states(item)
+            .filter(|(job, state)| job.voting && matches!(state, JobState::Failed | JobState::Failing(_)));
+        let Some(bought) = failed.filter_map(|(job, _)| build_of(item, &job.key)).min() else { return false };
         let unjudged = |other: &Item| {
             self.standing(other) == Standing::Building
                 && self.jobs_of(other).iter().any(|job| {

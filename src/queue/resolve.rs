@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use crate::model::tree::{Read, Resolved, Unit};
 use crate::model::{
-    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Policy, Repository, ResolvedInput, ResolvedJob,
-    Sha, VerdictKey,
+    Branch, InputPolicy, JobPolicy, Pair, Patterns, Policy, Repository, ResolvedInput, ResolvedJob, Sha,
+    VerdictKey,
 };
 
+use super::graph::{Jobs, needs_of, tie};
 use crate::model::job::RunsFor;
 
 /// What a repository's own job file declares, already bound to the branch that it lies in.
@@ -73,7 +74,7 @@ pub trait Trees {
 const MATES_MAX: usize = 50;
 
 /// Why resolution ends early.
-enum Stop {
+pub(super) enum Stop {
     Broken { pair: Pair, why: String },
     Failed(String),
 }
@@ -84,11 +85,20 @@ impl From<String> for Stop {
     }
 }
 
-/// Who declared a job: decides who is told when it cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
+/// Who declared a job: decides what it may need, and who is told when it cannot be used.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
     Operator,
-    Repository,
+    /// The job file that it stands in.
+    Repository(&'a JobFile),
+}
+
+/// What a job reads beside its home.
+struct Reading<'a> {
+    /// Commits, and the paths that are read; none means all.
+    others: BTreeMap<Pair, (Sha, Vec<Arc<str>>)>,
+    /// An input that has no such branch.
+    missing: Option<&'a Repository>,
 }
 
 /// Finds the jobs of an item that writes the branches `item`, and whose changes depend on some in the
@@ -117,12 +127,22 @@ struct Resolution<'a> {
     depends: &'a [Pair],
     trees: &'a mut dyn Trees,
     reads: BTreeMap<Unit, Option<Sha>>,
-    jobs: BTreeMap<(JobName, Pair), ResolvedJob>,
+    jobs: Jobs,
 }
 
 impl Resolution<'_> {
     /// Fills `jobs`; gives the altered job files and whether `noop` was asked for.
     fn run(&mut self) -> Result<(Vec<Pair>, bool), Stop> {
+        let found = self.find()?;
+        tie(&mut self.jobs).map_err(|(name, home)| {
+            let what = format!("the job `{name}` needs itself, by way of the jobs that it needs");
+            let is_operators = self.policy.jobs.iter().any(|job| job.name == name);
+            wrong_job(&what, "take one of these needs out", &home, is_operators)
+        })?;
+        Ok(found)
+    }
+
+    fn find(&mut self) -> Result<(Vec<Pair>, bool), Stop> {
         let policy = self.policy;
         let repositories = self.trees.repositories();
         // Read even where no job is: what is depended on must have landed.
@@ -206,13 +226,38 @@ impl Resolution<'_> {
                 .any(|input| self.writes.iter().any(|pair| pair.repository == input.repository))
     }
 
-    /// Adds the job for `home` if it applies; says whether it does.
-    fn consider(&mut self, job: &JobPolicy, home: &Pair, source: Source) -> Result<bool, Stop> {
+    /// Adds the job for `home` if it applies, with the jobs that it needs; says whether it does.
+    fn consider(&mut self, job: &JobPolicy, home: &Pair, source: Source<'_>) -> Result<bool, Stop> {
+        let Some((commit, reading)) = self.applies(job, home)? else { return Ok(false) };
+        let policy = self.policy;
+        let mut found = vec![self.resolved_job(job, home, commit, reading, source)?];
+        let mut needed = needs_of(policy, job, home, source)?;
+        while let Some((job, source)) = needed.pop() {
+            let known = self.jobs.contains_key(&(job.name.clone(), home.clone()));
+            if known || found.iter().any(|other| other.name == job.name) {
+                continue;
+            }
+            let reading = self.reading(job, home)?;
+            found.push(self.resolved_job(job, home, commit, reading, source)?);
+            needed.extend(needs_of(policy, job, home, source)?);
+        }
+        self.jobs.extend(found.into_iter().map(|job| ((job.name.clone(), home.clone()), job)));
+        Ok(true)
+    }
+
+    /// The home's commit and what the job reads, if the item changes any of it.
+    fn applies<'j>(&mut self, job: &'j JobPolicy, home: &Pair) -> Result<Option<(Sha, Reading<'j>)>, Stop> {
         let own = self.writes.contains(home);
         if !own && !self.reaches(job) {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some(commit) = self.commit(home)? else { return Ok(false) };
+        let Some(commit) = self.commit(home)? else { return Ok(None) };
+        let reading = self.reading(job, home)?;
+        let changed = own || reading.others.keys().any(|pair| self.writes.contains(pair));
+        Ok(changed.then_some((commit, reading)))
+    }
+
+    fn reading<'j>(&mut self, job: &'j JobPolicy, home: &Pair) -> Result<Reading<'j>, Stop> {
         let mut others: BTreeMap<Pair, (Sha, Vec<Arc<str>>)> = BTreeMap::new();
         let mut missing = None;
         for input in &job.inputs {
@@ -227,11 +272,27 @@ impl Resolution<'_> {
                     .or_insert((commit, union(&input.paths, &input.paths)));
             }
         }
-        if !own && !others.keys().any(|pair| self.writes.contains(pair)) {
-            return Ok(false);
-        }
+        Ok(Reading { others, missing })
+    }
+
+    fn resolved_job(
+        &mut self,
+        job: &JobPolicy,
+        home: &Pair,
+        commit: Sha,
+        Reading { mut others, missing }: Reading<'_>,
+        source: Source<'_>,
+    ) -> Result<ResolvedJob, Stop> {
         if let Some(repository) = missing {
-            return Err(missing_input(job, home, repository, source));
+            let what =
+                format!("the job `{}` names the input `{repository}`, which has no such branch", job.name);
+            let is_operators = matches!(source, Source::Operator);
+            let remedy = if is_operators {
+                "correct its name or branch in the configuration, or let the daemon's account read it"
+            } else {
+                "correct its name or branch"
+            };
+            return Err(wrong_job(&what, remedy, home, is_operators));
         }
         self.add_depended_on(home, &mut others)?;
         let mut inputs = vec![self.resolved(job, home, commit, &job.paths, &job.ignored_files)?];
@@ -239,7 +300,7 @@ impl Resolution<'_> {
             inputs.push(self.resolved(job, pair, *commit, paths, &Patterns::default())?);
         }
         let key = VerdictKey::new(&job.name, home, &job.spec, &inputs);
-        let resolved = ResolvedJob {
+        Ok(ResolvedJob {
             name: job.name.clone(),
             home: home.clone(),
             key,
@@ -248,9 +309,9 @@ impl Resolution<'_> {
             voting: job.voting,
             reuse_ms: job.reuse_ms,
             attempts: job.attempts.max(1),
-        };
-        self.jobs.insert((job.name.clone(), home.clone()), resolved);
-        Ok(true)
+            needs: job.needs.clone(),
+            depth: 0,
+        })
     }
 
     /// What the item's changes depend on is an input of each of its jobs. A build has one folder for a
@@ -324,7 +385,7 @@ impl Resolution<'_> {
         let Some(commit) = self.commit(home)? else { return Ok(false) };
         let Some(file) = self.job_file(home, commit)? else { return Ok(false) };
         for job in file.jobs.iter().filter(|job| is_for(job, home)) {
-            self.consider(job, home, Source::Repository)?;
+            self.consider(job, home, Source::Repository(&file))?;
         }
         Ok(file.noop)
     }
@@ -343,7 +404,7 @@ impl Resolution<'_> {
             Err(stop) => return Err(stop),
         };
         for job in file.jobs.iter().filter(|job| is_for(job, home)) {
-            match self.consider(job, home, Source::Repository) {
+            match self.consider(job, home, Source::Repository(&file)) {
                 Ok(_) | Err(Stop::Broken { .. }) => {}
                 Err(stop) => return Err(stop),
             }
@@ -369,7 +430,7 @@ impl Resolution<'_> {
     }
 }
 
-fn is_for(job: &JobPolicy, home: &Pair) -> bool {
+pub(super) fn is_for(job: &JobPolicy, home: &Pair) -> bool {
     job.repositories.matches(home.repository.as_str()) && job.branches.matches(home.branch.as_str())
 }
 
@@ -381,16 +442,12 @@ fn union(left: &[Arc<str>], right: &[Arc<str>]) -> Vec<Arc<str>> {
     left.iter().chain(right).cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn missing_input(job: &JobPolicy, home: &Pair, repository: &Repository, source: Source) -> Stop {
-    let what = format!("the job `{}` names the input `{repository}`, which has no such branch", job.name);
-    match source {
-        Source::Operator => Stop::Failed(format!(
-            "{what}: correct its name or branch in the configuration, or let the daemon's account read it"
-        )),
-        Source::Repository => Stop::Broken {
-            pair: home.clone(),
-            why: format!("seakeeper.toml: {what}: correct its name or branch"),
-        },
+/// A job cannot be used: said to who declares it.
+pub(super) fn wrong_job(what: &str, remedy: &str, home: &Pair, is_operators: bool) -> Stop {
+    if is_operators {
+        Stop::Failed(format!("{what}: {remedy}"))
+    } else {
+        Stop::Broken { pair: home.clone(), why: format!("seakeeper.toml: {what}: {remedy}") }
     }
 }
 

@@ -24,10 +24,13 @@ impl Queue {
 
     fn next_job(&self, id: ItemId) -> Option<ResolvedJob> {
         let item = self.state.items.get(&id)?;
-        let wanted = |job: &&ResolvedJob| self.job_state(item, job) == JobState::Wanted;
         let jobs = self.jobs_of(item);
-        let voting = jobs.iter().filter(|job| job.voting).find(wanted);
-        voting.or_else(|| jobs.iter().find(wanted)).cloned()
+        let is_needed = |job: &ResolvedJob| {
+            jobs.iter().any(|other| other.home == job.home && other.needs.contains(&job.name))
+        };
+        let wanted = self.job_states(item).filter(|(_, state)| *state == JobState::Wanted);
+        // What decides goes first, and of that what others wait for.
+        wanted.map(|(job, _)| job).min_by_key(|job| (!job.voting, !is_needed(job))).cloned()
     }
 
     fn buy(&mut self, item: ItemId, job: &ResolvedJob) {
@@ -45,7 +48,8 @@ impl Queue {
         let Some(build) = self.state.builds.get(&id) else { return };
         let mut needing = self.index.needs.get(&key).into_iter().flatten();
         // What shows the failure is seen through to its end.
-        let needed = needing.any(|id| build.failing || !self.gives_up(*id));
+        let skips = |id: &ItemId| self.state.items.get(id).is_some_and(|item| self.skips(item, &key));
+        let needed = needing.any(|id| build.failing || !self.gives_up(*id) && !skips(id));
         if !build.stopping && (!needed || build.deadline <= self.state.now) {
             self.ask(EffectKind::StopBuild { build: id });
         }

@@ -300,6 +300,8 @@ fn job(name: &str, commit: Sha) -> ResolvedJob {
         voting: true,
         reuse_ms: None,
         attempts: 1,
+        needs: Vec::new(),
+        depth: 0,
     }
 }
 

@@ -147,7 +147,7 @@ fn job_line(job: &JobResult, change: ChangeNumber, links: &Links) -> String {
         JobOutcome::Error if detail.is_empty() => format!("ERROR no verdict in {time}"),
         JobOutcome::Error => format!("ERROR {detail} in {time}"),
         JobOutcome::Aborted => format!("ABORTED in {time}"),
-        JobOutcome::Waiting | JobOutcome::Running => "SKIPPED".to_owned(),
+        JobOutcome::Waiting | JobOutcome::Running | JobOutcome::Skipped => "SKIPPED".to_owned(),
     };
     let voting = if job.voting { "" } else { " (non-voting)" };
     let remark = match job.result {

@@ -27,6 +27,7 @@ fn job(result: JobOutcome, detail: &str) -> JobResult {
         build: Some(BuildId(12)),
         voting: true,
         detail: detail.into(),
+        needs: Vec::new(),
     }
 }
 
@@ -73,6 +74,7 @@ fn lines_of_jobs_are_read_by_the_plugin() {
     check(JobOutcome::Error, "no node", "ERROR", "1m 02s");
     check(JobOutcome::Aborted, "", "ABORTED", "1m 02s");
     check(JobOutcome::Waiting, "", "SKIPPED", "");
+    check(JobOutcome::Skipped, "`build` failed", "SKIPPED", "");
 }
 
 #[test]

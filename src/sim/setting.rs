@@ -256,6 +256,7 @@ pub fn job(name: &str, repositories: &[&str], inputs: &[&str], round: &str) -> J
         history: false,
         reuse_ms: None,
         attempts: 1,
+        needs: Vec::new(),
     }
 }
 

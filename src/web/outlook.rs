@@ -1,6 +1,8 @@
 //! Where a change stands in its queue, and when it will probably land: from the builds that are still to
 //! end, else from how fast the queue landed lately. An estimate, and said to be one.
 
+use std::collections::BTreeMap;
+
 use super::history::MINUTE_MS;
 use super::html::Html;
 use super::picture::{Picture, Row};
@@ -8,7 +10,7 @@ use super::pieces::Frame;
 use super::state::State;
 use crate::model::item::{JobOutcome, JobResult};
 use crate::model::time::in_words;
-use crate::model::{ChangeNumber, ItemId, QueueName, Timestamp};
+use crate::model::{ChangeNumber, ItemId, JobName, Pair, QueueName, Timestamp};
 
 /// Minutes over which landings are counted.
 const MINUTES: i64 = 60;
@@ -130,12 +132,27 @@ fn end_of(picture: &Picture, row: &Row, which: Which) -> Option<Timestamp> {
     if State::of(&row.item) == State::Good {
         return Some(now);
     }
-    let voting = row.item.jobs.iter().filter(|job| job.voting);
-    let ends: Vec<Timestamp> = voting.map(|job| end_of_job(picture, job, which)).collect::<Option<_>>()?;
-    ends.into_iter().max()
+    let voting: Vec<&JobResult> = row.item.jobs.iter().filter(|job| job.voting).collect();
+    let mut ends: BTreeMap<(&JobName, &Pair), Timestamp> = BTreeMap::new();
+    // A build begins when those end that its job needs.
+    while ends.len() < voting.len() {
+        let known = ends.len();
+        for job in &voting {
+            let mut needs = job.needs.iter().map(|need| ends.get(&(need, &job.home)).copied());
+            let begin = needs.try_fold(now, |begin, end| Some(begin.max(end?)));
+            if let Some(begin) = begin {
+                ends.insert((&job.job, &job.home), end_of_job(picture, job, begin, which)?);
+            }
+        }
+        if ends.len() == known {
+            return None;
+        }
+    }
+    ends.into_values().max()
 }
 
-fn end_of_job(picture: &Picture, job: &JobResult, which: Which) -> Option<Timestamp> {
+/// When a job ends whose build cannot begin before `begin`.
+fn end_of_job(picture: &Picture, job: &JobResult, begin: Timestamp, which: Which) -> Option<Timestamp> {
     let now = picture.view.at;
     let range = picture.times.ranges.get(&job.job);
     let estimate = match which {
@@ -144,11 +161,15 @@ fn end_of_job(picture: &Picture, job: &JobResult, which: Which) -> Option<Timest
         Which::Latest => range.map(|(_, latest)| *latest),
     };
     match job.result {
-        JobOutcome::Waiting => Some(now.plus_ms(estimate?)),
+        JobOutcome::Waiting => Some(begin.plus_ms(estimate?)),
         JobOutcome::Running => {
             let started = job.build.and_then(|build| picture.times.started.get(&build))?;
             Some(started.plus_ms(estimate?).max(now))
         }
-        JobOutcome::Success | JobOutcome::Failure | JobOutcome::Error | JobOutcome::Aborted => Some(now),
+        JobOutcome::Success
+        | JobOutcome::Failure
+        | JobOutcome::Error
+        | JobOutcome::Aborted
+        | JobOutcome::Skipped => Some(now),
     }
 }

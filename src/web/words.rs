@@ -90,6 +90,7 @@ pub fn outcome(outcome: JobOutcome) -> &'static str {
         JobOutcome::Failure => "failure",
         JobOutcome::Error => "error",
         JobOutcome::Aborted => "aborted",
+        JobOutcome::Skipped => "skipped",
     }
 }
 

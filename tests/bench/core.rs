@@ -196,7 +196,18 @@ impl World {
             let inputs = vec![input.clone()];
             let key = VerdictKey::new(&name, &home, &self.spec, &inputs);
             let (home, spec) = (home.clone(), self.spec.clone());
-            ResolvedJob { name, home, key, spec, inputs, voting: true, reuse_ms: None, attempts: 1 }
+            ResolvedJob {
+                name,
+                home,
+                key,
+                spec,
+                inputs,
+                voting: true,
+                reuse_ms: None,
+                attempts: 1,
+                needs: Vec::new(),
+                depth: 0,
+            }
         });
         let outcome = Resolved::Jobs {
             jobs: jobs.collect(),

@@ -139,6 +139,7 @@ pub fn job(name: &str, result: JobOutcome, build: Option<u64>, duration_ms: i64)
         build: build.map(BuildId),
         voting: name != "lint",
         detail: if result == JobOutcome::Failure { "exit code 3".into() } else { "".into() },
+        needs: Vec::new(),
     }
 }
 

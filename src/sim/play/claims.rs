@@ -167,7 +167,8 @@ impl Reader<'_> {
             self.line.skip(&["was", "were", "made"]);
             return Ok(Claim::Pushes(amount));
         }
-        let before = self.maybe_job();
+        // A job may be called `build`, too.
+        let before = if self.line.is(&["build", "builds"]) { None } else { self.maybe_job() };
         if !self.line.eat(&["build", "builds"]) && before.is_none() {
             return self.fault(
                 "cannot be counted",
@@ -285,6 +286,10 @@ impl Reader<'_> {
             self.line.skip(&["for", "by", "in"]);
             return Ok(Some(Claim::Reused(self.change()?, Some(job), !not)));
         }
+        if self.line.eat(&["skipped"]) {
+            self.line.skip(&["for", "by", "in", "on"]);
+            return Ok(Some(Claim::Skipped(self.change()?, Some(job), !not)));
+        }
         if self.line.eat(&["building", "builds", "running", "runs", "build", "run"])
             && self.line.peek_at(1).is_none_or(|w| w.small != "times")
         {
@@ -399,6 +404,10 @@ impl Reader<'_> {
             self.line.skip(&["the", "a", "verdict", "verdicts", "of"]);
             let job = self.maybe_job();
             return Ok(Some(Claim::Reused(self.one(names)?, job, !negated)));
+        }
+        if self.line.eat(&["skipped", "skips", "skip"]) {
+            let job = self.maybe_job();
+            return Ok(Some(Claim::Skipped(self.one(names)?, job, !negated)));
         }
         if self.line.eat(&["building", "built", "build", "builds", "running", "runs"]) {
             let job = self.maybe_job();

@@ -9,8 +9,8 @@ use crate::model::LandingForm;
 
 /// Verbs that say what a job's builds come to.
 pub const TRUTHS: &[&str] = &[
-    "takes", "lasts", "needs", "passes", "succeeds", "fails", "breaks", "crashes", "aborts", "vanishes",
-    "hangs", "is", "gives", "loses", "take", "pass", "fail", "break", "vanish", "hang", "times",
+    "takes", "lasts", "needs", "need", "passes", "succeeds", "fails", "breaks", "crashes", "aborts",
+    "vanishes", "hangs", "is", "gives", "loses", "take", "pass", "fail", "break", "vanish", "hang", "times",
 ];
 
 impl Reader<'_> {
@@ -164,7 +164,7 @@ impl Reader<'_> {
         let mut declares = self.line.is_over();
         while !self.line.is_over() {
             self.line.skip(&["and", "which", "that", "it"]);
-            if self.line.is(TRUTHS) && !self.is_about_voting() {
+            if self.line.is(TRUTHS) && !self.is_about_voting() && !self.is_about_needs() {
                 let truth = self.truth(None)?;
                 if let Fate::Takes(ms) = truth.fate {
                     declared.longest_ms = declared.longest_ms.max(ms);
@@ -197,6 +197,12 @@ impl Reader<'_> {
                 .is_some_and(|word| ["non-voting", "nonvoting", "not", "voting"].contains(&&*word.small))
     }
 
+    /// Whether `needs JOB` comes next, rather than `needs 10m`.
+    pub fn is_about_needs(&self) -> bool {
+        let mut ahead = self.line.clone();
+        ahead.eat(&["needs", "need"]) && ahead.duration().is_none()
+    }
+
     /// Whether `KEY = VALUE` comes next, perhaps behind `with`.
     fn is_keyed(&self) -> bool {
         let begin = usize::from(self.line.is(&["with"]));
@@ -224,6 +230,9 @@ impl Reader<'_> {
             put("paths", array(&self.line.list()));
         } else if self.line.phrase(&["reads", "with inputs", "with input", "inputs", "input"]) {
             put("inputs", array(&self.line.list()));
+        } else if self.line.eat(&["needs", "need"]) {
+            self.line.skip(&["the", "job", "jobs"]);
+            put("needs", array(&self.line.list()));
         } else if self.line.phrase(&["ignores", "ignoring", "with ignored-files"]) {
             put("ignored-files", array(&self.line.list()));
         } else if self.line.eat(&["for", "on", "of", "in"]) {
@@ -286,7 +295,7 @@ impl Reader<'_> {
     fn fate(&mut self) -> Read<Fate> {
         let verb = self.line.need("a verb", "unit fails with A")?.small;
         Ok(match &*verb {
-            "takes" | "take" | "lasts" | "needs" => match self.line.duration() {
+            "takes" | "take" | "lasts" | "needs" | "need" => match self.line.duration() {
                 Some(ms) => Fate::Takes(ms),
                 None => return self.fault("is no duration", "write for example `unit takes 10m`"),
             },

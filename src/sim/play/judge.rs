@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::book::{BuildPage, BuildStand, Stay};
 use super::stage::Stage;
 use super::story::{Amount, Claim, Name, Standing, Together, Whom};
+use crate::model::item::JobOutcome;
 use crate::model::view::{ItemView, View};
-use crate::model::{ChangeNumber, ChangeStatus, Departure, Pipeline};
+use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemChange, Pipeline};
 use crate::sim::setting::BOT;
 
 /// A claim that is watched at every moment.
@@ -118,6 +119,7 @@ impl Stage {
                 self.counted(*amount, job.as_deref(), on.as_ref(), with, *anew, *stopped)
             }
             Claim::Reused(name, job, so) => self.reused(name, job.as_deref(), *so),
+            Claim::Skipped(name, job, so) => self.skipped(name, job.as_deref(), *so),
             Claim::Queue(queue, items) => self.queue(queue.as_deref(), items),
             Claim::Queued(names, so) => self.queued(names, *so),
             Claim::Place(name, place) => self.place(name, *place),
@@ -259,6 +261,23 @@ impl Stage {
             .collect();
         let found = job.map_or(!reused.is_empty(), |job| reused.iter().any(|known| known == job));
         judged(found == so, || format!("reused for {name}: {}", listed(&reused)))
+    }
+
+    /// What is not built for a change at its present or last stay.
+    fn skipped(&self, name: &Name, job: Option<&str>, so: bool) -> Judged {
+        let number = self.number(name);
+        let holds = |changes: &[ItemChange]| changes.iter().any(|change| change.number == number);
+        let view = self.view();
+        let mut stays = view.iter().flat_map(|view| {
+            let items = view.queues.iter().flat_map(|queue| &queue.items).chain(&view.checks);
+            let items = items.filter(|item| holds(&item.changes)).map(|item| &item.jobs);
+            items.chain(view.departed.iter().filter(|ended| holds(&ended.changes)).map(|ended| &ended.jobs))
+        });
+        let jobs = stays.next().into_iter().flatten();
+        let skipped = jobs.filter(|job| job.result == JobOutcome::Skipped);
+        let skipped: Vec<String> = skipped.map(|job| job.job.to_string()).collect();
+        let found = job.map_or(!skipped.is_empty(), |job| skipped.iter().any(|known| known == job));
+        judged(found == so, || format!("skipped for {name}: {}", listed(&skipped)))
     }
 
     fn items(&self, queue: Option<&str>) -> Vec<ItemView> {

@@ -302,6 +302,10 @@ fn others(reader: &mut Reader<'_>) -> Read<Option<Vec<Declaration>>> {
     }
     reader.line = before.clone();
     if let Some(job) = reader.maybe_job() {
+        if reader.is_about_needs() {
+            reader.line = before;
+            return reader.declare_jobs().map(Some);
+        }
         if reader.line.is(TRUTHS) {
             let truth = reader.truth(Some(job))?;
             return Ok(Some(vec![Declaration::Truth(truth)]));

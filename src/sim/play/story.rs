@@ -433,6 +433,9 @@ pub enum Claim {
     },
     /// A change uses a verdict (of a job) that was not built for it, or does not.
     Reused(Name, Option<String>, bool),
+    /// A job (or some job) of a change is not built, for what it needs has failed or what it is for is not
+    /// changed; or is.
+    Skipped(Name, Option<String>, bool),
     /// Where a change stands in Gerrit: open or abandoned.
     Status(Name, Standing, bool),
     /// The last operator's command was done, or refused; and what the answer says.

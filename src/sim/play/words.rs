@@ -45,6 +45,7 @@ const CLAUSES: &[&str] = &[
     "with",
     "without",
     "attempts",
+    "needs",
     "runs",
     "non-voting",
     "by",

@@ -59,6 +59,7 @@ pub struct Job {
     duration_ms: i64,
     estimate_ms: Option<i64>,
     detail: String,
+    needs: Vec<String>,
 }
 
 /// An item of a queue or of the check.
@@ -212,6 +213,7 @@ impl Maker<'_> {
             duration_ms: job.duration_ms,
             estimate_ms: self.times.estimates.get(&job.job).copied(),
             detail: job.detail.to_string(),
+            needs: job.needs.iter().map(ToString::to_string).collect(),
         }
     }
 
