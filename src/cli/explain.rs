@@ -54,6 +54,7 @@ fn describe(found: &Explanation) -> Vec<String> {
     ];
     let more = [&found.place, &found.landing];
     lines.extend(more.iter().filter(|text| !text.is_empty()).map(|text| one_line(format_args!("  {text}"))));
+    lines.extend(found.unbuilt.iter().map(|text| one_line(format_args!("  {text}"))));
     for entry in &found.history {
         let ago = in_words(found.at.since_ms(entry.at));
         lines.push(one_line(format_args!("  {ago:>12} ago  {}", entry.words)));

@@ -21,21 +21,16 @@ pub(super) fn read_job(
     branches: Patterns,
     trust: &str,
 ) -> JobPolicy {
+    let (runs_for, files) = read_matcher(job);
     JobPolicy {
         name: read_name(job).map_or_else(|| JobName::new(""), |name| JobName::new(name.value)),
         repositories,
         branches,
         inputs: read_inputs(job),
         paths: job.paths("paths"),
-        ignored_files: job
-            .texts("ignored-files")
-            .map(|texts| Patterns::new(&texts.iter().map(|text| text.value).collect::<Vec<_>>()))
-            .unwrap_or_default(),
-        runs_for: job.choice(
-            "runs-for",
-            &[("inputs", RunsFor::Inputs), ("own", RunsFor::Own)],
-            RunsFor::Inputs,
-        ),
+        ignored_files: read_files(job, "ignored-files"),
+        runs_for,
+        files,
         spec: Arc::new(BuildSpec {
             commands: read_commands(job),
             environment: read_environment(job),
@@ -60,6 +55,31 @@ pub(super) fn read_name<'a>(section: &Section<'a>) -> Option<At<&'a str>> {
         return None;
     }
     Some(name)
+}
+
+/// For which items the job runs, and the files that go with `runs-for = "files"`.
+fn read_matcher(job: &Section<'_>) -> (RunsFor, Patterns) {
+    let words = [("inputs", RunsFor::Inputs), ("own", RunsFor::Own), ("files", RunsFor::Files)];
+    let runs_for = job.choice("runs-for", &words, RunsFor::Inputs);
+    let files = read_files(job, "files");
+    let said = job.text("runs-for").map(|text| text.value);
+    let is_clear = said.is_none_or(|said| words.iter().any(|(word, _)| *word == said));
+    let by_files = runs_for == RunsFor::Files;
+    let names_none = || !job.has("files") || job.array("files").is_some_and(|values| values.is_empty());
+    if by_files && names_none() {
+        let remedy = "add for example `files = [\"src/*\"]`, or remove `runs-for`";
+        job.problem(job.at_of("runs-for"), "runs-for", "`files` needs the files for which it runs", remedy);
+    } else if is_clear && !by_files && !files.is_empty() {
+        let what = "does nothing here: the job runs for other files, too";
+        job.problem(job.at_of("files"), "files", what, "add `runs-for = \"files\"`, or remove the key");
+    }
+    (runs_for, files)
+}
+
+/// Patterns for paths within a repository.
+fn read_files(job: &Section<'_>, key: &str) -> Patterns {
+    let texts = job.texts(key).unwrap_or_default();
+    Patterns::new(&texts.iter().map(|text| text.value).collect::<Vec<_>>())
 }
 
 fn read_commands(job: &Section<'_>) -> Vec<Arc<str>> {

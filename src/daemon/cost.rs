@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::gerrit::{Finding, Level};
+use crate::model::job::RunsFor;
 use crate::model::time::in_words;
 use crate::model::tree::Resolved;
 use crate::model::{Branch, JobName, Pair, Patterns, Policy, Repository, Sha};
@@ -41,6 +42,9 @@ fn in_words_of(policy: &Policy, gated: &[Pair], pair: &Pair, durations: &BTreeMa
     if builds.is_empty() {
         return format!("a change causes no build of the configuration's jobs{own}");
     }
+    let by_files = |job: &JobName| {
+        policy.jobs.iter().any(|known| known.name == *job && known.runs_for == RunsFor::Files)
+    };
     let name = |(job, home): &(JobName, Pair)| {
         let home = if home.repository == pair.repository {
             String::new()
@@ -48,7 +52,8 @@ fn in_words_of(policy: &Policy, gated: &[Pair], pair: &Pair, durations: &BTreeMa
             format!(" for {}", home.repository)
         };
         let time = durations.get(job).map(|ms| format!(" ({})", in_words(*ms))).unwrap_or_default();
-        format!("{job}{home}{time}")
+        let files = if by_files(job) { " where it changes its files" } else { "" };
+        format!("{job}{home}{files}{time}")
     };
     let names: Vec<String> = builds.iter().map(name).collect();
     let known: Vec<i64> = builds.iter().filter_map(|(job, _)| durations.get(job)).copied().collect();
@@ -58,7 +63,8 @@ fn in_words_of(policy: &Policy, gated: &[Pair], pair: &Pair, durations: &BTreeMa
         some => format!(", {} of slots for the {some} whose time is known", in_words(known.iter().sum())),
     };
     let (count, noun) = (builds.len(), if builds.len() == 1 { "build" } else { "builds" });
-    format!("a change causes {count} {noun}: {}{sum}{own}", names.join(", "))
+    let most = if builds.iter().any(|(job, _)| by_files(job)) { "at most " } else { "" };
+    format!("a change causes {most}{count} {noun}: {}{sum}{own}", names.join(", "))
 }
 
 /// The jobs of a change to `pair`, each with the branch that it is run for.
@@ -90,6 +96,10 @@ impl Trees for Everything<'_> {
 
     fn alters_job_file(&mut self, _: &Pair) -> Result<bool, String> {
         Ok(false)
+    }
+
+    fn alters_files(&mut self, _: &Pair, _: &Patterns) -> Result<bool, String> {
+        Ok(true)
     }
 
     fn repositories(&self) -> Vec<Repository> {
@@ -143,6 +153,12 @@ repositories = ["app"]
 commands = ["true"]
 inputs = ["lib"]
 runs-for = "own"
+[[job]]
+name = "docs"
+repositories = ["more"]
+commands = ["true"]
+runs-for = "files"
+files = ["docs/*"]
 "#,
         );
         let gated = ["app", "lib", "other", "more"].map(|name| Pair::new(name, "main"));
@@ -153,7 +169,8 @@ runs-for = "own"
         let expected = [
             ("app", "a change causes 3 builds: own, unit (1m 01s), whole, 1m 01s of slots for the 1 whose time is known"),
             ("lib", "a change causes 2 builds: unit (1m 01s), whole for app, 1m 01s of slots for the 1 whose time is known"),
-            ("other, more", "a change causes 1 build: unit (1m 01s), 1m 01s of slots together"),
+            ("other", "a change causes 1 build: unit (1m 01s), 1m 01s of slots together"),
+            ("more", "a change causes at most 2 builds: docs where it changes its files, unit (1m 01s), 1m 01s of slots for the 1 whose time is known"),
         ]
         .map(|(place, words)| (place, format!("{words}{own}")));
         let expected: Vec<(&str, &str)> =

@@ -153,16 +153,25 @@ fn machine(config: &Config, scratch: &Path) -> Vec<Finding> {
 
 /// Jobs that do not run whenever what they read changes.
 fn jobs(config: &Config) -> Vec<Finding> {
-    let restricted = config.policy.jobs.iter().filter(|job| job.runs_for == RunsFor::Own);
     let tell = |job: &crate::model::JobPolicy| {
         let inputs: Vec<&str> = job.inputs.iter().map(|input| input.repository.as_str()).collect();
         let of = if inputs.is_empty() { "other repositories".to_owned() } else { inputs.join(", ") };
-        let what = format!(
-            "it runs for changes of its own repositories only (`runs-for = \"own\"`): a change of {of} lands without it and may break it"
-        );
-        Finding::new("runs-for", Level::Note, format!("job {}", job.name), what)
+        let what = match job.runs_for {
+            RunsFor::Inputs => return None,
+            RunsFor::Own => format!(
+                "it runs for changes of its own repositories only (`runs-for = \"own\"`): a change of {of} lands without it and may break it"
+            ),
+            RunsFor::Files => {
+                let files: Vec<&str> = job.files.0.iter().map(|pattern| pattern.as_str()).collect();
+                format!(
+                    "it runs for changes of {} only (`runs-for = \"files\"`): a change of other files that it reads lands without it and may break it",
+                    files.join(", ")
+                )
+            }
+        };
+        Some(Finding::new("runs-for", Level::Note, format!("job {}", job.name), what))
     };
-    restricted.map(tell).collect()
+    config.policy.jobs.iter().filter_map(tell).collect()
 }
 
 /// Queues without repositories.

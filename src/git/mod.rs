@@ -3,6 +3,7 @@
 //! An effect is put on a board and done by one of a few threads; its end goes to the inbox. A chain
 //! of nodes costs one fetch and then one merge each, in a process that is already running.
 
+mod changed;
 mod closure;
 mod content;
 mod fetch;

@@ -75,7 +75,7 @@ impl Preparation {
                 branches.into_iter().map(|(pair, branching)| (pair, branching.change)).collect();
             let item = self.judged();
             let overlay = self.overlay.iter().cloned().collect();
-            let mut trees = NodeTrees { shared, writes: &writes, overlay };
+            let mut trees = NodeTrees { shared, writes: &writes, overlay, changed: BTreeMap::new() };
             let outcome = resolve(&shared.policy(), &item, &self.depends, &mut trees);
             events.push(Event::JobsResolved { effect, node, outcome });
         }

@@ -105,6 +105,8 @@ impl Shared {
 
     pub fn set_policy(&self, policy: Arc<Policy>) {
         *lock(&self.policy) = policy;
+        // What a job file may say depends on the configuration, and so do the templates that it may use.
+        lock(&self.job_files).clear();
         lock(&self.job_files).clear();
     }
 
@@ -213,7 +215,7 @@ impl Shared {
         Ok(tip)
     }
 
-    /// The job file of a blob, parsed once.
+    /// The job file of a blob, parsed once under each configuration.
     pub fn job_file(
         &self,
         pair: &Pair,
@@ -224,12 +226,15 @@ impl Shared {
         if let Some(parsed) = lock(&self.job_files).get(&key) {
             return Ok(parsed.clone());
         }
+        let policy = self.policy();
         let parsed = read()?.and_then(|text| (self.settings.parse_job_file)(pair, &text));
         let mut known = lock(&self.job_files);
         if known.len() >= JOB_FILES {
             known.clear();
         }
-        known.insert(key, parsed.clone());
+        if Arc::ptr_eq(&policy, &self.policy()) {
+            known.insert(key, parsed.clone());
+        }
         Ok(parsed)
     }
 }

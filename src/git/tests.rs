@@ -15,6 +15,7 @@ use crate::model::{
 };
 use store::{oid, sha};
 
+mod changed;
 mod faults;
 mod forms;
 mod gerrit;
@@ -55,6 +56,7 @@ pub(super) fn policy() -> Policy {
         paths: Vec::new(),
         ignored_files: Patterns::new(&["docs/*"]),
         runs_for: RunsFor::Inputs,
+        files: Patterns::default(),
         spec: Arc::new(BuildSpec {
             commands: vec!["true".into()],
             environment: Default::default(),

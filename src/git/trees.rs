@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::changed::Changed;
 use super::shared::Shared;
 use super::store::{Store, oid, sha};
 use crate::model::{Branch, NodeId, Pair, Patterns, Repository, Sha};
@@ -26,6 +27,8 @@ pub(super) struct NodeTrees<'a> {
     pub shared: &'a Shared,
     pub writes: &'a BTreeMap<Pair, Change>,
     pub overlay: BTreeMap<Pair, NodeId>,
+    /// The files that the item changes, where they were asked for.
+    pub changed: BTreeMap<Pair, Changed>,
 }
 
 impl Trees for NodeTrees<'_> {
@@ -73,6 +76,22 @@ impl Trees for NodeTrees<'_> {
             }
         }
         Ok(false)
+    }
+
+    fn alters_files(&mut self, pair: &Pair, files: &Patterns) -> Result<bool, String> {
+        let Some(change) = self.writes.get(pair) else { return Ok(false) };
+        if let Some(known) = self.changed.get(pair) {
+            return Ok(known.matches(files));
+        }
+        let store = self.shared.store(&pair.repository)?;
+        let mut changed = Changed::default();
+        changed.add(&store, Some(change.onto), change.commit)?;
+        for revision in &change.revisions {
+            changed.add(&store, first_parent(&store, *revision)?, *revision)?;
+        }
+        let matches = changed.matches(files);
+        self.changed.insert(pair.clone(), changed);
+        Ok(matches)
     }
 
     fn repositories(&self) -> Vec<Repository> {

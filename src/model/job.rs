@@ -55,6 +55,8 @@ pub enum RunsFor {
     Inputs,
     /// For items that change its home repository only.
     Own,
+    /// For items that change one of its files, in its home or in an input.
+    Files,
 }
 
 /// A job as an operator or a job file declares it.
@@ -74,6 +76,9 @@ pub struct JobPolicy {
     pub ignored_files: Patterns,
     /// For which items it runs.
     pub runs_for: RunsFor,
+    /// With [`RunsFor::Files`]: the files (patterns), of its home or of an input.
+    #[serde(default, skip_serializing_if = "Patterns::is_empty")]
+    pub files: Patterns,
     /// What its builds do.
     pub spec: Arc<BuildSpec>,
     /// Whether its verdict decides; otherwise it is only reported.

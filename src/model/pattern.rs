@@ -68,6 +68,11 @@ impl Patterns {
         Self(texts.iter().map(|text| Pattern::new(*text)).collect())
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether one of them matches `name`.
     pub fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(name))

@@ -157,6 +157,12 @@ pub enum Reason {
     },
     /// No job is configured for it: nothing would judge it, so nothing lands.
     NoJob,
+    /// Jobs are configured for it, and none of them runs for the files that it changes: nothing would judge
+    /// it either.
+    NothingNeeded {
+        /// These jobs.
+        jobs: Vec<JobName>,
+    },
     /// It conflicts with something ahead that may yet leave.
     ConflictAhead,
     /// It failed, but on top of items that are not decided yet: they may be the cause.
@@ -262,13 +268,11 @@ impl fmt::Display for Reason {
             | Self::Tip { .. }
             | Self::NoBranch { .. }
             | Self::Preparing
-            | Self::PreparingAgain { .. } => self.say_unbuilt(f),
+            | Self::PreparingAgain { .. }
+            | Self::NoJob
+            | Self::NothingNeeded { .. } => self.say_unbuilt(f),
             Self::Observing => write!(f, "waits for an answer from the review host"),
             Self::Paused { scope, reason, by } => write!(f, "{scope} is stopped by {by}: {reason}"),
-            Self::NoJob => write!(
-                f,
-                "no job is configured for it, so nothing would test it: declare a [[job]] for its repository (commands = [\"true\"] to land without a test)"
-            ),
             Self::ConflictAhead => {
                 write!(f, "cannot be merged with what is ahead of it: waits until that is decided")
             }
@@ -414,6 +418,15 @@ impl Reason {
             Self::NoBranch { pair } => {
                 write!(f, "{pair} does not exist: create the branch, or move the change")
             }
+            Self::NoJob => write!(
+                f,
+                "no job is configured for it, so nothing would test it: declare a [[job]] for its repository (commands = [\"true\"] to land without a test)"
+            ),
+            Self::NothingNeeded { jobs } => write!(
+                f,
+                "none of its jobs runs for the files that it changes ({}), so nothing would test it: declare a [[job]] that does (commands = [\"true\"] to land without a test)",
+                join(jobs)
+            ),
             Self::Preparing => write!(f, "its merge with what is ahead is being made"),
             Self::PreparingAgain { why, .. } => {
                 write!(f, "its merge could not be made and is tried again: {why}")

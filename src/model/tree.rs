@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChangeId, Pair, Reason, ResolvedJob, Sha};
+use super::{ChangeId, JobName, Pair, Reason, ResolvedJob, Sha};
 
 /// What a node writes in one branch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -97,6 +97,17 @@ impl Unit {
     }
 }
 
+/// A job that its matcher spares an item.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unneeded {
+    /// The job.
+    pub job: JobName,
+    /// The branch for which it would have run.
+    pub home: Pair,
+    /// Why, fit for "was not needed: {why}".
+    pub why: Arc<str>,
+}
+
 /// J(item, node): the jobs of an item at a node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Resolved {
@@ -110,6 +121,9 @@ pub enum Resolved {
         alters_job_files: Vec<Pair>,
         /// `noop` was asked for: it lands without a build.
         noop: bool,
+        /// Jobs that matchers have left out, as far as they are listed. They are only shown.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unneeded: Vec<Unneeded>,
     },
     /// A job file cannot be used.
     Broken {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::event::Scope;
 use super::item::JobResult;
 use super::past::Past;
+use super::tree::Unneeded;
 use super::{
     Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, JobName, Pair, Pipeline, QueueName,
     Reason, Timestamp,
@@ -77,6 +78,9 @@ pub struct ItemView {
     /// What has happened to it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
+    /// Jobs that matchers spare it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unneeded: Vec<Unneeded>,
 }
 
 /// A build that holds a slot.
@@ -129,6 +133,9 @@ pub struct DepartedView {
     /// What had happened to it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
+    /// Jobs that matchers spare it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unneeded: Vec<Unneeded>,
 }
 
 /// A stop.

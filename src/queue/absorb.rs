@@ -3,7 +3,8 @@
 use crate::model::event::BuildPhase;
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{
-    BuildId, ChangeNumber, EffectId, EffectKind, Event, ItemId, NodeId, Outcome, Policy, Timestamp, Verdict,
+    BuildId, ChangeNumber, EffectId, EffectKind, Event, ItemId, JobName, NodeId, Outcome, Policy, Timestamp,
+    Verdict,
 };
 
 use std::sync::Arc;
@@ -170,13 +171,13 @@ impl Queue {
         match outcome {
             Resolved::Failed { why } => self.prepare_again(id, why),
             Resolved::Broken { .. } => {}
-            Resolved::Jobs { jobs, noop, .. } => {
+            Resolved::Jobs { jobs, noop, unneeded, .. } => {
                 self.learn_tips(node);
                 if current {
                     self.take_keys(id, jobs.iter().map(|job| job.key).collect());
                     self.note_kept(id);
                     if jobs.is_empty() && !noop {
-                        self.note_jobless(id, epoch);
+                        self.note_jobless(id, epoch, unneeded.into_iter().map(|spared| spared.job).collect());
                     }
                 }
             }
@@ -195,12 +196,13 @@ impl Queue {
         }
     }
 
-    fn note_jobless(&mut self, id: ItemId, epoch: u64) {
+    fn note_jobless(&mut self, id: ItemId, epoch: u64, spared: Vec<JobName>) {
         let policy_epoch = self.state.policy_epoch;
         let Some(item) = self.state.items.get(&id) else { return };
         for change in &item.changes {
             if let Some(known) = self.state.changes.get_mut(&change.number) {
                 known.jobless = Some((change.revision, policy_epoch, epoch));
+                known.spared.clone_from(&spared);
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::model::{
 };
 
 use super::Queue;
+use super::explain::no_job;
 use super::group::shared_end;
 use super::state::{Change, Item, Stage};
 
@@ -183,7 +184,7 @@ impl Queue {
             let tip = self.state.tips.get(&snapshot.pair());
             let same = tip.is_none_or(|tip| tip.epoch <= tip_epoch);
             if revision == snapshot.revision && policy_epoch == self.state.policy_epoch && same {
-                return Some(Reason::NoJob);
+                return Some(no_job(change.spared.clone()));
             }
         }
         if let Some((revision, tip)) = change.failed {
@@ -268,6 +269,7 @@ impl Queue {
                 | Reason::Together { .. }
                 | Reason::Apart { .. }
                 | Reason::NoJob
+                | Reason::NothingNeeded { .. }
                 | Reason::Requirements { .. }
         );
         // What is in the queue and joined by this one comes out and in again without anybody's help.

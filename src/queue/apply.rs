@@ -197,6 +197,7 @@ impl Queue {
     fn depart(&mut self, id: ItemId, departure: &Departure) {
         let reports = self.last_words(id, departure);
         let jobs = self.job_results(id);
+        let unneeded = self.state.items.get(&id).map(|item| self.unneeded_of(item).to_vec());
         let Some(item) = self.state.items.remove(&id) else { return };
         self.index.remove_item(&item);
         self.state.checks.remove(&id);
@@ -232,6 +233,7 @@ impl Queue {
             departure: departure.clone(),
             jobs,
             past: item.past.clone(),
+            unneeded: unneeded.unwrap_or_default(),
         };
         self.index.dirty_builds = true;
         if departure.goes_back_to_waiting() {
@@ -278,7 +280,9 @@ impl Queue {
     /// What the end of a gate item makes of its changes: merged, or with a used-up approval.
     fn settle_changes(&mut self, item: &Item, departure: &Departure) {
         let forget = self.uses_up_approval(item, departure);
-        let failed = !matches!(departure, Departure::Landed { .. }) && !forget;
+        // What no job judged has not failed.
+        let judged = !matches!(departure, Departure::Landed { .. } | Departure::Unfit { .. });
+        let failed = judged && !forget;
         let policy = self.state.policy.clone();
         for change in &item.changes {
             let tip = self.state.tips.get(&change.pair).and_then(|tip| tip.commit);

@@ -114,7 +114,7 @@ impl Queue {
         let departure = match standing {
             Standing::Passed => Departure::Checked { passed: true },
             Standing::Failed => Departure::Checked { passed: false },
-            Standing::NoJob => Departure::Unfit { why: crate::model::Reason::NoJob.to_string().into() },
+            Standing::NoJob => Departure::Unfit { why: self.no_job(item).to_string().into() },
             Standing::Bad => match self.failure(item) {
                 Some(departure) => departure,
                 None => return,

@@ -40,11 +40,11 @@ impl Queue {
         let item = self.state.nodes.get(&node).and_then(|node| self.state.items.get(&node.item));
         let queue = item.and_then(|item| self.queue_policy(item));
         match outcome {
-            Resolved::Jobs { mut jobs, reads, alters_job_files, noop }
+            Resolved::Jobs { mut jobs, reads, alters_job_files, noop, unneeded }
                 if queue.is_some_and(|queue| queue.strategy == StrategyPolicy::Zuul) =>
             {
                 jobs.iter_mut().for_each(|job| job.key = job.key.at_node(node));
-                Resolved::Jobs { jobs, reads, alters_job_files, noop }
+                Resolved::Jobs { jobs, reads, alters_job_files, noop, unneeded }
             }
             outcome => outcome,
         }

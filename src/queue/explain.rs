@@ -8,6 +8,9 @@ use super::jobs::{JobState, Standing};
 use super::state::{Item, Stage};
 use super::strategy::Hold;
 
+/// The most jobs that a reason names of those that are spared.
+const NAMED_MAX: usize = 10;
+
 impl Queue {
     /// The reason for an item's present wait.
     pub(super) fn reason(&self, item: &Item, ahead: Option<ChangeNumber>) -> Reason {
@@ -33,7 +36,7 @@ impl Queue {
             }
             Standing::Unprepared => self.unprepared(item),
             Standing::Preparing => self.preparing(item),
-            Standing::NoJob => Reason::NoJob,
+            Standing::NoJob => self.no_job(item),
             Standing::Bad => match self.node_of(item).and_then(|node| node.bad.as_ref()) {
                 // What is due and not done rests on something that is expected to leave.
                 Some(Prepared::NoParent | Prepared::Failed { .. })
@@ -58,6 +61,11 @@ impl Queue {
             let other = self.index.gate_of.get(number);
             other.and_then(|id| self.index.standing.get(id)).is_some_and(|standing| standing.is_failing())
         })
+    }
+
+    /// What to say of an item that no job judges at its node.
+    pub(super) fn no_job(&self, item: &Item) -> Reason {
+        no_job(self.unneeded_of(item).iter().map(|spared| spared.job.clone()).collect())
     }
 
     fn unprepared(&self, item: &Item) -> Reason {
@@ -147,4 +155,11 @@ impl Queue {
             None => Reason::Voting,
         }
     }
+}
+
+/// Why a change waits that no job judges, if these are spared.
+pub(super) fn no_job(mut spared: Vec<JobName>) -> Reason {
+    spared.dedup();
+    spared.truncate(NAMED_MAX);
+    if spared.is_empty() { Reason::NoJob } else { Reason::NothingNeeded { jobs: spared } }
 }

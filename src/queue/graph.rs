@@ -74,7 +74,11 @@ pub(super) fn tie(jobs: &mut Jobs) -> Result<(), (JobName, Pair)> {
 }
 
 /// One of an item's jobs, by name and home. They are sorted so.
-fn find<'a>(jobs: &'a [ResolvedJob], name: &JobName, home: &Pair) -> Option<(usize, &'a ResolvedJob)> {
+pub(super) fn find<'a>(
+    jobs: &'a [ResolvedJob],
+    name: &JobName,
+    home: &Pair,
+) -> Option<(usize, &'a ResolvedJob)> {
     let at = jobs.binary_search_by(|job| (&job.name, &job.home).cmp(&(name, home))).ok()?;
     jobs.get(at).map(|job| (at, job))
 }

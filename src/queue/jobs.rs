@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::action::Decision;
 use crate::model::item::{JobOutcome, JobResult};
-use crate::model::tree::Resolved;
+use crate::model::tree::{Resolved, Unneeded};
 use crate::model::{Action, BuildId, Departure, ItemId, JobName, Pipeline, ResolvedJob, Timestamp, Verdict};
 
 use super::Queue;
@@ -75,6 +75,14 @@ impl Queue {
     pub(super) fn jobs_of(&self, item: &Item) -> &[ResolvedJob] {
         match self.node_of(item).and_then(|node| node.resolved.as_ref()) {
             Some(Resolved::Jobs { jobs, .. }) => jobs,
+            _ => &[],
+        }
+    }
+
+    /// The jobs that matchers spare the item at its current node.
+    pub(super) fn unneeded_of(&self, item: &Item) -> &[Unneeded] {
+        match self.node_of(item).and_then(|node| node.resolved.as_ref()) {
+            Some(Resolved::Jobs { unneeded, .. }) => unneeded,
             _ => &[],
         }
     }

@@ -25,6 +25,7 @@ mod index;
 mod jobs;
 mod land;
 mod learn;
+mod matcher;
 mod operator;
 mod order;
 mod pairs;

@@ -4,7 +4,8 @@
 //! nothing, and the branch moves to the tree that was tested. When it fails, nobody is to blame yet: the
 //! prefix up to the middle is built, and so on, until a prefix passes (and lands) or one item is left.
 //! Everything behind in that branch waits so long. A change of a job file stands only first in a pool,
-//! so that all members have the jobs of the last one's node.
+//! so that all members have the jobs of the last one's node; and none follows that lacks a job of one
+//! ahead of it, whose files it does not change.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use crate::model::{Action, Class, ItemId, Pair, Pipeline, VerdictKey};
 
 use super::Queue;
 use super::footprint::Footprints;
+use super::graph;
 use super::jobs::{JobState, Standing};
 use super::state::{Item, Stage};
 use super::strategy::{Hold, Load, most_pooled, pool_size};
@@ -99,7 +101,9 @@ impl Queue {
         }
         let standing = self.standing(item);
         let rests_on_run = lane.run.last().is_none_or(|last| self.contains(item, *last));
-        let follows = !apart && rests_on_run && !self.alters_job_files(item);
+        let last = lane.run.last().and_then(|last| self.state.items.get(last));
+        let judges = last.is_none_or(|last| self.has_jobs_of(item, last));
+        let follows = !apart && rests_on_run && judges && !self.alters_job_files(item);
         let begun = self.is_begun(item);
         match standing {
             Standing::Failing | Standing::Failed if follows && !lane.run.is_empty() => {
@@ -147,6 +151,13 @@ impl Queue {
             slots: self.state.policy.as_ref().map_or(1, |policy| policy.slots),
             chance: chances.checked_div(count).unwrap_or_default(),
         }
+    }
+
+    /// Whether an item has all jobs that one ahead of it has: else its builds do not judge that one, whose
+    /// files other jobs may be for.
+    fn has_jobs_of(&self, item: &Item, ahead: &Item) -> bool {
+        let jobs = self.jobs_of(item);
+        self.jobs_of(ahead).iter().all(|job| graph::find(jobs, &job.name, &job.home).is_some())
     }
 
     fn contains(&self, item: &Item, other: ItemId) -> bool {

@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::tree::{Read, Resolved, Unit};
+use crate::model::tree::{Read, Resolved, Unit, Unneeded};
 use crate::model::{
-    Branch, InputPolicy, JobPolicy, Pair, Patterns, Policy, Repository, ResolvedInput, ResolvedJob, Sha,
-    VerdictKey,
+    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Policy, Repository, ResolvedInput, ResolvedJob,
+    Sha, VerdictKey,
 };
 
 use super::graph::{Jobs, needs_of, tie};
+use super::matcher::preferred;
 use crate::model::job::RunsFor;
 
 /// What a repository's own job file declares, already bound to the branch that it lies in.
@@ -59,6 +60,13 @@ pub trait Trees {
     /// # Errors
     /// When it cannot be read now.
     fn alters_job_file(&mut self, pair: &Pair) -> Result<bool, String>;
+
+    /// Whether the item changes a file there that `files` match: against its parent node, or by its own
+    /// diff. What was renamed counts with both names.
+    ///
+    /// # Errors
+    /// When it cannot be read now.
+    fn alters_files(&mut self, pair: &Pair, files: &Patterns) -> Result<bool, String>;
 
     /// The repositories known, sorted.
     fn repositories(&self) -> Vec<Repository>;
@@ -107,27 +115,32 @@ struct Reading<'a> {
 /// Both pipelines have the same jobs and keys, so that a verdict of the check serves the gate.
 pub fn resolve(policy: &Policy, item: &[Pair], depends: &[Pair], trees: &mut dyn Trees) -> Resolved {
     let writes: BTreeSet<Pair> = item.iter().cloned().collect();
-    let (reads, jobs) = (BTreeMap::new(), BTreeMap::new());
-    let mut resolution = Resolution { policy, writes, depends, trees, reads, jobs };
+    let (reads, jobs, unneeded) = Default::default();
+    let mut resolution = Resolution { policy, writes, depends, trees, reads, jobs, unneeded };
     let outcome = resolution.run();
     let reads: Vec<Read> = resolution.reads.into_iter().map(|(unit, value)| Read { unit, value }).collect();
     match outcome {
         Ok((alters_job_files, noop)) => {
-            let jobs = resolution.jobs.into_values().collect();
-            Resolved::Jobs { jobs, reads, alters_job_files, noop }
+            let (jobs, mut unneeded) = (resolution.jobs, resolution.unneeded);
+            // What another job needs runs all the same.
+            unneeded.retain(|at, _| !jobs.contains_key(at));
+            let (jobs, unneeded) = (jobs.into_values().collect(), unneeded.into_values().collect());
+            Resolved::Jobs { jobs, reads, alters_job_files, noop, unneeded }
         }
         Err(Stop::Broken { pair, why }) => Resolved::Broken { pair, why: why.into(), reads },
         Err(Stop::Failed(why)) => Resolved::Failed { why: why.into() },
     }
 }
 
-struct Resolution<'a> {
+/// A resolution under way.
+pub(super) struct Resolution<'a> {
     policy: &'a Policy,
-    writes: BTreeSet<Pair>,
+    pub(super) writes: BTreeSet<Pair>,
     depends: &'a [Pair],
-    trees: &'a mut dyn Trees,
+    pub(super) trees: &'a mut dyn Trees,
     reads: BTreeMap<Unit, Option<Sha>>,
     jobs: Jobs,
+    pub(super) unneeded: BTreeMap<(JobName, Pair), Unneeded>,
 }
 
 impl Resolution<'_> {
@@ -219,7 +232,7 @@ impl Resolution<'_> {
 
     /// Whether the job could run for an item that does not write its home.
     fn reaches(&self, job: &JobPolicy) -> bool {
-        job.runs_for == RunsFor::Inputs
+        job.runs_for != RunsFor::Own
             && job
                 .inputs
                 .iter()
@@ -228,7 +241,7 @@ impl Resolution<'_> {
 
     /// Adds the job for `home` if it applies, with the jobs that it needs; says whether it does.
     fn consider(&mut self, job: &JobPolicy, home: &Pair, source: Source<'_>) -> Result<bool, Stop> {
-        let Some((commit, reading)) = self.applies(job, home)? else { return Ok(false) };
+        let Some((commit, reading)) = self.applies(job, home, source)? else { return Ok(false) };
         let policy = self.policy;
         let mut found = vec![self.resolved_job(job, home, commit, reading, source)?];
         let mut needed = needs_of(policy, job, home, source)?;
@@ -245,16 +258,33 @@ impl Resolution<'_> {
         Ok(true)
     }
 
-    /// The home's commit and what the job reads, if the item changes any of it.
-    fn applies<'j>(&mut self, job: &'j JobPolicy, home: &Pair) -> Result<Option<(Sha, Reading<'j>)>, Stop> {
+    /// The home's commit and what the job reads, if the item changes any of it that counts.
+    fn applies<'j>(
+        &mut self,
+        job: &'j JobPolicy,
+        home: &Pair,
+        source: Source<'_>,
+    ) -> Result<Option<(Sha, Reading<'j>)>, Stop> {
         let own = self.writes.contains(home);
         if !own && !self.reaches(job) {
             return Ok(None);
         }
+        let matched = job.runs_for == RunsFor::Files;
+        if matched && !self.may_be_needed(job, home, source)? {
+            self.spare(job, home)?;
+            return Ok(None);
+        }
         let Some(commit) = self.commit(home)? else { return Ok(None) };
         let reading = self.reading(job, home)?;
-        let changed = own || reading.others.keys().any(|pair| self.writes.contains(pair));
-        Ok(changed.then_some((commit, reading)))
+        let reads = |pair: &Pair| pair == home || reading.others.contains_key(pair);
+        if !self.writes.iter().any(reads) {
+            return Ok(None);
+        }
+        if matched && !self.changes(job, reads)? && !self.alters(home, source)? {
+            self.spare(job, home)?;
+            return Ok(None);
+        }
+        Ok(Some((commit, reading)))
     }
 
     fn reading<'j>(&mut self, job: &'j JobPolicy, home: &Pair) -> Result<Reading<'j>, Stop> {
@@ -337,8 +367,7 @@ impl Resolution<'_> {
     /// default branch. That a preferred branch does not exist is itself something read.
     fn input(&mut self, input: &InputPolicy, home: &Pair) -> Result<Option<(Pair, Sha)>, Stop> {
         let repository = &input.repository;
-        let preferred = input.branch.as_ref().unwrap_or(&home.branch);
-        let pair = Pair { repository: repository.clone(), branch: preferred.clone() };
+        let pair = preferred(input, home);
         if let Some(commit) = self.commit(&pair)? {
             return Ok(Some((pair, commit)));
         }

@@ -3,12 +3,17 @@
 use super::*;
 use crate::model::BuildSpec;
 
+#[path = "resolve_graph_tests.rs"]
+mod graph;
+
 /// Branches by "repository branch" with their content number; the commit is the content plus 100.
 #[derive(Default)]
 struct Table {
     branches: BTreeMap<Pair, u8>,
     files: BTreeMap<Pair, Result<JobFile, String>>,
     altered: BTreeSet<Pair>,
+    /// Files that the item changes.
+    changed: BTreeSet<(Pair, &'static str)>,
     unreadable: bool,
 }
 
@@ -35,6 +40,10 @@ impl Trees for Table {
 
     fn alters_job_file(&mut self, pair: &Pair) -> Result<bool, String> {
         Ok(self.altered.contains(pair))
+    }
+
+    fn alters_files(&mut self, pair: &Pair, files: &Patterns) -> Result<bool, String> {
+        Ok(self.changed.iter().any(|(changed, path)| changed == pair && files.matches(path)))
     }
 
     fn repositories(&self) -> Vec<Repository> {
@@ -73,6 +82,7 @@ fn job(name: &str, repository: &str, inputs: &[&str]) -> JobPolicy {
         paths: Vec::new(),
         ignored_files: Patterns::default(),
         runs_for: RunsFor::Inputs,
+        files: Patterns::default(),
         spec: Arc::new(BuildSpec {
             commands: vec!["true".into()],
             environment: BTreeMap::new(),
@@ -333,96 +343,4 @@ fn what_is_depended_on_is_an_input_of_every_job_and_read_without_any() {
     }
     let nothing = resolve(&policy(vec![]), &[pair("app")], &[pair("lib")], &mut trees);
     assert!(matches!(nothing, Resolved::Jobs { reads, .. } if !reads.is_empty()));
-}
-
-fn needing(name: &str, repository: &str, needs: &[&str]) -> JobPolicy {
-    JobPolicy { needs: needs.iter().map(|need| (*need).into()).collect(), ..job(name, repository, &[]) }
-}
-
-#[test]
-fn where_a_job_applies_those_that_it_needs_do_too() {
-    // In lib nobody asks for the build; in app the test does, and the build itself needs the fetch.
-    let jobs = || {
-        vec![
-            needing("build", "lib", &["fetch"]),
-            job("fetch", "none", &[]),
-            needing("test", "app", &["build"]),
-        ]
-    };
-    check(
-        jobs(),
-        &["app"],
-        table(&[("app", 1), ("lib", 2)]),
-        (
-            &["build@app main[app main]", "fetch@app main[app main]", "test@app main[app main]"],
-            &["app main=101", "file app main=none"],
-        ),
-    );
-    let found = resolve(&policy(jobs()), &[pair("app")], &[], &mut table(&[("app", 1)]));
-    let Resolved::Jobs { jobs, .. } = found else { panic!("{found:?}") };
-    let depths: Vec<(&str, u32)> = jobs.iter().map(|job| (job.name.as_str(), job.depth)).collect();
-    assert_eq!(depths, [("build", 1), ("fetch", 0), ("test", 2)]);
-}
-
-#[test]
-fn a_key_includes_those_of_needed_jobs_and_without_needs_it_is_what_it_was() {
-    let keys = |build: &str, needs: &[&str]| {
-        let mut build_job = job("build", "app", &[]);
-        Arc::make_mut(&mut build_job.spec).commands = vec![build.into()];
-        let jobs = vec![build_job, needing("deploy", "app", &["test"]), needing("test", "app", needs)];
-        match resolve(&policy(jobs), &[pair("app")], &[], &mut table(&[("app", 1)])) {
-            Resolved::Jobs { jobs, .. } => jobs.iter().map(|job| job.key).collect::<Vec<_>>(),
-            other => panic!("{other:?}"),
-        }
-    };
-    let (one, other) = (keys("make", &["build"]), keys("make all", &["build"]));
-    assert!((0..3).all(|at| one[at] != other[at]), "the build is another, so all that rests on it is");
-    let (one, other) = (keys("make", &[]), keys("make all", &[]));
-    assert!(one[0] != other[0] && one[1] == other[1] && one[2] == other[2]);
-    let (alone, spec) = (job("test", "app", &[]), job("test", "app", &[]).spec);
-    let found = resolve(&policy(vec![alone]), &[pair("app")], &[], &mut table(&[("app", 1)]));
-    let Resolved::Jobs { jobs, .. } = found else { panic!("{found:?}") };
-    assert_eq!(jobs[0].key, VerdictKey::new(&"test".into(), &pair("app"), &spec, &jobs[0].inputs));
-}
-
-#[test]
-fn a_job_file_needs_its_own_jobs_and_those_that_are_enforced_for_its_branch() {
-    let file = |needs: &[&str]| JobFile {
-        jobs: vec![job("help", "app", &[]), needing("own", "app", needs)],
-        noop: false,
-    };
-    let enforced = || vec![job("unit", "app", &[]), job("release", "ops", &[])];
-    let check_file = |needs: &[&str], expected: &[&str]| {
-        let mut trees = table(&[("app", 1), ("ops", 2)]);
-        trees.files.insert(pair("app"), Ok(file(needs)));
-        let (jobs, _) = summary(&resolve(&policy(enforced()), &[pair("app")], &[], &mut trees));
-        assert_eq!(jobs, expected, "{needs:?}");
-    };
-    check_file(
-        &["help", "unit"],
-        &["help@app main[app main]", "own@app main[app main]", "unit@app main[app main]"],
-    );
-    let broken = |need: &str| {
-        format!(
-            "broken app main: seakeeper.toml: the job `own` needs `{need}`, which is no job for it: correct the name, or take it out of `needs`"
-        )
-    };
-    check_file(&["release"], &[&broken("release")]);
-    check_file(&["nothing"], &[&broken("nothing")]);
-    let circle = "broken app main: seakeeper.toml: the job `own` needs itself, by way of the jobs that it needs: take one of these needs out";
-    check_file(&["own"], &[circle]);
-}
-
-#[test]
-fn another_repositorys_job_comes_with_all_that_it_needs_or_not_at_all() {
-    let found = |needs: &[&str]| {
-        let mut trees = table(&[("app", 1), ("lib", 2)]);
-        let reader = JobPolicy { needs: vec!["build".into()], ..job("own", "app", &["lib"]) };
-        let file = JobFile { jobs: vec![needing("build", "app", needs), reader], noop: false };
-        trees.files.insert(pair("app"), Ok(file));
-        let policy = Policy { queues: vec![queue_of(&["app", "lib"])], ..policy(vec![]) };
-        summary(&resolve(&policy, &[pair("lib")], &[], &mut trees)).0
-    };
-    assert_eq!(found(&[]), ["build@app main[app main]", "own@app main[app main, lib main]"]);
-    assert!(found(&["gone"]).is_empty(), "what is broken there is no fault of this item");
 }

@@ -113,7 +113,8 @@ impl Queue {
             return left;
         }
         if standing == Standing::NoJob {
-            self.end(id, Departure::Unfit { why: Reason::NoJob.to_string().into() });
+            let why = self.state.items.get(&id).map_or(Reason::NoJob, |item| self.no_job(item));
+            self.end(id, Departure::Unfit { why: why.to_string().into() });
             return true;
         }
         if standing.is_failing() && self.conclude_failure(id, standing, ahead) {

@@ -109,6 +109,9 @@ pub(crate) struct Change {
     pub check_failed: Option<Sha>,
     /// No job was configured for this revision, at this policy and these job files.
     pub jobless: Option<(Sha, u64, u64)>,
+    /// Jobs that were configured for that revision, and that matchers spared it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<JobName>,
 }
 
 /// What keeps a change from landing as things are.
@@ -394,6 +397,7 @@ impl Change {
             failed: None,
             check_failed: None,
             jobless: None,
+            spared: Vec::new(),
         }
     }
 }

@@ -211,7 +211,8 @@ impl World {
                 self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
                 let jobs = self.jobs.iter().map(|name| job(name, commit)).collect();
                 let reads = self.reads.clone();
-                let outcome = Resolved::Jobs { jobs, reads, alters_job_files: Vec::new(), noop: false };
+                let (alters_job_files, unneeded) = Default::default();
+                let outcome = Resolved::Jobs { jobs, reads, alters_job_files, noop: false, unneeded };
                 self.tell(Event::JobsResolved { effect: effect.id, node, outcome });
             }
             EffectKind::StartBuild { build, inputs, .. } => {

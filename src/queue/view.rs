@@ -115,6 +115,7 @@ impl Queue {
             reason,
             place: String::new(),
             past: item.past.clone(),
+            unneeded: self.unneeded_of(item).to_vec(),
         }
     }
 

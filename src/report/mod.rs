@@ -200,7 +200,7 @@ fn next_step(reason: &Reason) -> &'static str {
         }
         Reason::Paused { .. } => "Next: nothing for the author; it goes on when landing is resumed.",
         Reason::NoBranch { .. } => "Next: once the branch exists, the change goes on by itself.",
-        Reason::NoJob => {
+        Reason::NoJob | Reason::NothingNeeded { .. } => {
             "Next: an operator, or the repository's job file, declares a job; the change goes on by itself then."
         }
         Reason::Executor { .. } => {

@@ -157,6 +157,7 @@ fn each_wait_names_the_next_step() {
         Reason::Preparing,
         Reason::PreparingAgain { why: "disk".into(), at },
         Reason::NoJob,
+        Reason::NothingNeeded { jobs: vec!["a".into()] },
         Reason::ConflictAhead,
         Reason::FailedAhead { jobs: vec!["a".into()] },
         Reason::Failed { jobs: vec!["a".into()] },

@@ -246,6 +246,7 @@ pub fn job(name: &str, repositories: &[&str], inputs: &[&str], round: &str) -> J
         paths: Vec::new(),
         ignored_files: Patterns::default(),
         runs_for: RunsFor::Inputs,
+        files: Patterns::default(),
         spec: Arc::new(BuildSpec {
             commands: vec![format!("make {name} {round}").into()],
             environment: BTreeMap::new(),

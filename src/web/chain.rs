@@ -164,6 +164,7 @@ mod tests {
             reason,
             place: String::new(),
             past: Vec::new(),
+            unneeded: Vec::new(),
         }
     }
 

@@ -8,7 +8,9 @@ use super::outlook;
 use super::picture::{Picture, Row};
 use super::pieces::Frame;
 use super::words;
+use crate::model::item::{JobOutcome, JobResult};
 use crate::model::past::Past;
+use crate::model::tree::Unneeded;
 use crate::model::view::{DepartedView, ItemView};
 use crate::model::{ChangeNumber, ItemChange, Timestamp};
 
@@ -27,6 +29,9 @@ pub struct Explanation {
     pub place: String,
     /// When it will probably land; empty where nobody can say.
     pub landing: String,
+    /// Which of its jobs are not built (yet), and why, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unbuilt: Vec<String>,
     /// What has happened to it, oldest first.
     pub history: Vec<Line>,
 }
@@ -71,6 +76,7 @@ fn of_item(picture: &Picture, row: &Row, number: ChangeNumber) -> Option<Explana
         words: item.words.clone(),
         place: item.place.clone(),
         landing: String::new(),
+        unbuilt: unbuilt(&item.jobs, &item.unneeded),
         history: lines(&item.past),
     })
 }
@@ -85,6 +91,7 @@ fn waiting(picture: &Picture, number: ChangeNumber) -> Option<Explanation> {
         words: entry.words.clone(),
         place: String::new(),
         landing: String::new(),
+        unbuilt: before.map_or_else(Vec::new, |before| unbuilt(&before.jobs, &before.unneeded)),
         history: before.map_or_else(Vec::new, history_of),
     })
 }
@@ -99,8 +106,20 @@ fn ended(picture: &Picture, number: ChangeNumber) -> Option<Explanation> {
         words: words::departure(&entry.departure),
         place: String::new(),
         landing: String::new(),
+        unbuilt: unbuilt(&entry.jobs, &entry.unneeded),
         history: history_of(entry),
     })
+}
+
+/// What waits for other jobs, was skipped because of one, or was not needed.
+fn unbuilt(jobs: &[JobResult], unneeded: &[Unneeded]) -> Vec<String> {
+    let waits = jobs.iter().filter(|job| !job.needs.is_empty());
+    let waits = waits.filter_map(|job| match job.result {
+        JobOutcome::Waiting if !job.detail.is_empty() => Some(format!("`{}` {}", job.job, job.detail)),
+        JobOutcome::Skipped => Some(format!("`{}` was skipped: {}", job.job, job.detail)),
+        _ => None,
+    });
+    waits.chain(unneeded.iter().map(words::unneeded)).collect()
 }
 
 fn history_of(entry: &DepartedView) -> Vec<Line> {

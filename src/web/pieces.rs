@@ -5,6 +5,7 @@ use super::picture::Times;
 use super::words;
 use crate::model::item::{JobOutcome, JobResult};
 use crate::model::time::in_words;
+use crate::model::tree::Unneeded;
 use crate::model::{ChangeNumber, ItemChange, Timestamp};
 
 /// What a page needs beside the picture.
@@ -130,6 +131,23 @@ impl Frame<'_> {
             html.raw(if job.voting { "</li>" } else { "<span class=\"dim\">non-voting</span></li>" });
         }
         html.raw("</ul>");
+    }
+
+    /// The jobs that an item is spared, folded up.
+    pub fn unneeded(&self, html: &mut Html, unneeded: &[Unneeded]) {
+        if unneeded.is_empty() {
+            return;
+        }
+        let noun = if unneeded.len() == 1 { "job was" } else { "jobs were" };
+        html.element("<details class=\"on\"><summary>", unneeded.len(), " ").element(
+            "",
+            noun,
+            " not needed</summary><ul>",
+        );
+        for spared in unneeded {
+            html.element("<li>", words::unneeded(spared), "</li>");
+        }
+        html.raw("</ul></details>");
     }
 
     /// How far a job is: its result, or how long it has run and probably will.

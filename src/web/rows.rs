@@ -66,6 +66,7 @@ fn item(html: &mut Html, row: &Row, key: &str, frame: &Frame<'_>) {
         }
         html.raw("<div class=\"low\">");
         frame.jobs(html, &item.jobs);
+        frame.unneeded(html, &item.unneeded);
         tested_on(html, item, frame);
         html.raw("</div>");
     }
@@ -119,6 +120,7 @@ fn departed(html: &mut Html, entry: &DepartedView, key: &str, frame: &Frame<'_>)
     html.element(" ago after ", in_words(entry.ended_at.since_ms(entry.entered_at)), "</span></div>");
     html.element("<p class=\"why\">", words::departure(&entry.departure), "</p>");
     frame.jobs(html, &entry.jobs);
+    frame.unneeded(html, &entry.unneeded);
     html.raw("</div></li>");
 }
 

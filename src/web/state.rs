@@ -40,6 +40,7 @@ impl State {
             Reason::Paused { .. }
             | Reason::Executor { .. }
             | Reason::NoJob
+            | Reason::NothingNeeded { .. }
             | Reason::NoBranch { .. }
             | Reason::PreparingAgain { .. }
             | Reason::BuildAgain { .. }
@@ -115,6 +116,7 @@ pub fn reason_kind(reason: &Reason) -> &'static str {
         Reason::Preparing => "preparing",
         Reason::PreparingAgain { .. } => "preparing_again",
         Reason::NoJob => "no_job",
+        Reason::NothingNeeded { .. } => "nothing_needed",
         Reason::ConflictAhead => "conflict_ahead",
         Reason::FailedAhead { .. } => "failed_ahead",
         Reason::Failed { .. } => "failed",

@@ -11,6 +11,7 @@ use super::mask::Mask;
 use crate::model::event::Scope;
 use crate::model::item::JobResult;
 use crate::model::past::Past;
+use crate::model::tree::Unneeded;
 use crate::model::view::{BuildView, DepartedView, ItemView, PauseView, QueueView, View, WaitingView};
 use crate::model::{ChangeNumber, Departure, ItemChange, Pair, Reason, Repository, Sha};
 
@@ -123,8 +124,11 @@ pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
     let changes = items.clone().flat_map(|item| &item.changes);
     let changes = changes.chain(view.waiting.iter().map(|entry| &entry.change));
     let changes = changes.chain(view.departed.iter().flat_map(|entry| &entry.changes));
+    let spared = items.clone().flat_map(|item| &item.unneeded);
+    let spared = spared.chain(view.departed.iter().flat_map(|entry| &entry.unneeded));
     let jobs = items.flat_map(|item| &item.jobs).chain(view.departed.iter().flat_map(|entry| &entry.jobs));
-    let pairs = changes.map(|change| &change.pair).chain(jobs.map(|job| &job.home));
+    let homes = jobs.map(|job| &job.home).chain(spared.map(|spared| &spared.home));
+    let pairs = changes.map(|change| &change.pair).chain(homes);
     pairs.map(|pair| &pair.repository).chain(scopes).cloned().collect()
 }
 
@@ -204,6 +208,7 @@ impl Cover<'_> {
             reason: Reason::Unseen,
             place: String::new(),
             past: Vec::new(),
+            unneeded: Vec::new(),
         })
     }
 
@@ -218,6 +223,7 @@ impl Cover<'_> {
             words: reason.to_string(),
             reason,
             past: self.past(&item.past),
+            unneeded: self.unneeded(&item.unneeded),
             ..item.clone()
         })
     }
@@ -235,7 +241,17 @@ impl Cover<'_> {
             return None;
         }
         let (departure, jobs) = (self.departure(&entry.departure), self.jobs(&entry.jobs));
-        Some(DepartedView { departure, jobs, past: self.past(&entry.past), ..entry.clone() })
+        let (past, unneeded) = (self.past(&entry.past), self.unneeded(&entry.unneeded));
+        Some(DepartedView { departure, jobs, past, unneeded, ..entry.clone() })
+    }
+
+    fn unneeded(&self, unneeded: &[Unneeded]) -> Vec<Unneeded> {
+        let cover = |spared: &Unneeded| Unneeded {
+            job: spared.job.clone(),
+            home: self.pair(&spared.home),
+            why: self.text(&spared.why),
+        };
+        unneeded.iter().map(cover).collect()
     }
 
     fn past(&self, past: &[Past]) -> Vec<Past> {
@@ -312,6 +328,7 @@ impl Cover<'_> {
             | Reason::Share { .. }
             | Reason::Preparing
             | Reason::NoJob
+            | Reason::NothingNeeded { .. }
             | Reason::ConflictAhead
             | Reason::FailedAhead { .. }
             | Reason::Failed { .. }

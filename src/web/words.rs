@@ -3,6 +3,7 @@
 
 use crate::model::event::Scope;
 use crate::model::item::JobOutcome;
+use crate::model::tree::Unneeded;
 use crate::model::{Departure, JobName, Timestamp};
 
 /// How a stay in a queue ended, in a sentence without its subject.
@@ -92,6 +93,11 @@ pub fn outcome(outcome: JobOutcome) -> &'static str {
         JobOutcome::Aborted => "aborted",
         JobOutcome::Skipped => "skipped",
     }
+}
+
+/// That a job was not needed, and why.
+pub fn unneeded(spared: &Unneeded) -> String {
+    format!("`{}` for {} was not needed: {}", spared.job, spared.home, spared.why)
 }
 
 /// What a stop covers.

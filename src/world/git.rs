@@ -169,6 +169,14 @@ impl Store {
         tree.cloned().unwrap_or_default()
     }
 
+    /// Whether two commits differ in a file for which `counts` holds; without `old` all files of `new` do.
+    pub fn differs(&self, old: Option<Sha>, new: Sha, counts: impl Fn(&str) -> bool) -> bool {
+        let old = old.map(|old| self.tree_of(old)).unwrap_or_default();
+        let new = self.tree_of(new);
+        let mut paths = old.keys().chain(new.keys());
+        paths.any(|path| old.get(path) != new.get(path) && counts(path))
+    }
+
     /// The id of a commit's tree; zero for a commit that is not known.
     pub fn tree_id(&self, commit: Sha) -> Sha {
         self.commits.get(&commit).map(|commit| commit.tree).unwrap_or_default()

@@ -217,6 +217,7 @@ impl World {
             }],
             alters_job_files: Vec::new(),
             noop: false,
+            unneeded: Vec::new(),
         };
         let merged = Prepared::Merged { writes, foreign: Vec::new() };
         self.events.push_back(Event::NodePrepared { effect, node, outcome: merged });

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::made::busy;
 use super::{Face, Stream};
 use seakeeper::model::event::Scope;
+use seakeeper::model::tree::Unneeded;
 use seakeeper::model::view::{PauseView, View};
-use seakeeper::model::{Departure, ItemId, Timestamp};
+use seakeeper::model::{Departure, ItemId, Pair, Timestamp};
 use seakeeper::web::Desk as _;
 
 const DESCRIPTION: &str = include_str!("../../src/web/api/openapi.json");
@@ -20,6 +21,8 @@ fn description() -> Value {
 
 fn view() -> View {
     let mut view = busy(AT, 40);
+    let (job, home) = ("docs".into(), Pair::new("site/core", "main"));
+    view.queues[0].items[0].unneeded.push(Unneeded { job, home, why: "none of `docs/*` is changed".into() });
     view.paused.push(PauseView { scope: Scope::Everything, reason: "why".into(), by: "bob".into(), at: AT });
     view
 }

@@ -47,6 +47,7 @@ fn view() -> View {
         departure: Departure::Failed { jobs: vec!["unit".into()] },
         jobs: vec![job("unit", JobOutcome::Failure, Some(4), 9_000)],
         past: vec![],
+        unneeded: Vec::new(),
     };
     View {
         at: Timestamp(62_000),

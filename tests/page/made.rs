@@ -157,6 +157,7 @@ pub fn item(id: u64, change: ItemChange, contains: &[u64], reason: Reason) -> It
         reason,
         place: String::new(),
         past: Vec::new(),
+        unneeded: Vec::new(),
     }
 }
 
@@ -298,5 +299,6 @@ fn ended(id: u64, at: Timestamp) -> DepartedView {
             job("browser", JobOutcome::Success, Some(8_000 + id), 200_000),
         ],
         past: Vec::new(),
+        unneeded: Vec::new(),
     }
 }

@@ -72,6 +72,7 @@ fn land(view: &mut View) {
         departure: Departure::Landed { commits },
         jobs: head.jobs,
         past: head.past,
+        unneeded: Vec::new(),
     };
     view.departed.insert(0, departed);
 }

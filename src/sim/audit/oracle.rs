@@ -7,7 +7,7 @@ use super::depend::depends_of;
 use crate::model::tree::Resolved;
 use crate::model::{ItemChange, JobName, LandingForm, Pair, Policy, ResolvedJob, Sha};
 use crate::queue::resolve::resolve;
-use crate::sim::fakes::site::{NodeTrees, failing, job_file};
+use crate::sim::fakes::site::{NodeTrees, failing, job_file, steps};
 use crate::sim::fakes::trees::alters;
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
@@ -95,7 +95,9 @@ pub fn jobs_at(
     let altered = altering.map(|change| change.pair.clone()).collect();
     let pairs: Vec<Pair> = made.keys().cloned().collect();
     let here = made.iter().map(|(pair, (_, commit))| (pair.clone(), *commit)).collect();
-    let mut trees = NodeTrees { gerrit, here, tips, altered, read_job_file: &job_file };
+    let moved = made.iter().map(|(pair, (onto, commit))| (pair, *onto, *commit));
+    let steps = steps(gerrit, changes, moved);
+    let mut trees = NodeTrees { gerrit, here, tips, altered, steps: &steps, read_job_file: &job_file };
     let revisions: Vec<Sha> = changes.iter().map(|change| change.revision).collect();
     let depends = depends_of(gerrit, &revisions);
     resolve(policy, &pairs, &depends, &mut trees)

@@ -154,7 +154,7 @@ fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
             let commit = gerrit.git.commit(change.revision());
             commit.is_some_and(|commit| commit.change_id.is_none())
         }
-        Reason::NewApproval | Reason::NoJob | Reason::Unchanged { .. } => true,
+        Reason::NewApproval | Reason::NoJob | Reason::NothingNeeded { .. } | Reason::Unchanged { .. } => true,
         _ => false,
     };
     if so && change.status == ChangeStatus::Open {

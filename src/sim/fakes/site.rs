@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::model::job::RunsFor;
 use crate::model::{
-    Branch, JobName, JobPolicy, Pair, Pattern, Patterns, Repository, ResolvedInput, ResolvedJob, Sha,
+    Branch, ItemChange, JobName, JobPolicy, Pair, Pattern, Patterns, Repository, ResolvedInput, ResolvedJob,
+    Sha,
 };
 use crate::queue::resolve::{FoundJobFile, JobFile, Trees};
 use crate::sim::setting::{JOB_FILE, Poison, job};
@@ -14,6 +15,27 @@ use crate::world::git::{Tree, id_of};
 
 /// How a job file is read at a commit.
 pub type ReadJobFile<'a> = &'a dyn Fn(&Gerrit, &Pair, Sha) -> Option<FoundJobFile>;
+
+/// Steps from one commit, or none, to another, by branch.
+pub type Steps = BTreeMap<Pair, Vec<(Option<Sha>, Sha)>>;
+
+/// What changes do to branches: as `made` says (from the first commit to the second), and by themselves.
+pub fn steps<'a>(
+    gerrit: &Gerrit,
+    changes: impl IntoIterator<Item = &'a ItemChange>,
+    made: impl IntoIterator<Item = (&'a Pair, Sha, Sha)>,
+) -> Steps {
+    let mut steps = Steps::new();
+    for (pair, onto, commit) in made {
+        steps.entry(pair.clone()).or_default().push((Some(onto), commit));
+    }
+    for change in changes {
+        let commit = gerrit.git.commit(change.revision);
+        let parent = commit.and_then(|commit| commit.parents.first().copied());
+        steps.entry(change.pair.clone()).or_default().push((parent, change.revision));
+    }
+    steps
+}
 
 /// The trees of one node: what items write there, and the tips for the rest.
 pub struct NodeTrees<'a> {
@@ -25,6 +47,8 @@ pub struct NodeTrees<'a> {
     pub tips: &'a BTreeMap<Pair, Sha>,
     /// Branches whose job file the item alters.
     pub altered: BTreeSet<Pair>,
+    /// What the item does to branches, each step from one commit to another.
+    pub steps: &'a Steps,
     /// How job files are read.
     pub read_job_file: ReadJobFile<'a>,
 }
@@ -52,6 +76,11 @@ impl Trees for NodeTrees<'_> {
 
     fn alters_job_file(&mut self, pair: &Pair) -> Result<bool, String> {
         Ok(self.altered.contains(pair))
+    }
+
+    fn alters_files(&mut self, pair: &Pair, files: &Patterns) -> Result<bool, String> {
+        let mut steps = self.steps.get(pair).into_iter().flatten();
+        Ok(steps.any(|(old, new)| self.gerrit.git.differs(*old, *new, |path| files.matches(path))))
     }
 
     fn repositories(&self) -> Vec<Repository> {

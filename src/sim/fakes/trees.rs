@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::site::{NodeTrees, ReadJobFile, job_file_blob};
+use super::site::{NodeTrees, ReadJobFile, job_file_blob, steps};
 use crate::model::action::{Merge, Onto, Push, Submit};
 use crate::model::tree::{Foreign, Prepared, Resolved, Written};
 use crate::model::{Branch, LandingForm, NodeId, Pair, Pipeline, Policy, Reason, Sha, Timestamp};
@@ -96,7 +96,10 @@ impl TreeStore {
             Pipeline::Check => merges.last().map(|merge| merge.change.pair.clone()).into_iter().collect(),
             _ => writes.iter().map(|written| written.pair.clone()).collect(),
         };
-        let mut trees = NodeTrees { gerrit, here, tips: &tips, altered, read_job_file: asked.job_file };
+        let made = writes.iter().map(|written| (&written.pair, written.onto, written.commit));
+        let steps = steps(gerrit, merges.iter().map(|merge| &merge.change), made);
+        let read_job_file = asked.job_file;
+        let mut trees = NodeTrees { gerrit, here, tips: &tips, altered, steps: &steps, read_job_file };
         let resolved = resolve(policy, &pairs, asked.depends, &mut trees);
         self.nodes.insert(node, Made { writes: writes.clone(), resolved: resolved.clone(), own });
         (Prepared::Merged { writes, foreign }, Some(resolved))

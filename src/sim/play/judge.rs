@@ -270,12 +270,16 @@ impl Stage {
         let view = self.view();
         let mut stays = view.iter().flat_map(|view| {
             let items = view.queues.iter().flat_map(|queue| &queue.items).chain(&view.checks);
-            let items = items.filter(|item| holds(&item.changes)).map(|item| &item.jobs);
-            items.chain(view.departed.iter().filter(|ended| holds(&ended.changes)).map(|ended| &ended.jobs))
+            let items = items.filter(|item| holds(&item.changes)).map(|item| (&item.jobs, &item.unneeded));
+            let ended = view.departed.iter().filter(|ended| holds(&ended.changes));
+            items.chain(ended.map(|ended| (&ended.jobs, &ended.unneeded)))
         });
-        let jobs = stays.next().into_iter().flatten();
-        let skipped = jobs.filter(|job| job.result == JobOutcome::Skipped);
-        let skipped: Vec<String> = skipped.map(|job| job.job.to_string()).collect();
+        let mut skipped: Vec<String> = Vec::new();
+        if let Some((jobs, unneeded)) = stays.next() {
+            let of_failure = jobs.iter().filter(|job| job.result == JobOutcome::Skipped);
+            skipped.extend(of_failure.map(|job| job.job.to_string()));
+            skipped.extend(unneeded.iter().map(|spared| spared.job.to_string()));
+        }
         let found = job.map_or(!skipped.is_empty(), |job| skipped.iter().any(|known| known == job));
         judged(found == so, || format!("skipped for {name}: {}", listed(&skipped)))
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::model::event::Scope;
 use crate::model::item::{JobOutcome, JobResult};
+use crate::model::tree::Unneeded;
 use crate::model::view::{BuildView, DepartedView, ItemView, PauseView, WaitingView};
 use crate::model::{ChangeNumber, Departure, ItemChange, Reason, Timestamp};
 use crate::web::picture::Times;
@@ -78,6 +79,16 @@ pub struct Item {
     contains: Vec<u64>,
     reason: Why,
     jobs: Vec<Job>,
+    unneeded: Vec<Spared>,
+}
+
+/// A job that a matcher spares an item.
+#[derive(Serialize)]
+pub struct Spared {
+    name: String,
+    repository: String,
+    branch: String,
+    why: String,
 }
 
 /// An approved change in no queue.
@@ -100,6 +111,7 @@ pub struct Departed {
     reason: Why,
     commits: Vec<Commit>,
     jobs: Vec<Job>,
+    unneeded: Vec<Spared>,
 }
 
 /// What landed where.
@@ -237,6 +249,7 @@ impl Maker<'_> {
             contains: item.contains.iter().map(|id| id.0).collect(),
             reason: why(&item.reason, &item.words),
             jobs: self.jobs(&item.jobs),
+            unneeded: item.unneeded.iter().map(spared).collect(),
         }
     }
 
@@ -270,6 +283,7 @@ impl Maker<'_> {
             },
             commits: commits.collect(),
             jobs: self.jobs(&entry.jobs),
+            unneeded: entry.unneeded.iter().map(spared).collect(),
         }
     }
 
@@ -308,6 +322,15 @@ impl Maker<'_> {
 
 fn why(reason: &Reason, text: &str) -> Why {
     Why { kind: reason_kind(reason), text: text.to_owned() }
+}
+
+fn spared(spared: &Unneeded) -> Spared {
+    Spared {
+        name: spared.job.to_string(),
+        repository: spared.home.repository.to_string(),
+        branch: spared.home.branch.to_string(),
+        why: spared.why.to_string(),
+    }
 }
 
 /// A stop.
