@@ -9,6 +9,7 @@ use super::jobs::read_job;
 use super::needs::check_needs;
 use super::problem::{Problem, Source};
 use super::section::Section;
+use super::templates::{Templates, tell_of_lent};
 use crate::model::{JobPolicy, Pair, Pattern, Patterns, Policy};
 
 /// Its name in the repository.
@@ -74,18 +75,35 @@ fn read(
 ) -> JobFile {
     let top = Section::new(source, "job-file", Some(table), 0);
     let noop = top.flag("noop", false);
+    let lent = Source::new("the operator's configuration", &policy.templates, false);
+    let (lent_table, _) = DeTable::parse_recoverable(&policy.templates);
+    let lent_top = Section::new(&lent, "", Some(lent_table.get_ref()), 0);
+    let jobs = read_jobs(&top, &lent_top, home, policy, limits);
+    tell_of_lent(lent, source);
+    JobFile { jobs, noop }
+}
+
+fn read_jobs(
+    top: &Section<'_>,
+    lent: &Section<'_>,
+    home: &Pair,
+    policy: &Policy,
+    limits: &JobFileLimits,
+) -> Vec<JobPolicy> {
     let repositories = Patterns(vec![Pattern::new(home.repository.as_str())]);
     let branches = Patterns(vec![Pattern::new(home.branch.as_str())]);
     let trust = format!("repository {}", home.repository);
+    let templates = Templates::read(top, "job-file.template").or_lent(Templates::read(lent, "template"));
     let mut names = BTreeSet::new();
     let mut jobs = Vec::new();
     let sections = top.tables("job", "job-file.job");
     if sections.len() > usize::try_from(limits.most_jobs).unwrap_or(usize::MAX) {
         let what = format!("has {} jobs", sections.len());
         top.problem(top.at_of("job"), "job", what, format!("declare at most {}", limits.most_jobs));
-        return JobFile { jobs: Vec::new(), noop };
+        return Vec::new();
     }
     for section in sections {
+        let section = templates.under(section);
         let job = read_job(&section, repositories.clone(), branches.clone(), &trust);
         let at = section.at_of("name");
         if !names.insert(job.name.clone()) {
@@ -109,7 +127,7 @@ fn read(
     }
     let enforced: Vec<&JobPolicy> = policy.jobs.iter().filter(|job| is_for(job, home)).collect();
     check_needs(&jobs, &enforced);
-    JobFile { jobs: jobs.into_iter().map(|(_, job)| job).collect(), noop }
+    jobs.into_iter().map(|(_, job)| job).collect()
 }
 
 fn is_enforced(job: &JobPolicy, home: &Pair, policy: &Policy) -> bool {

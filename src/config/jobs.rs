@@ -10,6 +10,10 @@ use super::section::{At, Section};
 use crate::model::job::RunsFor;
 use crate::model::{BuildSpec, InputPolicy, JobName, JobPolicy, Patterns};
 
+/// What `runs-for` may say.
+const RUNS_FOR: &[(&str, RunsFor)] =
+    &[("inputs", RunsFor::Inputs), ("own", RunsFor::Own), ("files", RunsFor::Files)];
+
 /// The default time limit of a build: long enough for most suites, short enough to notice a hang.
 pub(super) const DEFAULT_TIMEOUT_MS: i64 = 30 * 60_000;
 
@@ -21,16 +25,32 @@ pub(super) fn read_job(
     branches: Patterns,
     trust: &str,
 ) -> JobPolicy {
-    let (runs_for, files) = read_matcher(job);
+    let name = read_name(job).map_or_else(|| JobName::new(""), |name| JobName::new(name.value));
+    // A template that is not there might have had them.
+    if !job.has("commands") && (job.base().is_some() || !job.has("template")) {
+        job.missing("commands");
+    }
+    check_matcher(job);
+    JobPolicy { repositories, branches, ..read_keys(job, name, trust) }
+}
+
+/// Notes what is wrong with the keys of a template, as far as they can be judged apart from a job.
+pub(super) fn check_template(template: &Section<'_>) {
+    let trust = template.text("trust").map_or("", |trust| trust.value);
+    read_keys(template, JobName::new(""), trust);
+}
+
+/// The keys that a template may have.
+fn read_keys(job: &Section<'_>, name: JobName, trust: &str) -> JobPolicy {
     JobPolicy {
-        name: read_name(job).map_or_else(|| JobName::new(""), |name| JobName::new(name.value)),
-        repositories,
-        branches,
+        name,
+        repositories: Patterns::default(),
+        branches: Patterns::default(),
         inputs: read_inputs(job),
         paths: job.paths("paths"),
         ignored_files: read_files(job, "ignored-files"),
-        runs_for,
-        files,
+        runs_for: job.choice("runs-for", RUNS_FOR, RunsFor::Inputs),
+        files: read_files(job, "files"),
         spec: Arc::new(BuildSpec {
             commands: read_commands(job),
             environment: read_environment(job),
@@ -57,23 +77,17 @@ pub(super) fn read_name<'a>(section: &Section<'a>) -> Option<At<&'a str>> {
     Some(name)
 }
 
-/// For which items the job runs, and the files that go with `runs-for = "files"`.
-fn read_matcher(job: &Section<'_>) -> (RunsFor, Patterns) {
-    let words = [("inputs", RunsFor::Inputs), ("own", RunsFor::Own), ("files", RunsFor::Files)];
-    let runs_for = job.choice("runs-for", &words, RunsFor::Inputs);
-    let files = read_files(job, "files");
-    let said = job.text("runs-for").map(|text| text.value);
-    let is_clear = said.is_none_or(|said| words.iter().any(|(word, _)| *word == said));
-    let by_files = runs_for == RunsFor::Files;
-    let names_none = || !job.has("files") || job.array("files").is_some_and(|values| values.is_empty());
-    if by_files && names_none() {
+/// `files` and `runs-for = "files"` go together.
+fn check_matcher(job: &Section<'_>) {
+    let said = job.text("runs-for").map_or("inputs", |text| text.value);
+    let names_some = job.array("files").is_some_and(|values| !values.is_empty());
+    if said == "files" && !names_some {
         let remedy = "add for example `files = [\"src/*\"]`, or remove `runs-for`";
         job.problem(job.at_of("runs-for"), "runs-for", "`files` needs the files for which it runs", remedy);
-    } else if is_clear && !by_files && !files.is_empty() {
+    } else if ["inputs", "own"].contains(&said) && names_some {
         let what = "does nothing here: the job runs for other files, too";
         job.problem(job.at_of("files"), "files", what, "add `runs-for = \"files\"`, or remove the key");
     }
-    (runs_for, files)
 }
 
 /// Patterns for paths within a repository.
@@ -84,12 +98,7 @@ fn read_files(job: &Section<'_>, key: &str) -> Patterns {
 
 fn read_commands(job: &Section<'_>) -> Vec<Arc<str>> {
     match job.texts("commands") {
-        None => {
-            if job.array("commands").is_none() && !job.has("commands") {
-                job.missing("commands");
-            }
-            Vec::new()
-        }
+        None => Vec::new(),
         Some(texts) => {
             if texts.is_empty() && job.array("commands").is_some_and(|values| values.is_empty()) {
                 job.problem(
@@ -104,8 +113,9 @@ fn read_commands(job: &Section<'_>) -> Vec<Arc<str>> {
     }
 }
 
+/// The job's variables, over those of its template.
 fn read_environment(job: &Section<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
-    let mut environment = BTreeMap::new();
+    let mut environment = job.base().map(read_environment).unwrap_or_default();
     for (name, value) in job.pairs("environment") {
         let plain = name.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if plain && name.value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {

@@ -65,6 +65,11 @@ pub(super) const TABLES: &[(&str, &str, &str)] = &[
         "[[queue]]",
         "Repositories whose changes are tested together, in order. There must be at least one; a repository belongs to the first that matches.",
     ),
+    (
+        "template",
+        "[template.NAME]",
+        "Keys that several jobs share: any of `[[job]]` but `name`, `repositories`, `branches` and `template`. A job takes them with `template = \"NAME\"`, and what it says itself goes first. Job files may name these templates, too.",
+    ),
     ("job", "[[job]]", "What is built. Jobs of this file are enforced: no repository can weaken them."),
     ("priority", "[priority]", "Who goes first in a queue. Operators move changes with `seakeeper promote`."),
     ("limits", "[limits]", "Bounds and deadlines; the defaults suit most sites."),
@@ -93,6 +98,7 @@ const PARENTS: &[(&str, &[&str])] = &[
             "repositories",
             "pipeline",
             "queue",
+            "template",
             "job",
             "priority",
             "limits",
@@ -118,7 +124,11 @@ pub(super) const JOB_FILE_KEYS: &[&str] = &[
     "history",
     "reuse",
     "attempts",
+    "template",
 ];
+
+/// Keys of `[[job]]` that each job says for itself.
+const OWN_KEYS: &[&str] = &["name", "repositories", "branches", "template"];
 
 #[rustfmt::skip]
 const KEYS: &[KeyDoc] = &[
@@ -186,6 +196,7 @@ const KEYS: &[KeyDoc] = &[
     value("job", "voting", "true", "Whether its verdict decides; otherwise it is only reported."),
     value("job", "history", "false", "Whether its commands need the history of commits."),
     value("job", "reuse", r#""always""#, "How long a verdict serves for the same content: `always`, `never`, or a duration."),
+    words("job", "template", "none", r#""NAME""#, "The template (`[template.NAME]`) whose keys it has where it has none itself; of `environment` it has both, its own winning."),
     value("job", "attempts", "1", "How often it may run, if it fails, before the change has failed."),
     value("job", "trust", r#""default""#, "What its builds could touch; verdicts serve only within the same word."),
     value("priority", "fair-share", "true", "Whether owners take turns, so that many changes of one owner do not hold up those of others."),
@@ -219,8 +230,12 @@ pub fn reference() -> Vec<KeyDoc> {
 /// The keys of `table`.
 fn names(table: &str) -> Vec<&'static str> {
     match table {
-        "job-file" => vec!["job", "noop"],
+        "job-file" => vec!["job", "noop", "template"],
         "job-file.job" => JOB_FILE_KEYS.to_vec(),
+        "template" => names("job").into_iter().filter(|key| !OWN_KEYS.contains(key)).collect(),
+        "job-file.template" => {
+            names("job-file.job").into_iter().filter(|key| !OWN_KEYS.contains(key)).collect()
+        }
         _ => {
             let children =
                 PARENTS.iter().filter(|(name, _)| *name == table).flat_map(|(_, keys)| keys.iter().copied());
@@ -245,10 +260,12 @@ pub(super) fn path(table: &str, key: &str) -> String {
 /// How `key` may be written.
 pub(super) fn sample(table: &str, key: &str) -> String {
     let table = table.strip_prefix("job-file.").unwrap_or(table);
+    let table = if table == "template" { "job" } else { table };
     let example = KEYS.iter().find(|doc| doc.table == table && doc.key == key).map(|doc| doc.example);
     match example {
         Some(example) => format!("{key} = {example}"),
         None if ["queue", "job"].contains(&key) => format!("[[{key}]]"),
+        None if key == "template" => "[template.NAME]".to_owned(),
         None if key == "noop" => "noop = true".to_owned(),
         None => format!("[{}]", path(table, key)),
     }
@@ -256,7 +273,10 @@ pub(super) fn sample(table: &str, key: &str) -> String {
 
 /// What to do about the unknown `key` of `table`.
 pub(super) fn suggestion(table: &str, key: &str) -> String {
-    if table == "job-file.job" && is_known("job", key) {
+    if table.ends_with("template") && OWN_KEYS.contains(&key) {
+        return "each job says that for itself; write it in the `[[job]]`".to_owned();
+    }
+    if table.starts_with("job-file.") && is_known("job", key) {
         return "only the operator's configuration may say that; remove it".to_owned();
     }
     let known = names(table);

@@ -13,6 +13,7 @@ mod quantity;
 mod reference;
 mod section;
 mod strategy;
+mod templates;
 #[cfg(test)]
 mod tests;
 

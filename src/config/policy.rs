@@ -9,6 +9,7 @@ use super::needs::check_needs;
 use super::priority::read_priority;
 use super::section::{At, Section};
 use super::strategy::{read_strategy, read_tuning};
+use super::templates::{Templates, written};
 use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, TopicPolicy,
 };
@@ -26,6 +27,7 @@ pub(super) fn read_policy(top: &Section<'_>, account: &str, job_files: bool, slo
         queues: queues.into_iter().map(|queue| queue.value).collect(),
         jobs: jobs.iter().map(|job| job.value.clone()).collect(),
         job_files,
+        templates: written(top),
         slots,
         limits: read_limits(&top.table("limits", "limits")),
         priority: read_priority(&top.table("priority", "priority")),
@@ -178,9 +180,11 @@ fn refuse_twin<'a>(section: &Section<'a>, names: &mut BTreeMap<&'a str, usize>, 
 }
 
 fn read_jobs(top: &Section<'_>, queues: &[At<QueuePolicy>]) -> Vec<At<JobPolicy>> {
+    let templates = Templates::read(top, "template");
     let mut jobs = Vec::new();
     let mut names = BTreeMap::new();
     for section in top.tables("job", "job") {
+        let section = templates.under(section);
         if let Some(name) = section.text("name") {
             refuse_twin(&section, &mut names, &name);
         }

@@ -68,6 +68,11 @@ impl<'a> Source<'a> {
         Self { name, text, columns, problems: RefCell::default(), warnings: RefCell::default() }
     }
 
+    /// The text.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
     fn at(&self, at: usize, key: &str, what: String, remedy: String) -> Problem {
         let (line, column) = place(self.text, at);
         Problem {

@@ -15,17 +15,18 @@ pub fn reference_page() -> String {
          that the daemon does not know is an error, and all errors are reported at once. `config/minimal.toml`\n\
          is the smallest useful file, `config/example.toml` has every key.\n\n\
          A repository may declare jobs of its own in a `seakeeper.toml` at its top: `[[job]]` with the keys\n\
-         below except `repositories`, `branches` and `trust`, and `noop = true` where changes may land without\n\
-         any job.\n",
+         below except `repositories`, `branches` and `trust`, `[template.NAME]` for keys that they share, and\n\
+         `noop = true` where changes may land without any job.\n",
     );
     for (table, heading, text) in TABLES {
         let heading = if heading.starts_with('[') { format!("`{heading}`") } else { (*heading).to_owned() };
         // Writing to a text cannot fail.
-        let _ = write!(
-            page,
-            "\n## {heading}\n\n{text}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
-        );
-        for doc in keys_of(table) {
+        let _ = write!(page, "\n## {heading}\n\n{text}\n");
+        let keys = keys_of(table);
+        if !keys.is_empty() {
+            page.push_str("\n| key | type | default | meaning |\n|---|---|---|---|\n");
+        }
+        for doc in keys {
             let example = format!(" Example: `{}`.", doc.example);
             let (default, example) = match doc.absent {
                 Absent::Required => ("must be given".to_owned(), example),

@@ -30,6 +30,8 @@ pub(super) struct Section<'a> {
     table: Option<&'a DeTable<'a>>,
     /// Where it begins.
     pub(super) at: usize,
+    /// What has the keys that this one lacks.
+    base: Option<&'a Section<'a>>,
 }
 
 impl<'a> Section<'a> {
@@ -47,15 +49,38 @@ impl<'a> Section<'a> {
                 source.problem(key.span().start, &keys::path(name, text), "unknown key", remedy);
             }
         }
-        Self { source, name, table, at }
+        Self { source, name, table, at, base: None }
+    }
+
+    /// The same, with the keys of `base` where it has none itself.
+    pub(super) fn on<'t>(self, base: &'t Section<'a>) -> Section<'t> {
+        let own: Section<'t> = self;
+        Section { base: Some(base), ..own }
+    }
+
+    /// What has the keys that this one lacks.
+    pub(super) fn base(&self) -> Option<&'a Section<'a>> {
+        self.base
     }
 
     fn path(&self, key: &str) -> String {
         keys::path(self.name, key)
     }
 
-    fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+    fn own(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.table.and_then(|table| table.get(key))
+    }
+
+    fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.own(key).or_else(|| self.base?.get(key))
+    }
+
+    /// The table in which `key` stands, or would.
+    fn origin(&self, key: &str) -> &Section<'a> {
+        match self.base {
+            Some(base) if self.own(key).is_none() && base.has(key) => base,
+            _ => self,
+        }
     }
 
     /// Whether `key` is there at all.
@@ -70,7 +95,8 @@ impl<'a> Section<'a> {
 
     /// Notes a fault of `key`.
     pub(super) fn problem(&self, at: usize, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
-        self.source.problem(at, &self.path(key), what, remedy);
+        let origin = self.origin(key);
+        origin.source.problem(at, &origin.path(key), what, remedy);
     }
 
     fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
@@ -279,7 +305,7 @@ impl<'a> Section<'a> {
             return Section::new(self.source, name, Some(table), value.span().start);
         }
         self.wrong_type(key, value, "a table");
-        Section { source: self.source, name, table: None, at: value.span().start }
+        Section::new(self.source, name, None, value.span().start)
     }
 
     /// The tables `[[key]]`, each read as `name`.
@@ -314,15 +340,30 @@ impl<'a> Section<'a> {
         value: &'a Spanned<DeValue<'a>>,
     ) -> Option<Section<'a>> {
         if let DeValue::Table(table) = value.get_ref() {
-            return Some(Section::new(self.source, name, Some(table), value.span().start));
+            return Some(Section::new(self.origin(key).source, name, Some(table), value.span().start));
         }
         self.wrong_type(key, value, "a table");
         None
     }
 
-    /// The names and texts of a table whose keys are free.
+    /// The tables `[key.NAME]` with their names, which are free; each is read as `name`.
+    pub(super) fn named_tables(&self, key: &str, name: &'static str) -> Vec<(At<&'a str>, Section<'a>)> {
+        let Some(value) = self.own(key) else { return Vec::new() };
+        let DeValue::Table(tables) = value.get_ref() else {
+            self.wrong_type(key, value, "tables with names");
+            return Vec::new();
+        };
+        let named = tables.iter().filter_map(|(free, value)| {
+            let text: &'a str = free.get_ref();
+            let section = self.nested(key, name, value)?;
+            Some((At { value: text, at: free.span().start }, section))
+        });
+        named.collect()
+    }
+
+    /// The names and texts of a table whose keys are free; not those of its base.
     pub(super) fn pairs(&self, key: &str) -> Vec<(At<&'a str>, At<&'a str>)> {
-        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(value) = self.own(key) else { return Vec::new() };
         let DeValue::Table(table) = value.get_ref() else {
             self.wrong_type(key, value, "a table");
             return Vec::new();

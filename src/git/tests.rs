@@ -74,6 +74,7 @@ pub(super) fn policy() -> Policy {
         queues: Vec::new(),
         jobs: vec![job],
         job_files: true,
+        templates: Default::default(),
         gate: GatePolicy {
             approval: Vec::new(),
             label: "Verified".into(),

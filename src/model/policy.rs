@@ -18,6 +18,9 @@ pub struct Policy {
     pub jobs: Vec<JobPolicy>,
     /// Whether repositories may declare jobs in their own `seakeeper.toml`.
     pub job_files: bool,
+    /// The operator's job templates as TOML, which job files may name: opaque here.
+    #[serde(default, skip_serializing_if = "is_blank")]
+    pub templates: Arc<str>,
     /// The gate.
     pub gate: GatePolicy,
     /// The check.
@@ -221,6 +224,10 @@ impl Default for Limits {
     }
 }
 
+fn is_blank(text: &Arc<str>) -> bool {
+    text.is_empty()
+}
+
 impl Policy {
     /// The queue that gates `pair`, if one does.
     pub fn queue_of(&self, pair: &Pair) -> Option<&QueuePolicy> {
@@ -237,7 +244,10 @@ impl Policy {
         fn merged(policy: &Policy) -> impl Iterator<Item = (&Patterns, &Patterns, &[Branch])> {
             policy.queues.iter().map(|queue| (&queue.repositories, &queue.branches, &*queue.merge_from))
         }
-        self.jobs == other.jobs && self.job_files == other.job_files && merged(self).eq(merged(other))
+        self.jobs == other.jobs
+            && self.job_files == other.job_files
+            && self.templates == other.templates
+            && merged(self).eq(merged(other))
     }
 
     /// Whether any queue has branches of `repository`.

@@ -104,6 +104,7 @@ fn policy(jobs: Vec<JobPolicy>) -> Policy {
         queues: Vec::new(),
         jobs,
         job_files: true,
+        templates: Default::default(),
         gate: GatePolicy {
             approval: Vec::new(),
             label: "Verified".into(),

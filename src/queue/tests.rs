@@ -82,6 +82,7 @@ fn policy(slots: u32) -> Policy {
         }],
         jobs: Vec::new(),
         job_files: false,
+        templates: Default::default(),
         gate: GatePolicy {
             approval: vec![Need { label: "Code-Review".into(), min: 2 }],
             label: "Verified".into(),

@@ -134,6 +134,7 @@ fn policy(strategy: StrategyPolicy, slots: u32) -> Policy {
         }],
         jobs: [job("unit", &["*"], &[], "1"), job("joint", &["r0"], &["r1"], "1")].map(patient).into(),
         job_files: false,
+        templates: Default::default(),
         gate: GatePolicy {
             approval: vec![Need { label: "Code-Review".into(), min: 2 }],
             label: "Verified".into(),

@@ -307,6 +307,7 @@ fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
         queues,
         jobs: draw_jobs(rng, repositories, job_files),
         job_files,
+        templates: Default::default(),
         gate: GatePolicy {
             approval: vec![Need { label: "Code-Review".into(), min: 2 }],
             label: "Verified".into(),

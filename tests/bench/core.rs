@@ -62,6 +62,7 @@ fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
         }],
         jobs: Vec::new(),
         job_files: false,
+        templates: Default::default(),
         gate: GatePolicy {
             approval: vec![Need { label: "Code-Review".into(), min: 2 }],
             label: "Verified".into(),
