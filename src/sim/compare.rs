@@ -111,6 +111,7 @@ fn setting(seed: u64, strategy: StrategyPolicy, slots: u32, per_hour: u32) -> Se
             .map(|number| (Repository::from(name(number)), LandingForm::MergeAlways))
             .collect(),
         footerless: BTreeSet::new(),
+        graph: false,
         build_max_ms: BUILD_MAX_MS,
         changes: CHANGES,
         people_until_ms: i64::try_from(3_600_000 * CHANGES / u64::from(per_hour.max(1))).unwrap_or(i64::MAX),

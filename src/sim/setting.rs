@@ -14,7 +14,9 @@ use crate::model::policy::{
     TopicPolicy, Tuning,
 };
 use crate::model::priority::PriorityPolicy;
-use crate::model::{BuildSpec, InputPolicy, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository};
+use crate::model::{
+    BuildSpec, InputPolicy, JobName, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository,
+};
 use crate::world::Tree;
 
 /// The daemon's account.
@@ -101,6 +103,8 @@ pub struct Setting {
     pub forms: BTreeMap<Repository, LandingForm>,
     /// Changes whose first patch set has no Change-Id in its message.
     pub footerless: BTreeSet<u64>,
+    /// Whether job files that are added have jobs that need others, and jobs for some files alone.
+    pub graph: bool,
     /// Longest build, in milliseconds.
     pub build_max_ms: i64,
     /// How many changes people make.
@@ -125,10 +129,12 @@ impl Setting {
         }
         let changes = rng.between(4, 22).unsigned_abs();
         let policy = draw_policy(&mut rng, repositories, job_files);
+        let (policy, graph) = draw_graph(seed, policy);
         Self {
             seed,
             branches,
             policy: draw_strategies(seed, draw_order(seed, draw_landing(seed, policy))),
+            graph,
             faults: draw_faults(&mut rng),
             poison: draw_poison(&mut rng, changes),
             forms: draw_forms(seed, repositories, rng.chance(700)),
@@ -171,6 +177,33 @@ fn draw_landing(seed: u64, mut policy: Policy) -> Policy {
         queue.topics = if rng.chance(600) { TopicPolicy::Together } else { TopicPolicy::Apart };
     }
     policy
+}
+
+/// In half of the sites jobs need others, or are for some files alone, or both. Drawn apart.
+fn draw_graph(seed: u64, mut policy: Policy) -> (Policy, bool) {
+    let mut rng = Rng::keyed(seed, 12, 0);
+    let (needs, matchers) = (rng.chance(350), rng.chance(350));
+    if needs && policy.jobs.len() < 3 {
+        policy.jobs.push(job("late", &["*"], &[], "1"));
+    }
+    for at in 1..policy.jobs.len() {
+        let (before, rest) = policy.jobs.split_at_mut(at);
+        let Some(job) = rest.first_mut() else { continue };
+        // What votes needs only what does.
+        let possible = before.iter().filter(|other| other.voting || !job.voting);
+        let needed = possible.filter(|_| needs && rng.chance(450)).map(|other| other.name.clone());
+        let needed: BTreeSet<JobName> = needed.collect();
+        job.needs = needed.into_iter().collect();
+    }
+    const FILES: [&str; 7] = ["own/*", "own/1*", "?", "lib/*", "doc/*", "side/*", "outside"];
+    for job in &mut policy.jobs {
+        if matchers && rng.chance(450) {
+            let files: Vec<&str> = FILES.iter().copied().filter(|_| rng.chance(350)).collect();
+            job.runs_for = RunsFor::Files;
+            job.files = Patterns::new(if files.is_empty() { &FILES[..1] } else { &files });
+        }
+    }
+    (policy, needs || matchers)
 }
 
 /// One of the strategies, by a number; `window` is that of those that have one.

@@ -72,6 +72,9 @@ impl Audit {
         if matches!(departure, Departure::Closure { .. }) {
             return Ok(());
         }
+        if let Departure::Failed { jobs } = departure {
+            self.check_blame(id, jobs)?;
+        }
         self.check_oracle(id, departure, gerrit, setting)
     }
 

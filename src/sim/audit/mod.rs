@@ -6,6 +6,7 @@
 mod books;
 mod depend;
 mod footprint;
+mod graph;
 mod landed;
 mod landing;
 mod leaving;
@@ -372,6 +373,7 @@ impl Audit {
                 format!("build {build} is for a key that item {item} does not need"),
             );
         }
+        self.check_needs(item, key)?;
         if self.builds.insert(build, (key, item)).is_some() {
             return fault("effects once", format!("build {build} was bought twice"));
         }

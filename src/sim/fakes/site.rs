@@ -111,7 +111,8 @@ pub fn job_file_blob(gerrit: &Gerrit, commit: Sha) -> Option<Sha> {
 }
 
 /// The job file at a commit, read. Its token is `jobs NAME… ROUND`, where `NAME+REPOSITORY` is a job that
-/// reads that repository too; any other is broken.
+/// reads that repository too, `NAME>JOB` one that needs that job, and `NAME~PATTERN` one for these files
+/// alone; any other is broken.
 pub fn job_file(gerrit: &Gerrit, _: &Pair, commit: Sha) -> Option<FoundJobFile> {
     let tree = gerrit.git.tree_of(commit);
     let token = tree.get(JOB_FILE)?;
@@ -127,12 +128,25 @@ pub fn job_file(gerrit: &Gerrit, _: &Pair, commit: Sha) -> Option<FoundJobFile> 
 }
 
 fn own_job(declared: &str, round: &str) -> JobPolicy {
-    let mut words = declared.split('+');
-    let name = words.next().unwrap_or(declared);
-    let inputs: Vec<&str> = words.collect();
+    const MARKS: [char; 3] = ['+', '>', '~'];
+    let end = declared.find(MARKS).unwrap_or(declared.len());
+    let (name, mut rest) = declared.split_at(end);
+    let (mut inputs, mut needs, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(mark) = rest.chars().next() {
+        let end = rest[1..].find(MARKS).map_or(rest.len(), |at| at + 1);
+        let word = &rest[1..end];
+        match mark {
+            '+' => inputs.push(word),
+            '>' => needs.push(JobName::from(word)),
+            _ => files.push(word),
+        }
+        rest = &rest[end..];
+    }
     let mut own = job(name, &[], &inputs, round);
     own.repositories = Patterns(vec![Pattern::new("*")]);
-    own.runs_for = RunsFor::Inputs;
+    own.runs_for = if files.is_empty() { RunsFor::Inputs } else { RunsFor::Files };
+    own.files = Patterns::new(&files);
+    own.needs = needs;
     own
 }
 
@@ -150,8 +164,19 @@ pub fn passes(gerrit: &Gerrit, poison: &[Poison], name: &JobName, inputs: &[Reso
     })
 }
 
-/// The voting jobs that fail in truth.
+/// The voting jobs that fail in truth; not those that are never built because one that they need fails.
 pub fn failing(gerrit: &Gerrit, poison: &[Poison], jobs: &[ResolvedJob]) -> Vec<JobName> {
-    let failed = jobs.iter().filter(|job| job.voting && !passes(gerrit, poison, &job.name, &job.inputs));
-    failed.map(|job| job.name.clone()).collect()
+    let mut by_depth: Vec<&ResolvedJob> = jobs.iter().collect();
+    by_depth.sort_by_key(|job| job.depth);
+    let mut unpassed: BTreeSet<(&JobName, &Pair)> = BTreeSet::new();
+    let mut failed = Vec::new();
+    for job in by_depth {
+        if job.needs.iter().any(|need| unpassed.contains(&(need, &job.home))) {
+            unpassed.insert((&job.name, &job.home));
+        } else if !passes(gerrit, poison, &job.name, &job.inputs) {
+            unpassed.insert((&job.name, &job.home));
+            failed.extend(job.voting.then(|| job.name.clone()));
+        }
+    }
+    failed
 }

@@ -12,6 +12,13 @@ use std::sync::Arc;
 
 /// The paths that people edit; few, so that they meet.
 const PATHS: &[&str] = &["a", "b", "c", "d", "e", "lib/f", "doc/g"];
+/// Job files with jobs that need others and jobs for some files alone.
+const JOB_GRAPHS: &[&str] = &[
+    "jobs own extra+r0>own 1",
+    "jobs own extra~a~lib/* 1",
+    "jobs own~doc/*~own/1* extra>own 1",
+    "jobs own>unit extra~own/*>own>unit 1",
+];
 
 impl Run {
     pub(super) fn people(&mut self, step: &Step) -> Checked {
@@ -103,6 +110,9 @@ impl Run {
             tree.insert(path, format!("c{change}.{round}").into());
         }
         match job_file {
+            Some(JobFileEdit::Add) if self.setting.graph => {
+                drop(tree.insert(JOB_FILE.into(), JOB_GRAPHS[*change as usize % JOB_GRAPHS.len()].into()))
+            }
             // Every other one asks for a job that reads the first repository, too.
             Some(JobFileEdit::Add) if change % 2 == 0 => {
                 drop(tree.insert(JOB_FILE.into(), "jobs own extra+r0 1".into()))
