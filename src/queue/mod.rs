@@ -16,6 +16,7 @@ mod depend;
 mod early;
 mod ended;
 mod explain;
+mod flake;
 mod footprint;
 mod foreign;
 mod group;

@@ -196,7 +196,16 @@ impl World {
             let inputs = vec![input.clone()];
             let key = VerdictKey::new(&name, &home, &self.spec, &inputs);
             let (home, spec) = (home.clone(), self.spec.clone());
-            ResolvedJob { name, home, key, spec, inputs, voting: true, reuse_ms: None, attempts: 1 }
+            ResolvedJob {
+                name,
+                home,
+                key,
+                spec,
+                inputs,
+                voting: true,
+                reuse_ms: None,
+                attempts: seakeeper::model::job::Attempts::UpTo(1),
+            }
         });
         let outcome = Resolved::Jobs {
             jobs: jobs.collect(),
