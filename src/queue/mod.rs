@@ -32,6 +32,7 @@ mod part;
 mod past;
 mod pool;
 mod predict;
+mod print;
 pub mod resolve;
 mod schedule;
 mod seen;
