@@ -14,6 +14,7 @@ mod enqueue;
 pub mod exit;
 mod explain;
 mod failure;
+mod flakes;
 mod output;
 mod pause;
 mod play;
@@ -80,6 +81,9 @@ enum Command {
     /// Tell why a change is where it is, when it will probably land, and what has happened to it.
     #[command(after_help = explain::Explain::EXAMPLES)]
     Explain(explain::Explain),
+    /// List the jobs that have failed and passed with the same content.
+    #[command(after_help = flakes::Flakes::EXAMPLES)]
+    Flakes(flakes::Flakes),
     /// Put a change in its queue, for when its approval was missed or is implied.
     #[command(after_help = enqueue::Enqueue::EXAMPLES)]
     Enqueue(enqueue::Enqueue),
@@ -142,6 +146,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Enqueue(command) => command.run(),
         Command::Dequeue(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Flakes(command) => command.run(),
         Command::Promote(command) => command.run(),
         Command::Recheck(command) => command.run(),
         Command::Pause(command) => command.run(),

@@ -142,8 +142,12 @@ fn read_queues(top: &Section<'_>) -> Vec<At<QueuePolicy>> {
             ),
             topics: section.choice(
                 "topics",
-                &[("apart", TopicPolicy::Apart), ("together", TopicPolicy::Together)],
-                TopicPolicy::Apart,
+                &[
+                    ("as-gerrit", TopicPolicy::AsHost),
+                    ("apart", TopicPolicy::Apart),
+                    ("together", TopicPolicy::Together),
+                ],
+                TopicPolicy::AsHost,
             ),
             tuning: read_tuning(&section),
         };

@@ -80,6 +80,7 @@ pub(super) fn tell_of_lent(lent: Source<'_>, job_file: &Source<'_>) {
 #[cfg(test)]
 mod tests {
     use crate::config::{JobFile, Problem, parse_job_file, parse_policy};
+    use crate::model::job::Attempts;
     use crate::model::{JobPolicy, Pair};
 
     const QUEUE: &str = "[[queue]]\nname = \"main\"\nrepositories = [\"*\"]\n";
@@ -119,9 +120,13 @@ environment = { A = "template", B = "template" }
         assert_eq!(environment, ["A=template", "B=job", "C=job"]);
         assert_eq!(
             (jobs[0].spec.timeout_ms, jobs[0].attempts, &*jobs[0].spec.commands[0]),
-            (300_000, 1, "make")
+            (300_000, Attempts::UpTo(1), "make")
         );
-        assert_eq!((jobs[1].spec.timeout_ms, jobs[1].attempts), (1_800_000, 1), "who names none has none");
+        assert_eq!(
+            (jobs[1].spec.timeout_ms, jobs[1].attempts),
+            (1_800_000, Attempts::UpTo(1)),
+            "who names none has none"
+        );
         assert_eq!(operators("[template.unused]\nvoting = false\n").map(|jobs| jobs.len()), Ok(0));
     }
 
@@ -180,10 +185,14 @@ environment = { A = "template", B = "template" }
     fn a_job_file_has_its_own_templates_and_the_operators() {
         let job = |template: &str| format!("[[job]]\nname = \"own\"\ntemplate = \"{template}\"\n");
         let file = beside(USUAL, &job("usual")).unwrap();
-        assert_eq!((file.jobs[0].attempts, &*file.jobs[0].spec.trust), (3, "repository app"));
+        assert_eq!((file.jobs[0].attempts, &*file.jobs[0].spec.trust), (Attempts::UpTo(3), "repository app"));
         let own = "[template.usual]\nattempts = 2\ncommands = [\"own\"]\n";
         let file = beside(USUAL, &(own.to_owned() + &job("usual"))).unwrap();
-        assert_eq!((file.jobs[0].attempts, &*file.jobs[0].spec.commands[0]), (2, "own"), "its own go first");
+        assert_eq!(
+            (file.jobs[0].attempts, &*file.jobs[0].spec.commands[0]),
+            (Attempts::UpTo(2), "own"),
+            "its own go first"
+        );
         for (templates, text, expected) in [
             (
                 "[template.a]\ntrust = \"deploy\"\ncommands = [\"true\"]\n",

@@ -59,6 +59,30 @@ pub enum RunsFor {
     Files,
 }
 
+/// How often a build that failed may be run for one entry into the gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Attempts {
+    /// So often in all, at least once; with 1 a failure is final.
+    UpTo(u32),
+    /// So often in all while the job's record says that another attempt pays, else once.
+    WhereItPays {
+        /// How often in all.
+        where_it_pays: u32,
+    },
+}
+
+impl Attempts {
+    /// The most attempts; `pays` says whether the job's record speaks for more than one.
+    pub fn most(self, pays: bool) -> u32 {
+        match self {
+            Self::UpTo(most) => most.max(1),
+            Self::WhereItPays { where_it_pays } if pays => where_it_pays.max(1),
+            Self::WhereItPays { .. } => 1,
+        }
+    }
+}
+
 /// A job as an operator or a job file declares it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JobPolicy {
@@ -87,8 +111,8 @@ pub struct JobPolicy {
     pub history: bool,
     /// How long a verdict may serve, in milliseconds; `None` for ever, 0 for "never reuse".
     pub reuse_ms: Option<i64>,
-    /// How often a build that failed may be run for one entry into the gate, at least 1.
-    pub attempts: u32,
+    /// How often a build that failed may be run for one entry into the gate.
+    pub attempts: Attempts,
     /// Jobs that must pass first, of the same item for the same home: where this job applies, they do too.
     /// Each once, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -130,7 +154,7 @@ pub struct ResolvedJob {
     /// As in [`JobPolicy`].
     pub reuse_ms: Option<i64>,
     /// As in [`JobPolicy`].
-    pub attempts: u32,
+    pub attempts: Attempts,
     /// As in [`JobPolicy`]: each is among the same item's jobs, for the same home.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<JobName>,

@@ -28,6 +28,7 @@ impl Queue {
             Event::JobsResolved { effect, node, outcome } => self.jobs_resolved(effect, node, outcome),
             Event::BuildSeen { build, phase } => self.build_seen(build, phase),
             Event::BuildsListed { asked_at, known } => self.builds_listed(asked_at, &known),
+            Event::HostSeen { whole_topics } => self.see_host(whole_topics),
             Event::CapabilitiesSeen { unable } => {
                 self.state.unable = unable;
                 self.index.dirty_builds = true;
@@ -94,6 +95,7 @@ impl Queue {
         if !merged {
             self.state.effects.remove(&effect);
         }
+        self.index.merging.remove(&node);
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let item = known.item;
         let sources = match &outcome {
@@ -129,6 +131,7 @@ impl Queue {
             node.merged = None;
             node.resolved = None;
             node.bad = Some(Prepared::NoParent);
+            self.index.prints.note(node);
             let item = node.item;
             self.index.dirty_items.insert(item);
             self.touch_queue_of(item);
@@ -165,6 +168,7 @@ impl Queue {
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let (id, epoch) = (known.item, known.asked_epoch);
         known.resolved = Some(outcome.clone());
+        self.index.prints.note(known);
         let current = self.state.items.get(&id).is_some_and(|item| item.node == Some(node));
         self.index.dirty_items.insert(id);
         self.touch_queue_of(id);
@@ -263,6 +267,7 @@ impl Queue {
                 }
             }
         }
+        self.note_repeat(id, &build, failed);
         let before =
             self.state.records.get(&build.key).map_or((0, 0), |record| (record.passes, record.failures));
         let record = Record {

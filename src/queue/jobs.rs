@@ -51,6 +51,14 @@ pub(crate) enum Standing {
     Passed,
 }
 
+/// What a look at an item's jobs has found.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    standing: Standing,
+    /// A build of it was bought, or a verdict is in use.
+    begun: bool,
+}
+
 impl Standing {
     /// Whether items behind must be judged without it.
     pub fn is_failing(self) -> bool {
@@ -94,7 +102,7 @@ impl Queue {
         }
         if let Some(id) = self.index.running.get(&job.key) {
             let failing = self.state.builds.get(id).is_some_and(|build| build.failing);
-            let last = item.failures.get(&job.key).copied().unwrap_or(0) + 1 >= job.attempts;
+            let last = item.failures.get(&job.key).copied().unwrap_or(0) + 1 >= self.attempts_of(job);
             return if failing && last { JobState::Failing(*id) } else { JobState::Running(*id) };
         }
         let Some(retry) = item.lost.get(&job.key) else { return JobState::Wanted };
@@ -122,7 +130,7 @@ impl Queue {
             Verdict::Fail { .. } => {
                 let here = item.failures.get(&job.key).copied().unwrap_or(0);
                 let during = own || record.at >= item.entered_at;
-                during && here.max(1) >= job.attempts
+                during && here.max(1) >= self.attempts_of(job)
             }
             Verdict::NoVerdict { .. } => false,
         }
@@ -161,6 +169,8 @@ impl Queue {
             self.index.wanting.remove(&claim);
         }
         let keys = if standing.has_failed() { item.keys.clone() } else { Default::default() };
+        let known = Known { standing, begun: self.is_begun(item) };
+        self.index.known.insert(id, known);
         let before = self.index.standing.insert(id, standing);
         if before != Some(standing) {
             // Where one build has failed, the others may be of no use.
@@ -187,6 +197,22 @@ impl Queue {
         for check in checks {
             self.end(check, Departure::Superseded);
         }
+    }
+
+    /// What was found of an item, unless there is news of it.
+    fn known_of(&self, item: &Item) -> Option<Known> {
+        let known = self.index.known.get(&item.id).copied()?;
+        (!self.index.dirty_items.contains(&item.id)).then_some(known)
+    }
+
+    /// How an item stands: as it was found, or worked out.
+    pub(super) fn standing_now(&self, item: &Item) -> Standing {
+        self.known_of(item).map_or_else(|| self.standing(item), |known| known.standing)
+    }
+
+    /// Whether a build of an item was bought, or a verdict is in use: as it was found, or worked out.
+    pub(super) fn is_begun_now(&self, item: &Item) -> bool {
+        self.known_of(item).map_or_else(|| self.is_begun(item), |known| known.begun)
     }
 
     /// How an item stands, from its node and its jobs.
@@ -272,10 +298,13 @@ impl Queue {
                     let result = if passed { JobOutcome::Success } else { JobOutcome::Failure };
                     let reused =
                         self.state.records.get(&job.key).is_some_and(|record| record.item != item.id);
-                    let detail = if passed && reused {
-                        "known from an earlier build".into()
-                    } else {
-                        adopted.why.clone()
+                    let detail = match (passed, reused, self.is_flaky(&job.key)) {
+                        (true, true, _) => "known from an earlier build".into(),
+                        (true, false, true) => "flaky: it has also failed with the same content".into(),
+                        (false, _, true) => {
+                            format!("{}; flaky: it has also passed with the same content", adopted.why).into()
+                        }
+                        _ => adopted.why.clone(),
                     };
                     (result, Some(adopted.build), adopted.duration_ms, detail)
                 }

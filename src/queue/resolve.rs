@@ -338,7 +338,7 @@ impl Resolution<'_> {
             inputs,
             voting: job.voting,
             reuse_ms: job.reuse_ms,
-            attempts: job.attempts.max(1),
+            attempts: job.attempts,
             needs: job.needs.clone(),
             depth: 0,
         })

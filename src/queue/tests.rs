@@ -301,7 +301,7 @@ fn job(name: &str, commit: Sha) -> ResolvedJob {
         inputs,
         voting: true,
         reuse_ms: None,
-        attempts: 1,
+        attempts: crate::model::job::Attempts::UpTo(1),
         needs: Vec::new(),
         depth: 0,
     }

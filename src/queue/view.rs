@@ -26,6 +26,7 @@ impl Queue {
             slots: policy.map_or(0, |policy| policy.slots),
             effects: u32::try_from(self.state.effects.len()).unwrap_or(u32::MAX),
             unable: self.state.unable.clone(),
+            flakes: self.view_flakes(),
         }
     }
 
@@ -50,8 +51,8 @@ impl Queue {
         let mut undecided = Footprints::default();
         let mut items = Vec::with_capacity(order.len());
         for item in order.iter().filter_map(|id| self.state.items.get(id)) {
-            let node = self.node_of(item);
-            let ahead = undecided.met_by(item, node, None).and_then(|id| self.first_change(id));
+            let print = self.print_of(item);
+            let ahead = undecided.met_by(print, None).and_then(|id| self.first_change(id));
             let mut view = self.view_item(item, ahead);
             view.place = self.place_in_words(item, order);
             let unmade = matches!(
@@ -66,7 +67,7 @@ impl Queue {
                 view.reason = reason;
             }
             items.push(view);
-            undecided.add(item, node, None);
+            undecided.add(item.id, print, None);
         }
         QueueView { name: queue.name.clone(), items }
     }

@@ -205,7 +205,7 @@ impl World {
                 inputs,
                 voting: true,
                 reuse_ms: None,
-                attempts: 1,
+                attempts: seakeeper::model::job::Attempts::UpTo(1),
                 needs: Vec::new(),
                 depth: 0,
             }

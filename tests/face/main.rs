@@ -77,6 +77,7 @@ fn view() -> View {
         slots: 8,
         effects: 0,
         unable: None,
+        flakes: vec![],
     }
 }
 

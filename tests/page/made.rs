@@ -175,6 +175,7 @@ pub fn empty(at: Timestamp) -> View {
         slots: 8,
         effects: 0,
         unable: None,
+        flakes: vec![],
     }
 }
 

@@ -120,6 +120,7 @@ impl Stage {
             }
             Claim::Reused(name, job, so) => self.reused(name, job.as_deref(), *so),
             Claim::Skipped(name, job, so) => self.skipped(name, job.as_deref(), *so),
+            Claim::Flaky(job, so) => self.flaky(job, *so),
             Claim::Queue(queue, items) => self.queue(queue.as_deref(), items),
             Claim::Queued(names, so) => self.queued(names, *so),
             Claim::Place(name, place) => self.place(name, *place),
@@ -282,6 +283,12 @@ impl Stage {
         }
         let found = job.map_or(!skipped.is_empty(), |job| skipped.iter().any(|known| known == job));
         judged(found == so, || format!("skipped for {name}: {}", listed(&skipped)))
+    }
+
+    fn flaky(&self, job: &str, so: bool) -> Judged {
+        let flakes = self.view().map(|view| view.flakes).unwrap_or_default();
+        let names: Vec<String> = flakes.iter().map(|flake| flake.job.to_string()).collect();
+        judged(names.iter().any(|name| name == job) == so, || format!("flaky: {}", listed(&names)))
     }
 
     fn items(&self, queue: Option<&str>) -> Vec<ItemView> {

@@ -270,6 +270,8 @@ pub enum Weather {
     Deaf(Option<i64>),
     /// Gerrit's news arrive again.
     Hearing,
+    /// Whether Gerrit submits whole topics.
+    WholeTopics(bool),
     /// The executor can build nothing, and why.
     Unable(String),
     /// The executor can build again.
@@ -436,6 +438,8 @@ pub enum Claim {
     /// A job (or some job) of a change is not built, for what it needs has failed or what it is for is not
     /// changed; or is.
     Skipped(Name, Option<String>, bool),
+    /// A job is proven to be flaky, or is not.
+    Flaky(String, bool),
     /// Where a change stands in Gerrit: open or abandoned.
     Status(Name, Standing, bool),
     /// The last operator's command was done, or refused; and what the answer says.
