@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use toml::de::DeTable;
 
 use super::jobs::read_job;
+use super::pipelines::refuse_unknown_pipelines;
 use super::problem::{Problem, Source};
 use super::section::Section;
 use crate::model::{JobPolicy, Pair, Pattern, Patterns, Policy};
@@ -104,6 +105,7 @@ fn read(
                 "write a shorter one, or split the job",
             );
         }
+        refuse_unknown_pipelines(&section, &job, &policy.pipelines);
         jobs.push(job);
     }
     JobFile { jobs, noop }

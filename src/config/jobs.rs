@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toml::de::DeValue;
 
+use super::pipelines::read_job_pipelines;
 use super::section::{At, Section};
 use crate::model::job::RunsFor;
 use crate::model::{BuildSpec, InputPolicy, JobName, JobPolicy, Patterns};
@@ -45,6 +46,7 @@ pub(super) fn read_job(
         history: job.flag("history", false),
         reuse_ms: job.duration_or("reuse", &[("always", None), ("never", Some(0))], None),
         attempts: job.count("attempts", 1, 1, 100),
+        pipelines: read_job_pipelines(job),
     }
 }
 

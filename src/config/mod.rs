@@ -5,6 +5,7 @@ mod hosts;
 mod job_file;
 mod jobs;
 mod keys;
+mod pipelines;
 mod policy;
 mod priority;
 mod problem;
@@ -14,6 +15,7 @@ mod section;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod timetable;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -27,6 +29,7 @@ pub use job_file::{JOB_FILE, JobFile, JobFileLimits, parse_job_file};
 pub use keys::{Absent, KeyDoc, reference};
 pub use problem::{Problem, Warning};
 pub use reference::{example_file, reference_page};
+pub use timetable::{Timetable, Timetables};
 
 use crate::model::Policy;
 use problem::Source;

@@ -65,6 +65,7 @@ pub(super) fn policy() -> Policy {
         history: false,
         reuse_ms: None,
         attempts: 1,
+        pipelines: Default::default(),
     };
     Policy {
         account: "bot".into(),
@@ -82,6 +83,7 @@ pub(super) fn policy() -> Policy {
         slots: 1,
         limits: Limits::default(),
         priority: Default::default(),
+        pipelines: Default::default(),
     }
 }
 
@@ -152,6 +154,7 @@ pub(super) fn prepare(node: u64, merges: Vec<Merge>, overlay: Vec<(Pair, NodeId)
         merges,
         overlay,
         depends: Vec::new(),
+        tips: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::pipeline::JobPipelines;
 use super::{Branch, JobName, Pair, Patterns, Repository, Sha, VerdictKey};
 
 /// What a build does; all of it is part of the verdict's key.
@@ -84,6 +85,9 @@ pub struct JobPolicy {
     pub reuse_ms: Option<i64>,
     /// How often a build that failed may be run for one entry into the gate, at least 1.
     pub attempts: u32,
+    /// The pipelines in which it runs.
+    #[serde(default, skip_serializing_if = "JobPipelines::is_usual")]
+    pub pipelines: JobPipelines,
 }
 
 /// An input at a node.

@@ -110,6 +110,9 @@ pub enum Resolved {
         alters_job_files: Vec<Pair>,
         /// `noop` was asked for: it lands without a build.
         noop: bool,
+        /// Whether jobs are to run after the landing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        post: bool,
     },
     /// A job file cannot be used.
     Broken {

@@ -1,8 +1,10 @@
 //! Who leaves: an item that failed leaves only where nothing undecided could change that.
 
+use std::sync::Arc;
+
 use crate::model::report::Says;
 use crate::model::tree::{Prepared, Resolved};
-use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Repository};
+use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Reason, Repository};
 
 use super::Queue;
 use super::footprint::Predicted;
@@ -110,11 +112,11 @@ impl Queue {
     /// Ends a check item once everything it has to say is known.
     pub(super) fn conclude_check(&mut self, id: ItemId, standing: Standing) {
         let Some(item) = self.state.items.get(&id) else { return };
-        debug_assert!(item.pipeline == Pipeline::Check);
+        debug_assert!(!item.pipeline.lands());
         let departure = match standing {
             Standing::Passed => Departure::Checked { passed: true },
             Standing::Failed => Departure::Checked { passed: false },
-            Standing::NoJob => Departure::Unfit { why: crate::model::Reason::NoJob.to_string().into() },
+            Standing::NoJob => Departure::Unfit { why: no_job(&item.pipeline) },
             Standing::Bad => match self.failure(item) {
                 Some(departure) => departure,
                 None => return,
@@ -141,6 +143,16 @@ impl Queue {
             Departure::Dequeued { .. } => true,
             _ => false,
         }
+    }
+}
+
+/// That no job is configured, in words.
+fn no_job(pipeline: &Pipeline) -> Arc<str> {
+    match pipeline {
+        Pipeline::OnDemand(name) => {
+            format!("no job is for it there; name {name} in the `pipelines` of one").into()
+        }
+        _ => Reason::NoJob.to_string().into(),
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::model::tree::{Read, Resolved, Unit};
 use crate::model::{
-    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Policy, Repository, ResolvedInput, ResolvedJob,
-    Sha, VerdictKey,
+    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Pipeline, Policy, Repository, ResolvedInput,
+    ResolvedJob, Sha, VerdictKey,
 };
 
 use crate::model::job::RunsFor;
@@ -91,20 +91,26 @@ enum Source {
     Repository,
 }
 
-/// Finds the jobs of an item that writes the branches `item`, and whose changes depend on some in the
-/// branches `depends`.
+/// Finds the jobs that an item has in a pipeline: it writes the branches `item`, and its changes depend on
+/// some in the branches `depends`.
 ///
-/// Both pipelines have the same jobs and keys, so that a verdict of the check serves the gate.
-pub fn resolve(policy: &Policy, item: &[Pair], depends: &[Pair], trees: &mut dyn Trees) -> Resolved {
+/// A job has the same key in each pipeline, so that a verdict of the check serves the gate.
+pub fn resolve(
+    policy: &Policy,
+    pipeline: &Pipeline,
+    item: &[Pair],
+    depends: &[Pair],
+    trees: &mut dyn Trees,
+) -> Resolved {
     let writes: BTreeSet<Pair> = item.iter().cloned().collect();
     let (reads, jobs) = (BTreeMap::new(), BTreeMap::new());
-    let mut resolution = Resolution { policy, writes, depends, trees, reads, jobs };
+    let mut resolution = Resolution { policy, pipeline, writes, depends, trees, reads, jobs, post: false };
     let outcome = resolution.run();
     let reads: Vec<Read> = resolution.reads.into_iter().map(|(unit, value)| Read { unit, value }).collect();
     match outcome {
         Ok((alters_job_files, noop)) => {
-            let jobs = resolution.jobs.into_values().collect();
-            Resolved::Jobs { jobs, reads, alters_job_files, noop }
+            let (jobs, post) = (resolution.jobs.into_values().collect(), resolution.post);
+            Resolved::Jobs { jobs, reads, alters_job_files, noop, post }
         }
         Err(Stop::Broken { pair, why }) => Resolved::Broken { pair, why: why.into(), reads },
         Err(Stop::Failed(why)) => Resolved::Failed { why: why.into() },
@@ -113,11 +119,14 @@ pub fn resolve(policy: &Policy, item: &[Pair], depends: &[Pair], trees: &mut dyn
 
 struct Resolution<'a> {
     policy: &'a Policy,
+    pipeline: &'a Pipeline,
     writes: BTreeSet<Pair>,
     depends: &'a [Pair],
     trees: &'a mut dyn Trees,
     reads: BTreeMap<Unit, Option<Sha>>,
     jobs: BTreeMap<(JobName, Pair), ResolvedJob>,
+    /// Whether some job is to run after a landing.
+    post: bool,
 }
 
 impl Resolution<'_> {
@@ -199,7 +208,9 @@ impl Resolution<'_> {
 
     /// Whether the job could run for an item that does not write its home.
     fn reaches(&self, job: &JobPolicy) -> bool {
+        // At set times each job runs for its own branches, once.
         job.runs_for == RunsFor::Inputs
+            && !matches!(self.pipeline, Pipeline::Periodic(_))
             && job
                 .inputs
                 .iter()
@@ -210,6 +221,10 @@ impl Resolution<'_> {
     fn consider(&mut self, job: &JobPolicy, home: &Pair, source: Source) -> Result<bool, Stop> {
         let own = self.writes.contains(home);
         if !own && !self.reaches(job) {
+            return Ok(false);
+        }
+        self.post |= job.pipelines.has(&Pipeline::Post);
+        if !job.pipelines.has(self.pipeline) {
             return Ok(false);
         }
         let Some(commit) = self.commit(home)? else { return Ok(false) };

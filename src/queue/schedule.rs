@@ -23,7 +23,7 @@ impl Queue {
     }
 
     fn next_job(&self, id: ItemId) -> Option<ResolvedJob> {
-        let item = self.state.items.get(&id)?;
+        let item = self.state.stay(id)?;
         let wanted = |job: &&ResolvedJob| self.job_state(item, job) == JobState::Wanted;
         let jobs = self.jobs_of(item);
         let voting = jobs.iter().filter(|job| job.voting).find(wanted);

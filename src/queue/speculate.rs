@@ -240,7 +240,8 @@ impl Queue {
         let node = NodeId(self.state.last_node + 1);
         self.act(Action::Decision(Decision::Based { item: id, node }));
         let depends = self.state.items.get(&id).map(|item| self.depends_of(item)).unwrap_or_default();
-        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends });
+        let tips = Vec::new();
+        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips });
         if let Some(old) = old {
             self.release(old);
         }
@@ -311,10 +312,12 @@ impl Queue {
 
     /// Lets go of nodes that no item stands on and no merge under way starts from.
     fn collect_nodes(&mut self) {
-        if self.state.nodes.len() <= self.state.items.len() {
+        let runs = self.state.runs.under_way.values().map(|run| &run.stay);
+        if self.state.nodes.len() <= self.state.items.len() + runs.len() {
             return;
         }
-        let current: BTreeSet<NodeId> = self.state.items.values().filter_map(|item| item.node).collect();
+        let current: BTreeSet<NodeId> =
+            self.state.items.values().chain(runs).filter_map(|item| item.node).collect();
         let stale: Vec<NodeId> =
             self.state.nodes.keys().copied().filter(|node| !current.contains(node)).collect();
         for node in stale {

@@ -93,6 +93,7 @@ fn policy(slots: u32) -> Policy {
         slots,
         limits: Limits::default(),
         priority: Default::default(),
+        pipelines: Default::default(),
     }
 }
 
@@ -211,7 +212,8 @@ impl World {
                 self.tell(Event::NodePrepared { effect: effect.id, node, outcome });
                 let jobs = self.jobs.iter().map(|name| job(name, commit)).collect();
                 let reads = self.reads.clone();
-                let outcome = Resolved::Jobs { jobs, reads, alters_job_files: Vec::new(), noop: false };
+                let outcome =
+                    Resolved::Jobs { jobs, reads, alters_job_files: Vec::new(), noop: false, post: false };
                 self.tell(Event::JobsResolved { effect: effect.id, node, outcome });
             }
             EffectKind::StartBuild { build, inputs, .. } => {

@@ -73,6 +73,7 @@ fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
         slots,
         limits: Limits::default(),
         priority: Default::default(),
+        pipelines: Default::default(),
     }
 }
 

@@ -76,6 +76,7 @@ fn view() -> View {
         slots: 8,
         effects: 0,
         unable: None,
+        runs: Vec::new(),
     }
 }
 

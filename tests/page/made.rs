@@ -173,6 +173,7 @@ pub fn empty(at: Timestamp) -> View {
         slots: 8,
         effects: 0,
         unable: None,
+        runs: Vec::new(),
     }
 }
 
