@@ -214,12 +214,10 @@ impl<J: Journal> Loop<J> {
         };
         self.board.metrics.journal_commit(begun.elapsed());
         self.board.problem("journal", None);
-        let policies = events.iter().filter_map(|event| match event {
-            Event::PolicyChanged { policy } => Some(policy),
-            _ => None,
-        });
-        if let Some(policy) = policies.last() {
-            self.timetables = Timetables::of(policy);
+        for event in &events {
+            if let Event::PolicyChanged { policy } = event {
+                self.timetables = Timetables::of(policy);
+            }
         }
         self.observe(&events, &accepted);
         for effect in accepted.effects {

@@ -18,6 +18,7 @@ use store::{oid, sha};
 mod faults;
 mod forms;
 mod gerrit;
+mod tips;
 
 /// A folder that goes with the test.
 pub(super) struct Folder(pub PathBuf);

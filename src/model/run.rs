@@ -19,8 +19,11 @@ pub struct Move {
     /// The changes that came in, as far as they are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ItemChange>,
-    /// Whether something else came in: a push beside the daemon, or what was not told apart.
+    /// Whether something else came in: a push beside the daemon.
     pub others: bool,
+    /// Whether more came in than is remembered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgotten: bool,
 }
 
 /// What a run looks at to find out since when a job fails.
@@ -114,7 +117,7 @@ impl Blame {
     /// The one change that it can be, if it is one.
     pub fn change(&self) -> Option<(&Move, &ItemChange)> {
         match self.moves.as_slice() {
-            [only] if !only.others => match only.changes.as_slice() {
+            [only] if !only.others && !only.forgotten => match only.changes.as_slice() {
                 [change] => Some((only, change)),
                 _ => None,
             },
@@ -134,9 +137,12 @@ impl fmt::Display for Blame {
         for (at, moved) in moves.iter().enumerate() {
             let changes: Vec<String> = moved.changes.iter().map(|change| change.number.named()).collect();
             let mut what = changes.join(", ");
-            if moved.others {
-                let push = "a push beside the queue";
-                what = if what.is_empty() { push.into() } else { format!("{what} and {push}") };
+            let more = [
+                (moved.others, "a push beside the queue"),
+                (moved.forgotten, "what is no longer remembered"),
+            ];
+            for (_, words) in more.into_iter().filter(|(so, _)| *so) {
+                what = if what.is_empty() { words.into() } else { format!("{what} and {words}") };
             }
             let comma = if at > 0 { "; " } else { "" };
             let (pair, commit, before) = (&moved.pair, moved.commit.short(), moved.before.short());

@@ -259,8 +259,8 @@ fn draw_runs(seed: u64, repositories: i64, mut policy: Policy) -> Policy {
 fn draw_late_poison(seed: u64, changes: u64) -> Vec<Poison> {
     let mut rng = Rng::keyed(seed, 21, 0);
     let mut poison = Vec::new();
-    for _ in 0..rng.between(0, 3) {
-        let job = rng.pick(&["deep", "wide", "nightly"]).map(|job| Arc::from(*job));
+    for _ in 0..rng.between(1, 6) {
+        let job = rng.pick(&["deep", "deep", "wide", "nightly"]).map(|job| Arc::from(*job));
         poison.push(Poison { job, tokens: vec![format!("c{}.1", rng.below(changes)).into()] });
     }
     poison

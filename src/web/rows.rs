@@ -8,7 +8,7 @@ use super::{chain, words};
 use crate::model::run::RunOutcome;
 use crate::model::time::in_words;
 use crate::model::view::{DepartedView, ItemView, PauseView, RunView, WaitingView};
-use crate::model::{ChangeNumber, Departure};
+use crate::model::{ChangeNumber, Departure, Pipeline};
 
 /// Changes ahead that are listed one by one.
 const AHEAD_MAX: usize = 60;
@@ -60,6 +60,9 @@ fn item(html: &mut Html, row: &Row, key: &str, frame: &Frame<'_>) {
     html.raw("<div class=\"meta\">");
     for change in &item.changes {
         frame.place(html, change);
+    }
+    if let Pipeline::OnDemand(name) = &item.pipeline {
+        html.element("<span>", name, "</span>");
     }
     html.raw("<span>here for ");
     frame.ago(html, item.entered_at);

@@ -5,7 +5,7 @@
 
 use super::super::jobs::JobState;
 use super::super::{Note, Queue};
-use super::{Hunt, JobAt};
+use super::{Hunt, JobAt, Look};
 use crate::model::action::Decision;
 use crate::model::run::{Blame, Move, Probe};
 use crate::model::tree::Resolved;
@@ -109,15 +109,16 @@ impl Queue {
                 last.and_then(|last| own[..=last].iter().rposition(|(_, moved)| moved.before == *before));
             let (Some(first), Some(last)) = (first, last) else {
                 let (pair, before, commit) = (pair.clone(), *before, *commit);
-                found.push((0, Move { pair, before, commit, changes: Vec::new(), others: true }));
+                let changes = Vec::new();
+                found.push((0, Move { pair, before, commit, changes, others: false, forgotten: true }));
                 continue;
             };
             let mut at = *before;
             for (place, moved) in &own[first..=last] {
                 // What came in between was not heard of.
-                let others = moved.others || moved.before != at;
+                let forgotten = moved.before != at;
                 at = moved.commit;
-                found.push((*place, Move { others, ..(*moved).clone() }));
+                found.push((*place, Move { forgotten, ..(*moved).clone() }));
             }
         }
         found.sort_by_key(|(place, _)| *place);
@@ -134,7 +135,7 @@ impl Queue {
             let after = hunt.next()?;
             Some((job.clone(), hunt.tips_after(after), after))
         });
-        let next: Vec<(JobAt, Vec<(Pair, Sha)>, usize)> = next.collect();
+        let next: Vec<Look> = next.collect();
         for (pipeline, job, home) in moot {
             self.act(Action::Decision(Decision::Dropped { pipeline, job, home }));
         }
@@ -199,7 +200,14 @@ mod tests {
         let pair = Pair::new("app", "main");
         let moved = |at: usize| {
             let (before, commit) = (sha(at), sha(at + 1));
-            vec![Move { pair: pair.clone(), before, commit, changes: Vec::new(), others: false }]
+            vec![Move {
+                pair: pair.clone(),
+                before,
+                commit,
+                changes: Vec::new(),
+                others: false,
+                forgotten: false,
+            }]
         };
         let shown = JobResult {
             job: "unit".into(),

@@ -7,8 +7,10 @@ use crate::model::run::Move;
 use crate::model::tree::Resolved;
 use crate::model::{EffectId, ItemChange, JobPolicy, Pair, Pipeline, PipelineName, Policy, Sha, Timestamp};
 
-/// Moves of branches that are remembered, over all branches.
-const MOVES_MAX: usize = 500;
+/// Moves of one branch that are remembered.
+const MOVES_OF_BRANCH_MAX: usize = 200;
+/// Moves that are remembered, over all branches.
+const MOVES_MAX: usize = 2_000;
 
 /// What a push of the daemon has brought into a branch.
 #[derive(Clone, Debug)]
@@ -77,6 +79,11 @@ impl Queue {
         runs.moves.extend(moves(pair, before, commit, landed));
         while runs.moves.len() > MOVES_MAX {
             runs.moves.pop_front();
+        }
+        let own = runs.moves.iter().filter(|moved| moved.pair == *pair).count();
+        for _ in MOVES_OF_BRANCH_MAX..own {
+            let oldest = runs.moves.iter().position(|moved| moved.pair == *pair);
+            oldest.and_then(|at| runs.moves.remove(at));
         }
     }
 
@@ -189,7 +196,7 @@ fn moves(pair: &Pair, before: Sha, commit: Sha, landed: Option<Landed>) -> Vec<M
     let mut at = before;
     let step = |(commit, changes)| {
         let before = std::mem::replace(&mut at, commit);
-        Move { pair: pair.clone(), before, commit, changes, others }
+        Move { pair: pair.clone(), before, commit, changes, others, forgotten: false }
     };
     steps.into_iter().map(step).collect()
 }

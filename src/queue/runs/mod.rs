@@ -26,6 +26,9 @@ pub(crate) use landed::Landed;
 /// A job of a pipeline, for a branch.
 pub(crate) type JobAt = (Pipeline, JobName, Pair);
 
+/// A look at the past that is to be taken: of which job, at which commits, and after how many suspects.
+type Look = (JobAt, Vec<(Pair, Sha)>, usize);
+
 /// All that the core remembers of runs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Runs {
