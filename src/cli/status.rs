@@ -9,9 +9,10 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::{change_arg, client, output};
 use crate::model::item::JobResult;
+use crate::model::run::RunOutcome;
 use crate::model::time::in_words;
-use crate::model::view::{DepartedView, ItemView, View};
-use crate::model::{ChangeNumber, ItemChange, Timestamp};
+use crate::model::view::{DepartedView, ItemView, RunView, View};
+use crate::model::{ChangeNumber, ItemChange, Pipeline, Timestamp};
 use crate::web::clean::one_line;
 use crate::web::words;
 
@@ -71,6 +72,10 @@ fn keep_only(view: &mut View, number: ChangeNumber) {
     view.checks.retain(|item| among(&item.changes));
     view.waiting.retain(|entry| entry.change.number == number);
     view.departed.retain(|entry| among(&entry.changes));
+    view.runs.retain(|run| {
+        let moves = run.blames.iter().flat_map(|blame| &blame.moves);
+        moves.flat_map(|moved| &moved.changes).any(|change| change.number == number)
+    });
 }
 
 fn describe(view: &View, whole: bool, now: Timestamp) -> Vec<String> {
@@ -94,8 +99,16 @@ fn describe(view: &View, whole: bool, now: Timestamp) -> Vec<String> {
         lines.push(one_line(format_args!("      {}", entry.words)));
     }
     if !view.checks.is_empty() {
-        lines.push(format!("check: {} items", view.checks.len()));
-        view.checks.iter().for_each(|item| describe_item(&mut lines, item, now));
+        lines.push(format!("check and on demand: {} items", view.checks.len()));
+        view.checks.iter().for_each(|item| {
+            if let Pipeline::OnDemand(name) = &item.pipeline {
+                lines.push(one_line(format_args!("  in {name}:")));
+            }
+            describe_item(&mut lines, item, now);
+        });
+    }
+    if whole {
+        view.runs.iter().for_each(|run| describe_run(&mut lines, run, now));
     }
     let most = if whole { DEPARTED_MAX } else { usize::MAX };
     if !view.departed.is_empty() {
@@ -120,6 +133,21 @@ fn describe_item(lines: &mut Vec<String>, item: &ItemView, now: Timestamp) {
         lines.push(format!("      tested on top of {}", ahead.join(", ")));
     }
     lines.extend(item.jobs.iter().map(describe_job));
+}
+
+fn describe_run(lines: &mut Vec<String>, run: &RunView, now: Timestamp) {
+    let RunView { pipeline, pair, commit, words, .. } = run;
+    let when = match run.ended_at {
+        None => format!("under way for {}", in_words(now.since_ms(run.began_at))),
+        Some(at) => format!("{} ago", in_words(now.since_ms(at))),
+    };
+    let probes = run.probes.as_ref().map(|job| format!("finding out since when {job} fails; "));
+    let words = format!("{}{words}", probes.unwrap_or_default());
+    lines.push(one_line(format_args!("{pipeline} run of {pair} at {}: {words} ({when})", commit.short())));
+    lines.extend(run.blames.iter().map(|blame| one_line(format_args!("      {blame}"))));
+    if run.outcome != Some(RunOutcome::Passed) {
+        lines.extend(run.jobs.iter().map(describe_job));
+    }
 }
 
 fn describe_departed(lines: &mut Vec<String>, entry: &DepartedView, now: Timestamp) {

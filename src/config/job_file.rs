@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use super::jobs::read_job;
 use super::needs::check_needs;
+use super::pipelines::refuse_unknown_pipelines;
 use super::problem::{Problem, Source};
 use super::section::Section;
 use super::templates::{Templates, tell_of_lent};
@@ -123,6 +124,7 @@ fn read_jobs(
                 "write a shorter one, or split the job",
             );
         }
+        refuse_unknown_pipelines(&section, &job, &policy.pipelines);
         jobs.push((section, job));
     }
     let enforced: Vec<&JobPolicy> = policy.jobs.iter().filter(|job| is_for(job, home)).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 use super::needs::read_needs;
+use super::pipelines::read_job_pipelines;
 use super::section::{At, Section};
 use crate::model::job::{Attempts, RunsFor};
 use crate::model::{BuildSpec, InputPolicy, JobName, JobPolicy, Patterns};
@@ -67,6 +68,7 @@ fn read_keys(job: &Section<'_>, name: JobName, trust: &str) -> JobPolicy {
         reuse_ms: job.duration_or("reuse", &[("always", None), ("never", Some(0))], None),
         attempts: read_attempts(job),
         needs: read_needs(job),
+        pipelines: read_job_pipelines(job),
     }
 }
 

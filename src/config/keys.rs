@@ -61,6 +61,21 @@ pub(super) const TABLES: &[(&str, &str, &str)] = &[
     ("pipeline.gate", "[pipeline.gate]", "What admits a change to its queue, and the daemon's vote."),
     ("pipeline.check", "[pipeline.check]", "What is done with each new patch set."),
     (
+        "pipeline.post",
+        "[pipeline.post]",
+        "What is done after something has landed on a branch: jobs with `post` in their `pipelines` run at the new tip. See docs/pipelines.md.",
+    ),
+    (
+        "pipeline.periodic",
+        "[[pipeline.periodic]]",
+        "A pipeline that runs at set times: jobs with its name in their `pipelines` run at the tip of each of their branches.",
+    ),
+    (
+        "pipeline.on-demand",
+        "[[pipeline.on-demand]]",
+        "A pipeline that a comment asks for: jobs with its name in their `pipelines` run on the change, which lands nothing.",
+    ),
+    (
         "queue",
         "[[queue]]",
         "Repositories whose changes are tested together, in order. There must be at least one; a repository belongs to the first that matches.",
@@ -105,7 +120,7 @@ const PARENTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("executor", &["local"]),
-    ("pipeline", &["gate", "check"]),
+    ("pipeline", &["gate", "check", "post", "periodic", "on-demand"]),
 ];
 
 /// Keys of `[[job]]` that stand in a repository's own job file; the others are the operator's.
@@ -125,6 +140,7 @@ pub(super) const JOB_FILE_KEYS: &[&str] = &[
     "reuse",
     "attempts",
     "template",
+    "pipelines",
 ];
 
 /// Keys of `[[job]]` that each job says for itself.
@@ -168,6 +184,16 @@ const KEYS: &[KeyDoc] = &[
     value("pipeline.check", "success", "1", "The vote when the jobs pass; 0 for none."),
     value("pipeline.check", "failure", "-1", "The vote when a job fails; 0 for none."),
     value("pipeline.check", "recheck", r#""recheck""#, "A comment with a line of this word alone asks for another check: what failed is built anew. `\"\"` for none."),
+    value("pipeline.post", "report", "true", "Whether the change since which a job fails on the branch is told so, without a vote."),
+    value("pipeline.post", "bisect", "true", "Whether that change is looked for: builds of the job at tips in between, by halves."),
+    required("pipeline.periodic", "name", r#""nightly""#, "Its name, for jobs, pages and messages."),
+    required("pipeline.periodic", "cron", r#""0 3 * * *""#, "When it runs: minute, hour, day of the month, month and day of the week, as in a crontab."),
+    value("pipeline.periodic", "time-zone", r#""UTC""#, "The time zone of those, by its IANA name, for example `Europe/Berlin`."),
+    value("pipeline.periodic", "bisect", "false", "Whether the change since which a job fails is looked for, and told so."),
+    required("pipeline.on-demand", "name", r#""perf""#, "Its name, for jobs, pages and messages."),
+    required("pipeline.on-demand", "comment", r#""check perf""#, "A comment with a line of exactly this asks for it; so does `seakeeper recheck CHANGE --pipeline NAME`."),
+    value("pipeline.on-demand", "success", "0", "The vote when its jobs pass, on the gate's label; 0 for none."),
+    value("pipeline.on-demand", "failure", "0", "The vote when a job fails; 0 for none."),
     required("queue", "name", r#""main""#, "Its name, in messages and on the page."),
     required("queue", "repositories", r#"["mediawiki/*"]"#, "Its repositories; `*` stands for any characters, `?` for one."),
     value("queue", "branches", r#"["*"]"#, "Its branches."),
@@ -198,6 +224,7 @@ const KEYS: &[KeyDoc] = &[
     value("job", "reuse", r#""always""#, "How long a verdict serves for the same content: `always`, `never`, or a duration."),
     words("job", "template", "none", r#""NAME""#, "The template (`[template.NAME]`) whose keys it has where it has none itself; of `environment` it has both, its own winning."),
     value("job", "attempts", "1", "How often it may run, if it fails, before the change has failed: a number, or `where-it-pays` for up to three times while at least one in five repeated builds of the job passes."),
+    value("job", "pipelines", r#"["check", "gate"]"#, "The pipelines in which it runs: `check`, `gate`, `post`, and the names of periodic and on-demand ones. A verdict serves all of them."),
     value("job", "trust", r#""default""#, "What its builds could touch; verdicts serve only within the same word."),
     value("priority", "fair-share", "true", "Whether owners take turns, so that many changes of one owner do not hold up those of others."),
     value("priority", "changes-per-turn", "3", "How many changes of one owner make a turn: as long as nobody has more than that in a queue, the order is that of approval."),
@@ -264,7 +291,9 @@ pub(super) fn sample(table: &str, key: &str) -> String {
     let example = KEYS.iter().find(|doc| doc.table == table && doc.key == key).map(|doc| doc.example);
     match example {
         Some(example) => format!("{key} = {example}"),
-        None if ["queue", "job"].contains(&key) => format!("[[{key}]]"),
+        None if ["queue", "job", "periodic", "on-demand"].contains(&key) => {
+            format!("[[{}]]", path(table, key))
+        }
         None if key == "template" => "[template.NAME]".to_owned(),
         None if key == "noop" => "noop = true".to_owned(),
         None => format!("[{}]", path(table, key)),

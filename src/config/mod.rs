@@ -6,6 +6,7 @@ mod job_file;
 mod jobs;
 mod keys;
 mod needs;
+mod pipelines;
 mod policy;
 mod priority;
 mod problem;
@@ -16,6 +17,7 @@ mod strategy;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod timetable;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -29,6 +31,7 @@ pub use job_file::{JOB_FILE, JobFile, JobFileLimits, parse_job_file};
 pub use keys::{Absent, KeyDoc, reference};
 pub use problem::{Problem, Warning};
 pub use reference::{example_file, reference_page};
+pub use timetable::{Timetable, Timetables};
 
 use crate::model::Policy;
 use problem::Source;

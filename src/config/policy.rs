@@ -6,10 +6,12 @@ use toml::de::DeValue;
 
 use super::jobs::{read_job, read_name};
 use super::needs::check_needs;
+use super::pipelines::{read_pipelines, refuse_unknown_pipelines};
 use super::priority::read_priority;
 use super::section::{At, Section};
 use super::strategy::{read_strategy, read_tuning};
 use super::templates::{Templates, written};
+use crate::model::pipeline::Pipelines;
 use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, TopicPolicy,
 };
@@ -19,11 +21,13 @@ use crate::model::{Account, JobPolicy, Pattern, Patterns, Policy, QueueName};
 pub(super) fn read_policy(top: &Section<'_>, account: &str, job_files: bool, slots: u32) -> Policy {
     let pipelines = top.table("pipeline", "pipeline");
     let queues = read_queues(top);
-    let jobs = read_jobs(top, &queues);
+    let check = read_check(&pipelines.table("check", "pipeline.check"));
+    let others = read_pipelines(&pipelines, check.recheck.as_deref());
+    let jobs = read_jobs(top, &queues, &others);
     let policy = Policy {
         account: Account::from(account),
         gate: read_gate(&pipelines.table("gate", "pipeline.gate")),
-        check: read_check(&pipelines.table("check", "pipeline.check")),
+        check,
         queues: queues.into_iter().map(|queue| queue.value).collect(),
         jobs: jobs.iter().map(|job| job.value.clone()).collect(),
         job_files,
@@ -31,6 +35,7 @@ pub(super) fn read_policy(top: &Section<'_>, account: &str, job_files: bool, slo
         slots,
         limits: read_limits(&top.table("limits", "limits")),
         priority: read_priority(&top.table("priority", "priority")),
+        pipelines: others,
     };
     warn_about_strays(top, &policy, &jobs);
     policy
@@ -40,8 +45,8 @@ fn read_gate(gate: &Section<'_>) -> GatePolicy {
     GatePolicy {
         approval: read_approval(gate),
         label: gate.text("label").map_or("Verified", |label| label.value).into(),
-        success: read_vote(gate, "success", 1),
-        failure: read_vote(gate, "failure", -1),
+        success: read_vote(gate, "success", 1, 1),
+        failure: read_vote(gate, "failure", -1, -1),
         start_message_after_ms: gate.duration_or("start-message", &[("never", None)], Some(15_000)),
     }
 }
@@ -49,17 +54,17 @@ fn read_gate(gate: &Section<'_>) -> GatePolicy {
 fn read_check(check: &Section<'_>) -> CheckPolicy {
     CheckPolicy {
         enabled: check.flag("enabled", true),
-        success: read_vote(check, "success", 1),
-        failure: read_vote(check, "failure", -1),
+        success: read_vote(check, "success", 1, 1),
+        failure: read_vote(check, "failure", -1, -1),
         recheck: Some(check.text("recheck").map_or("recheck", |word| word.value).trim())
             .filter(|word| !word.is_empty())
             .map(Into::into),
     }
 }
 
-/// A vote; its sign must fit the outcome.
-fn read_vote(section: &Section<'_>, key: &str, default: i64) -> i32 {
-    let (least, most) = if default > 0 { (0, 100) } else { (-100, 0) };
+/// A vote; its sign must be that of `sign`.
+pub(super) fn read_vote(section: &Section<'_>, key: &str, sign: i64, default: i64) -> i32 {
+    let (least, most) = if sign > 0 { (0, 100) } else { (-100, 0) };
     i32::try_from(section.integer(key, default, least, most)).unwrap_or(0)
 }
 
@@ -177,13 +182,17 @@ fn refuse_submitted_topics(section: &Section<'_>, queue: &QueuePolicy) {
     }
 }
 
-fn refuse_twin<'a>(section: &Section<'a>, names: &mut BTreeMap<&'a str, usize>, name: &At<&'a str>) {
+pub(super) fn refuse_twin<'a>(
+    section: &Section<'a>,
+    names: &mut BTreeMap<&'a str, usize>,
+    name: &At<&'a str>,
+) {
     if names.insert(name.value, name.at).is_some() {
         section.problem(name.at, "name", format!("`{}` is declared twice", name.value), "rename one");
     }
 }
 
-fn read_jobs(top: &Section<'_>, queues: &[At<QueuePolicy>]) -> Vec<At<JobPolicy>> {
+fn read_jobs(top: &Section<'_>, queues: &[At<QueuePolicy>], pipelines: &Pipelines) -> Vec<At<JobPolicy>> {
     let templates = Templates::read(top, "template");
     let mut jobs = Vec::new();
     let mut names = BTreeMap::new();
@@ -196,6 +205,7 @@ fn read_jobs(top: &Section<'_>, queues: &[At<QueuePolicy>]) -> Vec<At<JobPolicy>
         let branches = section.patterns("branches").unwrap_or_else(|| Patterns::new(&["*"]));
         let trust = section.text("trust").map_or("default", |trust| trust.value);
         let job = read_job(&section, repositories, branches, trust);
+        refuse_unknown_pipelines(&section, &job, pipelines);
         jobs.push((section, job));
     }
     check_needs(&jobs, &[]);

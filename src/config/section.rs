@@ -318,7 +318,8 @@ impl<'a> Section<'a> {
         match self.get(key).map(|value| (value, value.get_ref())) {
             None => Vec::new(),
             Some((value, DeValue::Table(_))) => {
-                let remedy = format!("write `[[{key}]]`, with two brackets: there may be several");
+                let path = self.path(key);
+                let remedy = format!("write `[[{path}]]`, with two brackets: there may be several");
                 self.problem(value.span().start, key, "is one table", remedy);
                 Vec::new()
             }

@@ -8,7 +8,7 @@ use crate::gerrit::{Finding, Level};
 use crate::model::job::RunsFor;
 use crate::model::time::in_words;
 use crate::model::tree::Resolved;
-use crate::model::{Branch, JobName, Pair, Patterns, Policy, Repository, Sha};
+use crate::model::{Branch, JobName, Pair, Patterns, Pipeline, Policy, Repository, Sha};
 use crate::queue::resolve::{FoundJobFile, Trees, resolve};
 
 /// Most repositories named in one finding.
@@ -69,7 +69,8 @@ fn in_words_of(policy: &Policy, gated: &[Pair], pair: &Pair, durations: &BTreeMa
 
 /// The jobs of a change to `pair`, each with the branch that it is run for.
 fn builds(policy: &Policy, gated: &[Pair], pair: &Pair) -> Vec<(JobName, Pair)> {
-    match resolve(policy, std::slice::from_ref(pair), &[], &mut Everything { policy, gated }) {
+    let gate = Pipeline::Gate;
+    match resolve(policy, &gate, std::slice::from_ref(pair), &[], &mut Everything { policy, gated }) {
         Resolved::Jobs { jobs, .. } => jobs.into_iter().map(|job| (job.name, job.home)).collect(),
         Resolved::Broken { .. } | Resolved::Failed { .. } => Vec::new(),
     }

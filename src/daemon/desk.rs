@@ -15,10 +15,12 @@ use super::run::Message;
 use super::sight::Sight;
 use crate::model::event::Command;
 use crate::model::view::View;
-use crate::model::{Account, BuildId, ChangeNumber, Event, Repository};
+use crate::model::{Account, BuildId, ChangeNumber, Event, Repository, ResolvedInput};
 use crate::port::Clock as _;
 use crate::web::{Answer, Asked, Desk, Health, History, Metrics, Reloaded, Reloading, Verdict};
 
+/// Begins a line that names a repository, in the list of what a build's log can show.
+const REPOSITORY: &str = "repository ";
 /// How long a command waits for the loop.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A loop that has not turned for so long is taken for dead, in milliseconds.
@@ -124,9 +126,14 @@ impl Board {
 
     /// Notes which changes' content a build can show. What was noted before stays: an effect that is
     /// begun again is the same build.
-    pub fn note_build(&self, build: BuildId, changes: &[ChangeNumber]) {
+    pub fn note_build(&self, build: BuildId, changes: &[ChangeNumber], inputs: &[ResolvedInput]) {
         let path = self.changes_path(build);
-        let text: String = changes.iter().map(|number| format!("{number}\n")).collect();
+        let mut text: String = changes.iter().map(|number| format!("{number}\n")).collect();
+        if changes.is_empty() {
+            // A run at the tips shows what the repositories show.
+            let line = |input: &ResolvedInput| format!("{REPOSITORY}{}\n", input.pair.repository);
+            text = inputs.iter().map(line).collect();
+        }
         let written = std::fs::create_dir_all(&self.logs).and_then(|()| {
             let opened = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
             std::io::Write::write_all(&mut opened?, text.as_bytes())
@@ -145,8 +152,12 @@ impl Board {
             return true;
         }
         let text = std::fs::read_to_string(self.changes_path(build)).unwrap_or_default();
-        let mut numbers = text.lines().map(|line| line.parse().map(ChangeNumber)).peekable();
-        numbers.peek().is_some() && numbers.all(|number| number.is_ok_and(|number| self.sight.shows(number)))
+        let veil = self.sight.veil();
+        let shows = |line: &str| match line.strip_prefix(REPOSITORY) {
+            Some(name) => veil.repositories.contains(&Repository::from(name)),
+            None => line.parse().is_ok_and(|number| self.sight.shows(ChangeNumber(number))),
+        };
+        !text.is_empty() && text.lines().all(shows)
     }
 
     fn changes_path(&self, build: BuildId) -> PathBuf {

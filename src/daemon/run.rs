@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::SystemClock;
 use super::desk::Board;
 use super::timing::Timing;
+use crate::config::Timetables;
 use crate::engine::{Accepted, Engine, Ports, dispatch};
 use crate::executor::local::Local;
 use crate::gerrit::Gerrit;
@@ -92,13 +93,16 @@ pub struct Loop<J: Journal> {
     timing: Timing,
     /// What came while the journal could not be written.
     held: Gathered,
+    /// When periodic pipelines are due.
+    timetables: Timetables,
 }
 
 impl<J: Journal> Loop<J> {
     /// A loop that has not begun to turn.
     pub fn new(engine: Engine<J>, adapters: Adapters, board: Arc<Board>, inbox: Receiver<Message>) -> Self {
         let (timing, held) = (Timing::default(), Gathered::default());
-        Self { engine: Some(engine), adapters, board, inbox, timing, held }
+        let timetables = engine.queue().policy().map(Timetables::of).unwrap_or_default();
+        Self { engine: Some(engine), adapters, board, inbox, timing, held, timetables }
     }
 
     /// Turns until told to stop. `begun` are effects of an earlier run, to be begun again.
@@ -114,7 +118,9 @@ impl<J: Journal> Loop<J> {
         loop {
             self.board.turned();
             // What was held back of a burst is shown as soon as the burst is over.
-            let Gathered { events, waiting, stop } = self.gather(if stale { PUBLISH_EVERY } else { IDLE });
+            let Gathered { mut events, waiting, stop } =
+                self.gather(if stale { PUBLISH_EVERY } else { IDLE });
+            events.extend(self.due());
             let quiet = events.is_empty();
             if stop {
                 return self.close();
@@ -139,6 +145,12 @@ impl<J: Journal> Loop<J> {
         }
     }
 
+    /// The periodic pipelines that are due.
+    fn due(&self) -> Vec<Event> {
+        let Some(engine) = &self.engine else { return Vec::new() };
+        self.timetables.due(&engine.queue().due_since(), SystemClock.now())
+    }
+
     fn is_due(&self) -> bool {
         let wakeup = self.engine.as_ref().and_then(Engine::next_wakeup);
         wakeup.is_some_and(|at| at <= SystemClock.now())
@@ -153,7 +165,10 @@ impl<J: Journal> Loop<J> {
 
     /// Waits for news or the next deadline, `longest` at most, and takes all that has piled up.
     fn gather(&mut self, longest: Duration) -> Gathered {
-        let wakeup = self.engine.as_ref().and_then(Engine::next_wakeup);
+        let wakeup = self.engine.as_ref().and_then(|engine| {
+            let due = self.timetables.next(&engine.queue().due_since());
+            engine.next_wakeup().into_iter().chain(due).min()
+        });
         let wait_ms = wakeup.map_or(longest.as_millis(), |at| {
             u128::try_from(at.since_ms(SystemClock.now()).max(0)).unwrap_or_default()
         });
@@ -199,6 +214,11 @@ impl<J: Journal> Loop<J> {
         };
         self.board.metrics.journal_commit(begun.elapsed());
         self.board.problem("journal", None);
+        for event in &events {
+            if let Event::PolicyChanged { policy } = event {
+                self.timetables = Timetables::of(policy);
+            }
+        }
         self.observe(&events, &accepted);
         for effect in accepted.effects {
             self.release(effect, false);
@@ -277,8 +297,8 @@ impl<J: Journal> Loop<J> {
     }
 
     fn release(&mut self, effect: Effect, again: bool) {
-        if let (EffectKind::StartBuild { build, .. }, Some(engine)) = (&effect.kind, &self.engine) {
-            self.board.note_build(*build, &engine.queue().changes_in(*build));
+        if let (EffectKind::StartBuild { build, inputs, .. }, Some(engine)) = (&effect.kind, &self.engine) {
+            self.board.note_build(*build, &engine.queue().changes_in(*build), inputs);
         }
         self.log_effect(&effect);
         self.timing.begin(&effect);
@@ -302,6 +322,9 @@ impl<J: Journal> Loop<J> {
         }
         let Some(engine) = &self.engine else { return };
         for action in &accepted.actions {
+            if let Action::Decision(Decision::RunEnded { pipeline, outcome, .. }) = action {
+                self.board.metrics.run_ended(pipeline.name(), outcome.kind());
+            }
             if let Action::Decision(Decision::Ended { item, pipeline, departure, .. }) = action {
                 let how = words::departure_kind(departure);
                 tracing::info!(item = item.0, "item {item} ended in {}: {how}", pipeline.name());

@@ -42,7 +42,7 @@ pub fn rules_of(config: &Config) -> Rules {
         branches,
         tips_poll_ms: config.gerrit.poll_ms.unsigned_abs(),
         sweep_ms: config.gerrit.sweep_ms.unsigned_abs(),
-        recheck: policy.check.recheck.as_deref().filter(|_| policy.check.enabled).map(str::to_owned),
+        asks: policy.asks(),
     }
 }
 
@@ -68,8 +68,9 @@ pub fn is_pushed(policy: &Policy, pair: &Pair) -> bool {
 /// The values that the daemon votes, 0 left out, sorted.
 fn vote_values(config: &Config) -> Vec<i32> {
     let (gate, check) = (&config.policy.gate, &config.policy.check);
-    let values = [gate.success, gate.failure, check.success, check.failure];
-    let mut values: Vec<i32> = values.into_iter().filter(|value| *value != 0).collect();
+    let on_demand = config.policy.pipelines.on_demand.iter().flat_map(|own| [own.success, own.failure]);
+    let values = [gate.success, gate.failure, check.success, check.failure].into_iter().chain(on_demand);
+    let mut values: Vec<i32> = values.filter(|value| *value != 0).collect();
     values.sort_unstable();
     values.dedup();
     values

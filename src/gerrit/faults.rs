@@ -65,7 +65,7 @@ fn settings(port: u16) -> Settings {
             branches: Vec::new(),
             tips_poll_ms: 30_000,
             sweep_ms: 900_000,
-            recheck: None,
+            asks: Vec::new(),
         },
         since: Timestamp::default(),
     }

@@ -217,7 +217,7 @@ fn settings() -> Settings {
             branches: vec!["master".into()],
             tips_poll_ms: 30_000,
             sweep_ms: 600_000,
-            recheck: None,
+            asks: Vec::new(),
         },
         // A daemon that ran before: at its very first start it looks only for what is approved.
         since: Timestamp(BEGIN),

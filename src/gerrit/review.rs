@@ -149,7 +149,9 @@ fn input(report: &Report, words: Option<&str>, tag: &str) -> Value {
 fn concerns_the_owner(report: &Report) -> bool {
     match &report.says {
         None | Some(Says::Started { .. } | Says::Passed { .. }) => false,
-        Some(Says::Waiting { .. } | Says::FirstFailure { .. } | Says::Alarm { .. }) => true,
+        Some(
+            Says::Waiting { .. } | Says::FirstFailure { .. } | Says::Culprit { .. } | Says::Alarm { .. },
+        ) => true,
         Some(Says::Ended { departure, .. }) => !matches!(
             departure,
             Departure::Landed { .. } | Departure::Superseded | Departure::Checked { passed: true }

@@ -1,5 +1,7 @@
 //! What the configuration says to the adapter and may say otherwise while it runs.
 
+use crate::model::pipeline::Asks;
+
 /// Approvals, branches and intervals.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rules {
@@ -11,8 +13,8 @@ pub struct Rules {
     pub tips_poll_ms: u64,
     /// How often everything is swept, in milliseconds (900,000 by default).
     pub sweep_ms: u64,
-    /// A comment with a line of this word alone asks for another check.
-    pub recheck: Option<String>,
+    /// A comment with one of these lines alone asks for that pipeline, for the check where none is named.
+    pub asks: Asks,
 }
 
 impl Default for Rules {
@@ -22,7 +24,7 @@ impl Default for Rules {
             branches: Vec::new(),
             tips_poll_ms: 30_000,
             sweep_ms: 900_000,
-            recheck: None,
+            asks: Vec::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::outside::Events;
 use super::ssh::SshError;
 use super::stats::{Stats, now_ms};
 use crate::model::event::Command;
+use crate::model::pipeline::asked_for;
 use crate::model::{Branch, ChangeNumber, Event, Pair, Repository, Sha};
 
 /// First pause before the next connection.
@@ -112,11 +113,11 @@ fn heed(shared: &Arc<Shared>, hint: Hint) {
             {
                 shared.hints.push(number, pair.repository.clone(), None);
             }
-            if let (Some(by), Some(comment)) = (by.filter(|_| !own && shared.ledger.gates(&pair)), comment)
-                && asks_for_check(&comment, shared.rules().recheck.as_deref())
-            {
-                let command = Command::Recheck { change: number };
-                shared.ledger.deliver(vec![Event::Operator { request: UNASKED, by, command }]);
+            if let (Some(by), Some(comment)) = (by.filter(|_| !own && shared.ledger.gates(&pair)), comment) {
+                for pipeline in asked_for(&comment, &shared.rules().asks) {
+                    let (by, command) = (by.clone(), Command::Recheck { change: number, pipeline });
+                    shared.ledger.deliver(vec![Event::Operator { request: UNASKED, by, command }]);
+                }
             }
             if deleted {
                 let shared = shared.clone();
@@ -130,11 +131,6 @@ fn heed(shared: &Arc<Shared>, hint: Hint) {
         Hint::Tips => shared.poll_tips.notify_one(),
         Hint::Dropped => shared.catch_up.notify_one(),
     }
-}
-
-/// Whether one line of a comment is the word alone, whatever the case.
-fn asks_for_check(comment: &str, word: Option<&str>) -> bool {
-    word.is_some_and(|word| comment.lines().any(|line| line.trim().eq_ignore_ascii_case(word)))
 }
 
 /// The branch of a change that was never seen is not known: it is read if any branch that the

@@ -15,7 +15,7 @@ use super::shared::{Counters, Shared};
 use super::store::{Handle, Own, Store, oid, sha};
 use crate::model::action::Merge;
 use crate::model::tree::Prepared;
-use crate::model::{LandingForm, Pipeline, Reason, Sha, Timestamp};
+use crate::model::{LandingForm, Reason, Sha, Timestamp};
 
 /// Most files named in a conflict.
 const MOST_PATHS: usize = 20;
@@ -27,7 +27,8 @@ pub(super) struct Joining<'a> {
     pub merge: &'a Merge,
     pub onto: Sha,
     pub date: Timestamp,
-    pub pipeline: Pipeline,
+    /// Whether it is to land: then what keeps it from that counts.
+    pub gate: bool,
 }
 
 impl Joining<'_> {
@@ -37,8 +38,7 @@ impl Joining<'_> {
         let Some(form) = self.merge.form else {
             return Err(failed(format!("read how {} wants changes to land", pair.repository)));
         };
-        let gate = self.pipeline == Pipeline::Gate;
-        if gate && (self.shared.settings.read_only)(&pair.repository) {
+        if self.gate && (self.shared.settings.read_only)(&pair.repository) {
             return Err(Prepared::Held { reason: Reason::ReadOnly { repository: pair.repository.clone() } });
         }
         let base = merge_base(self.store, self.onto, revision).map_err(failed)?;
@@ -57,7 +57,7 @@ impl Joining<'_> {
             LandingForm::MergeIfNecessary | LandingForm::RebaseIfNecessary if forward => Ok(None),
             LandingForm::FastForwardOnly if forward => Ok(None),
             // A check judges what a rebase would give.
-            LandingForm::FastForwardOnly if gate => {
+            LandingForm::FastForwardOnly if self.gate => {
                 Err(Prepared::Held { reason: Reason::Rebase { pair: pair.clone() } })
             }
             _ if form.rewrites(parents.len()) => self.copied(form, &parents, base).map(Some),

@@ -221,8 +221,8 @@ impl TreeStore for Git {
     fn begin(&mut self, effect: Effect, again: bool) {
         let id = effect.id;
         match effect.kind {
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends } => {
-                if merges.is_empty() {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips } => {
+                if merges.is_empty() && tips.is_empty() {
                     let outcome = Prepared::Failed { why: "prepare a node: it has no change".into() };
                     self.shared.inbox.deliver(vec![Event::NodePrepared { effect: id, node, outcome }]);
                     return;
@@ -235,6 +235,7 @@ impl TreeStore for Git {
                     merges,
                     overlay,
                     depends,
+                    tips,
                 }));
             }
             EffectKind::ReleaseNode { node } => self.work.add(Task::Release(node)),

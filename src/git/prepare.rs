@@ -26,6 +26,7 @@ pub(super) struct Preparation {
     pub merges: Vec<Merge>,
     pub overlay: Vec<(Pair, NodeId)>,
     pub depends: Vec<Pair>,
+    pub tips: Vec<(Pair, Sha)>,
 }
 
 /// A branch as far as it is merged.
@@ -44,9 +45,10 @@ pub(super) fn failed(why: String) -> Prepared {
 }
 
 impl Preparation {
-    /// What this preparation needs from the review host, per merge.
+    /// What this preparation needs from the review host, per merge and tip.
     pub fn wants(&self) -> impl Iterator<Item = (&Pair, Want)> {
-        self.merges.iter().flat_map(|merge| {
+        let tips = self.tips.iter().map(|(pair, commit)| (pair, Want::tip(&pair.branch, Some(*commit))));
+        tips.chain(self.merges.iter().flat_map(|merge| {
             let change = &merge.change;
             let pair = &change.pair;
             let onto = if let Onto::Commit(commit) = merge.onto { commit } else { merge.tip };
@@ -55,15 +57,19 @@ impl Preparation {
                 (pair, Want::tip(&pair.branch, Some(onto))),
                 (pair, Want::tip(&pair.branch, Some(merge.tip))),
             ]
-        })
+        }))
     }
 
     /// Does it; gives the events that answer. `ahead` is what those behind need too.
     pub fn run(&self, shared: &Shared, ahead: &[(Pair, Want)]) -> Vec<Event> {
         let (effect, node) = (self.effect, self.node);
         let began = std::time::Instant::now();
-        let mut branches = BTreeMap::new();
-        let outcome = self.merge_all(shared, ahead, &mut branches);
+        let mut writes = BTreeMap::new();
+        let outcome = if self.tips.is_empty() {
+            self.merge_all(shared, ahead, &mut writes)
+        } else {
+            self.find_tips(shared, ahead, &mut writes)
+        };
         let prepared = outcome.unwrap_or_else(|prepared| prepared);
         if let Prepared::Failed { why } = &prepared {
             self.mend(shared, why);
@@ -71,12 +77,10 @@ impl Preparation {
         let merged = matches!(prepared, Prepared::Merged { .. });
         let mut events = vec![Event::NodePrepared { effect, node, outcome: prepared }];
         if merged {
-            let writes: BTreeMap<Pair, Change> =
-                branches.into_iter().map(|(pair, branching)| (pair, branching.change)).collect();
             let item = self.judged();
             let overlay = self.overlay.iter().cloned().collect();
             let mut trees = NodeTrees { shared, writes: &writes, overlay, changed: BTreeMap::new() };
-            let outcome = resolve(&shared.policy(), &item, &self.depends, &mut trees);
+            let outcome = resolve(&shared.policy(), &self.pipeline, &item, &self.depends, &mut trees);
             events.push(Event::JobsResolved { effect, node, outcome });
         }
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -85,11 +89,12 @@ impl Preparation {
         events
     }
 
-    /// The branches of what is judged: a check looks through all merges but the last.
+    /// The branches of what is judged: but in the gate, all merges but the last are only looked through.
     fn judged(&self) -> Vec<Pair> {
         let all: BTreeSet<&Pair> = self.merges.iter().map(|merge| &merge.change.pair).collect();
-        match (self.pipeline, self.merges.last()) {
-            (Pipeline::Check, Some(last)) => vec![last.change.pair.clone()],
+        match (self.pipeline.lands(), self.merges.last(), self.tips.first()) {
+            (_, _, Some((pair, _))) => vec![pair.clone()],
+            (false, Some(last), _) => vec![last.change.pair.clone()],
             _ => all.into_iter().cloned().collect(),
         }
     }
@@ -99,8 +104,9 @@ impl Preparation {
         if !is_damage(why) {
             return;
         }
-        for merge in &self.merges {
-            let repository = &merge.change.pair.repository;
+        let merged = self.merges.iter().map(|merge| &merge.change.pair);
+        for pair in merged.chain(self.tips.iter().map(|(pair, _)| pair)) {
+            let repository = &pair.repository;
             shared.mergers.end(repository);
             let mended = shared.store(repository).and_then(|store| store.set_aside());
             if let Err(why) = mended {
@@ -113,9 +119,10 @@ impl Preparation {
         &self,
         shared: &Shared,
         ahead: &[(Pair, Want)],
-        branches: &mut BTreeMap<Pair, Branching>,
+        merged: &mut BTreeMap<Pair, Change>,
     ) -> Result<Prepared, Prepared> {
         self.fetch(shared, ahead).map_err(failed)?;
+        let mut branches: BTreeMap<Pair, Branching> = BTreeMap::new();
         for merge in &self.merges {
             let pair = &merge.change.pair;
             if !branches.contains_key(pair) {
@@ -130,7 +137,7 @@ impl Preparation {
         let (mut writes, mut foreign) = (Vec::new(), Vec::new());
         for (pair, branching) in branches.iter() {
             foreign.extend(strangers(shared, pair, branching)?);
-            writes.push(written(pair, branching).map_err(failed)?);
+            writes.push(written(&branching.store, pair, &branching.change).map_err(failed)?);
         }
         if foreign.len() > MOST_FOREIGN {
             let why = format!(
@@ -143,7 +150,35 @@ impl Preparation {
             let commit = branching.change.commit;
             branching.store.keep_node(self.node, &pair.branch, commit, &branching.own).map_err(failed)?;
         }
+        merged.extend(branches.into_iter().map(|(pair, branching)| (pair, branching.change)));
         Ok(Prepared::Merged { writes, foreign })
+    }
+
+    /// The node of a run at tips: their commits as they are. Only the first branch is what is judged.
+    fn find_tips(
+        &self,
+        shared: &Shared,
+        ahead: &[(Pair, Want)],
+        found: &mut BTreeMap<Pair, Change>,
+    ) -> Result<Prepared, Prepared> {
+        self.fetch(shared, ahead).map_err(failed)?;
+        let mut writes = Vec::new();
+        for (pair, commit) in &self.tips {
+            let store = shared.store(&pair.repository).map_err(failed)?;
+            if !store.has(*commit) {
+                return Err(failed(format!(
+                    "find the commit {} of {pair}: the review host has it no more",
+                    commit.short()
+                )));
+            }
+            let change = Change { onto: *commit, commit: *commit, revisions: Vec::new() };
+            if writes.is_empty() {
+                writes.push(written(&store, pair, &change).map_err(failed)?);
+            }
+            store.keep_node(self.node, &pair.branch, *commit, &[]).map_err(failed)?;
+            found.insert(pair.clone(), change);
+        }
+        Ok(Prepared::Merged { writes, foreign: Vec::new() })
     }
 
     /// One fetch per repository, with what the preparations behind this one need there too.
@@ -201,8 +236,8 @@ impl Preparation {
             )));
         }
         branching.change.revisions.push(revision);
-        let (date, pipeline) = (self.date, self.pipeline);
-        match (Joining { shared, store: &store, merge, onto, date, pipeline }).join()? {
+        let (date, gate) = (self.date, self.pipeline.lands());
+        match (Joining { shared, store: &store, merge, onto, date, gate }).join()? {
             None => branching.change.commit = revision,
             Some(made) => {
                 branching.own.push(made);
@@ -222,12 +257,12 @@ pub(super) fn merge_base(store: &Store, one: Sha, two: Sha) -> Result<Option<Sha
     }
 }
 
-fn written(pair: &Pair, branching: &Branching) -> Result<Written, String> {
-    let Change { onto, commit, .. } = branching.change;
-    let handle = branching.store.handle()?;
+fn written(store: &Store, pair: &Pair, change: &Change) -> Result<Written, String> {
+    let Change { onto, commit, .. } = *change;
+    let handle = store.handle()?;
     let tree = handle.find_commit(oid(commit)).map(|commit| sha(commit.tree_id()));
-    let tree = tree.map_err(|error| branching.store.failed("read a commit", &error))?;
-    let job_file = job_file_blob(&branching.store, commit)?;
+    let tree = tree.map_err(|error| store.failed("read a commit", &error))?;
+    let job_file = job_file_blob(store, commit)?;
     Ok(Written { pair: pair.clone(), commit, tree, onto, job_file })
 }
 

@@ -19,6 +19,7 @@ mod changed;
 mod faults;
 mod forms;
 mod gerrit;
+mod tips;
 
 /// A folder that goes with the test.
 pub(super) struct Folder(pub PathBuf);
@@ -68,6 +69,7 @@ pub(super) fn policy() -> Policy {
         reuse_ms: None,
         attempts: crate::model::job::Attempts::UpTo(1),
         needs: Vec::new(),
+        pipelines: Default::default(),
     };
     Policy {
         account: "bot".into(),
@@ -86,6 +88,7 @@ pub(super) fn policy() -> Policy {
         slots: 1,
         limits: Limits::default(),
         priority: Default::default(),
+        pipelines: Default::default(),
     }
 }
 
@@ -156,6 +159,7 @@ pub(super) fn prepare(node: u64, merges: Vec<Merge>, overlay: Vec<(Pair, NodeId)
         merges,
         overlay,
         depends: Vec::new(),
+        tips: Vec::new(),
     }
 }
 

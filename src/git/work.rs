@@ -36,7 +36,9 @@ impl Task {
     fn repositories(&self) -> BTreeSet<Repository> {
         match self {
             Self::Prepare(preparation) => {
-                preparation.merges.iter().map(|merge| merge.change.pair.repository.clone()).collect()
+                let merged = preparation.merges.iter().map(|merge| &merge.change.pair);
+                let pairs = merged.chain(preparation.tips.iter().map(|(pair, _)| pair));
+                pairs.map(|pair| pair.repository.clone()).collect()
             }
             _ => BTreeSet::new(),
         }
@@ -254,6 +256,7 @@ mod tests {
             merges: merges.collect(),
             overlay: overlay.iter().map(|node| (pair("elsewhere"), NodeId(*node))).collect(),
             depends: Vec::new(),
+            tips: Vec::new(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::report::Report;
+use super::run::{Move, Probe, RunOutcome};
 use super::{
     Branch, BuildId, BuildSpec, ChangeId, ChangeNumber, Class, Departure, EffectId, ItemChange, ItemId,
     JobName, LandingForm, NodeId, Pair, PatchSet, Pipeline, QueueName, Reference, Repository, ResolvedInput,
@@ -109,6 +110,57 @@ pub enum Decision {
         /// The verdicts it rests on.
         verdicts: Vec<(JobName, VerdictKey, Option<BuildId>)>,
     },
+    /// A run at the tip of a branch begins. Its id is one of an item's; it has nodes and builds as those do.
+    RunBegun {
+        /// The run.
+        run: ItemId,
+        /// For which pipeline.
+        pipeline: Pipeline,
+        /// The branch that it judges, at its commit, and before other branches that are not at their tips.
+        tips: Vec<(Pair, Sha)>,
+        /// What it is to find out, where it looks at the past.
+        probe: Option<Probe>,
+    },
+    /// A run is over.
+    RunEnded {
+        /// The run.
+        run: ItemId,
+        /// Its pipeline.
+        pipeline: Pipeline,
+        /// The branch that it judged.
+        pair: Pair,
+        /// How it ended.
+        outcome: RunOutcome,
+    },
+    /// A job that passed at the tip of a branch before fails there now: since when is to be found out.
+    Suspected {
+        /// The run in which it fails.
+        run: ItemId,
+        /// The job.
+        job: JobName,
+        /// The branch that it is for.
+        home: Pair,
+        /// The branches that it reads, as they were when it passed; its home first.
+        tips: Vec<(Pair, Sha)>,
+        /// What came in since, in order.
+        moves: Vec<Move>,
+        /// Whether that it passed before needs no confirmation: the same configuration said so.
+        sure: bool,
+    },
+    /// A suspicion comes to nothing: the job passes again, or is no more.
+    Dropped {
+        /// The pipeline.
+        pipeline: Pipeline,
+        /// The job.
+        job: JobName,
+        /// The branch that it is for.
+        home: Pair,
+    },
+    /// What could be found out about the failures of a run has been.
+    Blamed {
+        /// The run.
+        run: ItemId,
+    },
 }
 
 /// The branch state that a merge starts from.
@@ -193,6 +245,10 @@ pub enum EffectKind {
         /// Branches of changes that the item depends on: inputs of all its jobs.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         depends: Vec<Pair>,
+        /// For a run at a tip, which has no merges: the branch that it judges, at its commit, and then
+        /// other branches that are not at their tips.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tips: Vec<(Pair, Sha)>,
     },
     /// The node's commits need no longer be kept. No answer.
     ReleaseNode {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::tree::{Prepared, Resolved};
 use super::{
-    Account, BuildId, ChangeId, ChangeNumber, ChangeSnapshot, EffectId, NodeId, Pair, Policy, QueueName,
-    Reference, Repository, Sha, Target, Timestamp, Verdict,
+    Account, BuildId, ChangeId, ChangeNumber, ChangeSnapshot, EffectId, NodeId, Pair, PipelineName, Policy,
+    QueueName, Reference, Repository, Sha, Target, Timestamp, Verdict,
 };
 
 /// One event. The time at which it is accepted is given beside it.
@@ -147,6 +147,13 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// A periodic pipeline is due.
+    Due {
+        /// The pipeline.
+        pipeline: PipelineName,
+        /// The moment at which it was to run.
+        at: Timestamp,
+    },
     /// A person asks for something.
     Operator {
         /// Given back in the answer.
@@ -214,10 +221,13 @@ pub enum Command {
         /// The changes.
         changes: Vec<ChangeNumber>,
     },
-    /// Check a change once more.
+    /// Check a change once more, or run another pipeline on it.
     Recheck {
         /// The change.
         change: ChangeNumber,
+        /// The on-demand pipeline; the check where none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pipeline: Option<PipelineName>,
     },
     /// Stop landing.
     Pause {

@@ -78,6 +78,10 @@ name!(
     /// A job by its configured name.
     JobName
 );
+name!(
+    /// A pipeline by its name.
+    PipelineName
+);
 
 macro_rules! number {
     ($(#[$doc:meta])* $type:ident) => {

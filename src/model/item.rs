@@ -6,25 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Account, ChangeId, ChangeNumber, JobName, Pair, PatchSet, Reason, Sha};
 
-/// What makes items and what is done with the outcome.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub enum Pipeline {
-    /// A new patch set: judged and voted on, lands nothing.
-    Check,
-    /// An approved change: lands when it passes.
-    Gate,
-}
-
-impl Pipeline {
-    /// The pipeline's name in messages and on pages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Check => "check",
-            Self::Gate => "gate",
-        }
-    }
-}
-
 /// One change of an item, at the patch set with which it came in.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ItemChange {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::pipeline::JobPipelines;
 use super::{Branch, JobName, Pair, Patterns, Repository, Sha, VerdictKey};
 
 /// What a build does; all of it is part of the verdict's key.
@@ -117,6 +118,9 @@ pub struct JobPolicy {
     /// Each once, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<JobName>,
+    /// The pipelines in which it runs.
+    #[serde(default, skip_serializing_if = "JobPipelines::is_usual")]
+    pub pipelines: JobPipelines,
 }
 
 /// An input at a node.

@@ -9,11 +9,13 @@ pub mod item;
 pub mod job;
 pub mod past;
 pub mod pattern;
+pub mod pipeline;
 pub mod policy;
 pub mod priority;
 pub mod reason;
 pub mod reference;
 pub mod report;
+pub mod run;
 pub mod time;
 pub mod tree;
 pub mod verdict;
@@ -25,11 +27,12 @@ pub use event::{Event, Outcome};
 pub use form::LandingForm;
 pub use id::{
     Account, Branch, BuildId, ChangeId, ChangeNumber, EffectId, ItemId, JobName, Label, NodeId, Pair,
-    PatchSet, QueueName, Repository, Sha,
+    PatchSet, PipelineName, QueueName, Repository, Sha,
 };
-pub use item::{Departure, ItemChange, Pipeline};
+pub use item::{Departure, ItemChange};
 pub use job::{BuildSpec, InputPolicy, JobPolicy, ResolvedInput, ResolvedJob};
 pub use pattern::{Pattern, Patterns};
+pub use pipeline::Pipeline;
 pub use policy::Policy;
 pub use priority::{Class, Place};
 pub use reason::Reason;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::pipeline::{Asks, Pipelines};
 use super::priority::PriorityPolicy;
 use super::{Account, Branch, JobPolicy, Label, Pair, Patterns, QueueName, Repository};
 
@@ -32,6 +33,9 @@ pub struct Policy {
     /// Who goes first in a queue.
     #[serde(default)]
     pub priority: PriorityPolicy,
+    /// The pipelines beside check and gate.
+    #[serde(default, skip_serializing_if = "Pipelines::is_usual")]
+    pub pipelines: Pipelines,
 }
 
 /// A queue: an ordered list of items over a group of repositories.
@@ -250,6 +254,15 @@ impl Policy {
             && self.job_files == other.job_files
             && self.templates == other.templates
             && merged(self).eq(merged(other))
+    }
+
+    /// What comments can ask for, and with which lines.
+    pub fn asks(&self) -> Asks {
+        let recheck = self.check.recheck.as_deref().filter(|_| self.check.enabled);
+        let check = recheck.map(|line| (line.to_owned(), None));
+        let others = self.pipelines.on_demand.iter();
+        let others = others.map(|own| (own.comment.to_string(), Some(own.name.clone())));
+        check.into_iter().chain(others).collect()
     }
 
     /// Whether any queue has branches of `repository`.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::item::JobResult;
 use super::{
-    ChangeNumber, Departure, EffectId, ItemId, Label, PatchSet, Pipeline, QueueName, Reason, Repository, Sha,
+    ChangeNumber, Departure, EffectId, ItemId, Label, Pair, PatchSet, Pipeline, QueueName, Reason,
+    Repository, Sha,
 };
 
 /// A message, a vote, or both, on one patch set of one change.
@@ -67,6 +68,15 @@ pub enum Says {
         departure: Departure,
         /// All jobs, as far as they got.
         jobs: Vec<JobResult>,
+    },
+    /// Since it landed, jobs fail at the tip of a branch.
+    Culprit {
+        /// The jobs, each with a build that fails.
+        jobs: Vec<JobResult>,
+        /// The branch in which it landed.
+        pair: Pair,
+        /// That branch's commit before, at which they passed.
+        before: Sha,
     },
     /// Something that a person should look at, after landing.
     Alarm {

@@ -124,6 +124,9 @@ pub enum Resolved {
         /// Jobs that matchers have left out, as far as they are listed. They are only shown.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unneeded: Vec<Unneeded>,
+        /// Whether jobs are to run after the landing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        post: bool,
     },
     /// A job file cannot be used.
     Broken {

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::event::Scope;
 use super::item::JobResult;
 use super::past::Past;
+use super::run::{Blame, RunOutcome};
 use super::tree::Unneeded;
 use super::{
     Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, JobName, Pair, Pipeline, QueueName,
-    Reason, Repository, Timestamp,
+    Reason, Repository, Sha, Timestamp,
 };
 
 /// The whole picture at one moment.
@@ -42,6 +43,39 @@ pub struct View {
     /// Proven flakes, the worst first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flakes: Vec<FlakeView>,
+    /// Runs at the tips of branches: those under way, oldest first, then the last that ended for each
+    /// pipeline and branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunView>,
+}
+
+/// A run at the tip of a branch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RunView {
+    /// Its id, one of an item's.
+    pub run: ItemId,
+    /// Its pipeline.
+    pub pipeline: Pipeline,
+    /// The branch.
+    pub pair: Pair,
+    /// The commit that it judges.
+    pub commit: Sha,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended; none while it is under way.
+    pub outcome: Option<RunOutcome>,
+    /// The job of which it looks for the culprit, where it looks at the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<JobName>,
+    /// Its jobs.
+    pub jobs: Vec<JobResult>,
+    /// Since when its failed jobs fail, as far as that was found out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blames: Vec<Blame>,
+    /// How it stands, in words.
+    pub words: String,
 }
 
 /// A queue.

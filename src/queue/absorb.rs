@@ -47,6 +47,7 @@ impl Queue {
             }
             Event::PushSeen { effect, pair, tip, contains } => self.push_seen(effect, &pair, tip, contains),
             Event::EffectEnded { effect, outcome } => self.effect_ended(effect, outcome),
+            Event::Due { pipeline, at } => self.heed_due(pipeline, at),
             Event::Operator { request, by, command } => self.operator(request, by, command),
             Event::Restarted | Event::Wake => {}
         }
@@ -63,6 +64,7 @@ impl Queue {
             self.state.policy_epoch += 1;
         }
         self.change_queues(&policy);
+        self.configure_runs(&policy);
         self.state.policy = Some(policy);
         self.index.timers.extend(Timer::all(&self.state));
         self.mark_all();
@@ -111,6 +113,7 @@ impl Queue {
             Prepared::Merged { writes, foreign } => known.merged = Some(Merged { writes, foreign }),
             bad => known.bad = Some(bad),
         }
+        self.index.dirty_runs |= self.state.runs.under_way.contains_key(&item);
         if let Some(why) = repeat {
             self.prepare_again(item, why);
         }
@@ -139,10 +142,10 @@ impl Queue {
     }
 
     fn prepare_again(&mut self, id: ItemId, why: Arc<str>) {
-        let Some(item) = self.state.items.get(&id) else { return };
+        let Some(item) = self.state.stay(id) else { return };
         let retry = self.next_retry(item.prepare.as_ref(), why);
         self.wake_at(retry.at, Timer::Item(id));
-        if let Some(item) = self.state.items.get_mut(&id) {
+        if let Some(item) = self.state.stay_mut(id) {
             item.prepare = Some(retry);
         }
     }
@@ -164,19 +167,23 @@ impl Queue {
         if self.state.effects.remove(&effect).is_none() {
             return;
         }
-        let outcome = self.keyed(node, outcome);
+        let outcome = self.sought(node, self.keyed(node, outcome));
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let (id, epoch) = (known.item, known.asked_epoch);
         known.resolved = Some(outcome.clone());
         self.index.prints.note(known);
-        let current = self.state.items.get(&id).is_some_and(|item| item.node == Some(node));
+        let current = self.state.stay(id).is_some_and(|item| item.node == Some(node));
+        let is_run = self.state.runs.under_way.contains_key(&id);
+        self.index.dirty_runs |= is_run;
         self.index.dirty_items.insert(id);
         self.touch_queue_of(id);
         match outcome {
             Resolved::Failed { why } => self.prepare_again(id, why),
             Resolved::Broken { .. } => {}
             Resolved::Jobs { jobs, noop, unneeded, .. } => {
-                self.learn_tips(node);
+                if !is_run {
+                    self.learn_tips(node);
+                }
                 if current {
                     self.take_keys(id, jobs.iter().map(|job| job.key).collect());
                     self.note_kept(id);
@@ -189,7 +196,7 @@ impl Queue {
     }
 
     fn take_keys(&mut self, id: ItemId, keys: std::collections::BTreeSet<crate::model::VerdictKey>) {
-        let Some(item) = self.state.items.get_mut(&id) else { return };
+        let Some(item) = self.state.stay_mut(id) else { return };
         item.prepare = None;
         let old = std::mem::replace(&mut item.keys, keys.clone());
         for key in keys.difference(&old) {
@@ -202,7 +209,8 @@ impl Queue {
 
     fn note_jobless(&mut self, id: ItemId, epoch: u64, spared: Vec<JobName>) {
         let policy_epoch = self.state.policy_epoch;
-        let Some(item) = self.state.items.get(&id) else { return };
+        // Other pipelines may well have no job: that says nothing about the gate.
+        let Some(item) = self.state.items.get(&id).filter(|item| item.pipeline.lands()) else { return };
         for change in &item.changes {
             if let Some(known) = self.state.changes.get_mut(&change.number) {
                 known.jobless = Some((change.revision, policy_epoch, epoch));
@@ -259,10 +267,12 @@ impl Queue {
             return;
         }
         let failed = matches!(verdict, Verdict::Fail { .. });
-        self.count_outcome(build.job.clone(), build.home.repository.clone(), !failed);
+        if !self.state.runs.under_way.contains_key(&build.item) {
+            self.count_outcome(build.job.clone(), build.home.repository.clone(), !failed);
+        }
         if failed {
             for item in needing {
-                if let Some(item) = self.state.items.get_mut(&item) {
+                if let Some(item) = self.state.stay_mut(item) {
                     *item.failures.entry(build.key).or_default() += 1;
                 }
             }
@@ -284,10 +294,10 @@ impl Queue {
     }
 
     fn build_lost(&mut self, id: ItemId, key: crate::model::VerdictKey, why: Arc<str>) {
-        let before = self.state.items.get(&id).and_then(|item| item.lost.get(&key));
+        let before = self.state.stay(id).and_then(|item| item.lost.get(&key));
         let retry = self.next_retry(before, why);
         self.wake_at(retry.at, Timer::Item(id));
-        if let Some(item) = self.state.items.get_mut(&id) {
+        if let Some(item) = self.state.stay_mut(id) {
             item.lost.insert(key, retry);
         }
     }
@@ -381,7 +391,8 @@ impl Queue {
         let (pair, old, new, job_file) = (landing.pair.clone(), landing.old, landing.new, landing.job_file);
         self.index.dirty_landings.insert(effect);
         self.state.push_limits.remove(&pair);
-        self.tip_landed(pair, old, new, job_file);
+        let landed = self.landed_by(effect);
+        self.tip_landed(pair, old, new, job_file, landed);
     }
 
     /// The push has not landed and no longer can.

@@ -8,7 +8,7 @@ use crate::model::policy::LandingMode;
 use crate::model::report::{Report, Says};
 use crate::model::{
     Action, ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, ItemChange, ItemId, NodeId, Pipeline,
-    Policy, Reason, Vote,
+    PipelineName, Policy, Reason, Vote,
 };
 
 use super::Queue;
@@ -38,6 +38,7 @@ impl Queue {
             }
         }
         self.plan_check(number, &policy);
+        self.plan_demands(number, &policy);
         self.withdraw_stray_vote(number, &policy);
     }
 
@@ -49,7 +50,10 @@ impl Queue {
         let ours = |vote: &&Vote| vote.label == gate.label && vote.by == policy.account;
         let vote = snapshot.votes.iter().find(ours).filter(|vote| vote.value == gate.success);
         let stray = vote.is_some_and(|vote| change.unvoted != Some(vote.at));
-        let free = snapshot.status == ChangeStatus::Open && !snapshot.private && !policy.check.enabled;
+        // Where others leave the same vote, it may be theirs.
+        let others = policy.check.enabled
+            || policy.pipelines.on_demand.iter().any(|pipeline| pipeline.success == gate.success);
+        let free = snapshot.status == ChangeStatus::Open && !snapshot.private && !others;
         let spoken_of =
             self.state.outgoing.iter().any(|out| out.report.change == number && out.report.vote.is_some());
         if !stray || !free || spoken_of || self.index.gate_of.contains_key(&number) {
@@ -72,12 +76,7 @@ impl Queue {
 
     /// Takes out an item whose change no longer is what came in.
     pub(super) fn plan_stay(&mut self, number: ChangeNumber, policy: &Policy) {
-        for id in [self.index.gate_of.get(&number), self.index.check_of.get(&number)]
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect::<Vec<_>>()
-        {
+        for id in self.index.stays_of(number) {
             let Some(item) = self.state.items.get(&id) else { continue };
             if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
                 continue;
@@ -111,11 +110,15 @@ impl Queue {
             return Some(Departure::NewPatchSet { patchset: now.patchset });
         }
         let queue = policy.queue_of(&came.pair).map(|queue| &queue.name);
-        if queue.is_none() || item.pipeline == Pipeline::Gate && queue != item.queue.as_ref() {
+        if queue.is_none() || item.pipeline.lands() && queue != item.queue.as_ref() {
             return Some(Departure::QueueRemoved);
         }
-        if item.pipeline == Pipeline::Check {
-            return (!policy.check.enabled).then_some(Departure::Superseded);
+        match &item.pipeline {
+            Pipeline::Gate => {}
+            Pipeline::OnDemand(name) => {
+                return policy.pipelines.on_demand(name).is_none().then_some(Departure::QueueRemoved);
+            }
+            _ => return (!policy.check.enabled).then_some(Departure::Superseded),
         }
         if now.work_in_progress {
             return Some(Departure::WorkInProgress);
@@ -256,6 +259,28 @@ impl Queue {
         }));
     }
 
+    /// Has the on-demand pipelines begin that somebody asked for.
+    fn plan_demands(&mut self, number: ChangeNumber, policy: &Policy) {
+        let Some(change) = self.state.changes.get(&number) else { return };
+        let snapshot = &change.snapshot;
+        let fits = snapshot.status == ChangeStatus::Open && !snapshot.private && snapshot.form.is_some();
+        let asked = change.demanded.iter().filter(|(_, revision)| **revision == snapshot.revision);
+        let due: Vec<PipelineName> = asked
+            .map(|(name, _)| name.clone())
+            .filter(|name| policy.pipelines.on_demand(name).is_some())
+            .filter(|name| !self.index.demand_of.contains_key(&(number, name.clone())))
+            .collect();
+        let changes = vec![item_change(snapshot)];
+        if !fits || due.is_empty() || self.awaits_references(number) {
+            return;
+        }
+        for name in due {
+            let item = ItemId(self.state.last_item + 1);
+            let (pipeline, changes) = (Pipeline::OnDemand(name), changes.clone());
+            self.act(Action::Decision(Decision::Entered { item, pipeline, queue: None, changes }));
+        }
+    }
+
     /// Tells the author, once for each patch set, of a wait that does not end by itself.
     fn tell_waiting(&mut self, number: ChangeNumber, reason: Reason) {
         let about_form = reason.concerns_form();
@@ -318,7 +343,7 @@ impl Queue {
     /// Whether a change concerns the daemon: an item, or approved and waiting.
     pub(super) fn matters(&self, change: &Change) -> bool {
         let number = change.snapshot.number;
-        let queued = self.index.gate_of.contains_key(&number) || self.index.check_of.contains_key(&number);
+        let queued = !self.index.stays_of(number).is_empty();
         let approved = self.state.policy.as_ref().is_some_and(|policy| unapproved(change, policy).is_none());
         change.snapshot.status == ChangeStatus::Open && (queued || approved)
             || self.state.confirms.contains_key(&number)

@@ -32,7 +32,7 @@ impl Queue {
     fn apply_decision(&mut self, decision: &Decision) {
         match decision {
             Decision::Entered { item, pipeline, queue, changes } => {
-                self.enter(*item, *pipeline, queue.clone(), changes);
+                self.enter(*item, pipeline, queue.clone(), changes);
             }
             Decision::Placed { item, class, round, before } => {
                 self.apply_place(*item, *class, *round, *before);
@@ -53,7 +53,7 @@ impl Queue {
                     build: record.build,
                     duration_ms: record.duration_ms,
                 };
-                if let Some(item) = self.state.items.get_mut(item) {
+                if let Some(item) = self.state.stay_mut(*item) {
                     item.adopted.insert(*key, adopted);
                 }
                 self.note_judged(*item, job, key);
@@ -83,47 +83,26 @@ impl Queue {
             }
             Decision::Parted { item, commits } => self.apply_parted(*item, commits),
             Decision::Ended { item, departure, .. } => self.depart(*item, departure),
+            run => self.apply_run(run),
         }
     }
 
-    fn enter(&mut self, id: ItemId, pipeline: Pipeline, queue: Option<QueueName>, changes: &[ItemChange]) {
+    fn enter(&mut self, id: ItemId, pipeline: &Pipeline, queue: Option<QueueName>, changes: &[ItemChange]) {
         self.state.last_item = self.state.last_item.max(id.0);
         self.state.last_rank += 1;
-        let item = Item {
-            id,
-            pipeline,
-            queue: queue.clone(),
-            changes: changes.to_vec(),
-            entered_at: self.state.now,
-            rank: self.state.last_rank,
-            place: Place::default(),
-            node: None,
-            stage: Stage::Queued,
-            adopted: BTreeMap::new(),
-            failures: BTreeMap::new(),
-            lost: BTreeMap::new(),
-            prepare: None,
-            look: None,
-            unmet: None,
-            told_start: false,
-            told_failure: false,
-            told_passed: false,
-            voted: false,
-            vote_refused: None,
-            reread: None,
-            dequeued: None,
-            covered: None,
-            keys: BTreeSet::new(),
-            past: vec![Past { at: self.state.now, what: Happened::Entered }],
-            landed: Vec::new(),
-        };
+        let entered = (self.state.now, self.state.last_rank);
+        let item = Item::new(id, pipeline.clone(), queue.clone(), changes, entered);
         self.index.add_item(&item);
         for change in changes {
-            if let Some(known) = self.state.changes.get_mut(&change.number)
-                && pipeline == Pipeline::Check
-            {
-                known.checked = Some(change.revision);
-                known.recheck = None;
+            match (pipeline, self.state.changes.get_mut(&change.number)) {
+                (Pipeline::Check, Some(known)) => {
+                    known.checked = Some(change.revision);
+                    known.recheck = None;
+                }
+                (Pipeline::OnDemand(name), Some(known)) => {
+                    known.demanded.remove(name);
+                }
+                _ => {}
             }
             self.touch_children(change);
             self.touch_referrers(change.number, &change.change_id);
@@ -171,7 +150,7 @@ impl Queue {
             contains: Vec::new(),
         };
         self.state.nodes.insert(node, fresh);
-        if let Some(item) = self.state.items.get_mut(&item) {
+        if let Some(item) = self.state.stay_mut(item) {
             self.index.stale.extend(item.node.replace(node));
             item.covered = None;
             item.stage = Stage::Queued;
@@ -209,7 +188,7 @@ impl Queue {
         }
         self.note_end(&item, departure);
         self.note_left(&item, departure);
-        if item.pipeline == Pipeline::Gate {
+        if item.pipeline.lands() {
             self.settle_changes(&item, departure);
             self.leave_landings(id);
             self.tell_half(&item, departure);
@@ -225,7 +204,7 @@ impl Queue {
         }
         let view = DepartedView {
             item: id,
-            pipeline: item.pipeline,
+            pipeline: item.pipeline.clone(),
             queue: item.queue.clone(),
             changes: item.changes.clone(),
             entered_at: item.entered_at,
@@ -249,6 +228,7 @@ impl Queue {
         let Some(change) = self.state.changes.get(&number) else { return };
         let concerns = self.index.gate_of.contains_key(&number)
             || self.index.check_of.contains_key(&number)
+            || self.index.demands_of(number).next().is_some()
             || self.state.confirms.contains_key(&number);
         if change.snapshot.status != ChangeStatus::Open && !concerns {
             let snapshot = change.snapshot.clone();
@@ -309,6 +289,46 @@ impl Queue {
                 known.forced = None;
                 known.failed = (failed && departure.blames_item()).then_some((change.revision, tip));
             }
+        }
+    }
+}
+
+impl Item {
+    /// A stay that begins at a moment, with its rank among those that want slots.
+    pub(super) fn new(
+        id: ItemId,
+        pipeline: Pipeline,
+        queue: Option<QueueName>,
+        changes: &[ItemChange],
+        (entered_at, rank): (Timestamp, u64),
+    ) -> Self {
+        Self {
+            id,
+            pipeline,
+            queue,
+            changes: changes.to_vec(),
+            entered_at,
+            rank,
+            place: Place::default(),
+            node: None,
+            stage: Stage::Queued,
+            adopted: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            prepare: None,
+            look: None,
+            unmet: None,
+            told_start: false,
+            told_failure: false,
+            told_passed: false,
+            voted: false,
+            vote_refused: None,
+            reread: None,
+            dequeued: None,
+            covered: None,
+            keys: BTreeSet::new(),
+            past: vec![Past { at: entered_at, what: Happened::Entered }],
+            landed: Vec::new(),
         }
     }
 }

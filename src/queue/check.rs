@@ -1,12 +1,10 @@
-//! Check items: a new patch set, judged once, on the tip of its branch and on top of the open changes that
+//! Check items, and those that somebody asked for: a patch set, judged once, on the tip of its branch and on top of the open changes that
 //! its footers name. Those are only looked through: nothing is said about them.
 
 use std::collections::BTreeSet;
 
 use crate::model::action::{Merge, Onto};
-use crate::model::{
-    ChangeNumber, ChangeSnapshot, ChangeStatus, ItemChange, ItemId, Pair, Pipeline, Reference,
-};
+use crate::model::{ChangeNumber, ChangeSnapshot, ChangeStatus, ItemChange, ItemId, Pair, Reference};
 
 use super::Queue;
 use super::admit::item_change;
@@ -30,7 +28,10 @@ impl Queue {
         let due = item.prepare.as_ref().is_none_or(|retry| retry.at <= self.state.now);
         let before = reconfigured.filter(|node| node.bad.is_none());
         match self.check_merges(&item.changes[0], before) {
-            Ok(Some(merges)) if due => self.make_node(id, Pipeline::Check, merges, Vec::new()),
+            Ok(Some(merges)) if due => {
+                let pipeline = item.pipeline.clone();
+                self.make_node(id, pipeline, merges, Vec::new());
+            }
             Ok(_) => {}
             Err(unknown) => self.observe_tip(unknown),
         }

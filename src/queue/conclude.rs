@@ -1,8 +1,10 @@
 //! Who leaves: an item that failed leaves only where nothing undecided could change that.
 
+use std::sync::Arc;
+
 use crate::model::report::Says;
 use crate::model::tree::{Prepared, Resolved};
-use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Repository};
+use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Reason, Repository};
 
 use super::Queue;
 use super::footprint::Predicted;
@@ -110,11 +112,11 @@ impl Queue {
     /// Ends a check item once everything it has to say is known.
     pub(super) fn conclude_check(&mut self, id: ItemId, standing: Standing) {
         let Some(item) = self.state.items.get(&id) else { return };
-        debug_assert!(item.pipeline == Pipeline::Check);
+        debug_assert!(!item.pipeline.lands());
         let departure = match standing {
             Standing::Passed => Departure::Checked { passed: true },
             Standing::Failed => Departure::Checked { passed: false },
-            Standing::NoJob => Departure::Unfit { why: self.no_job(item).to_string().into() },
+            Standing::NoJob => Departure::Unfit { why: self.no_job_in_words(item) },
             Standing::Bad => match self.failure(item) {
                 Some(departure) => departure,
                 None => return,
@@ -122,6 +124,16 @@ impl Queue {
             Standing::Unprepared | Standing::Preparing | Standing::Building | Standing::Failing => return,
         };
         self.end(id, departure);
+    }
+
+    /// That nothing judges an item, in words.
+    fn no_job_in_words(&self, item: &Item) -> Arc<str> {
+        match (self.no_job(item), &item.pipeline) {
+            (Reason::NoJob, Pipeline::OnDemand(name)) => {
+                format!("no job is for it there; name {name} in the `pipelines` of one").into()
+            }
+            (reason, _) => reason.to_string().into(),
+        }
     }
 
     /// Whether the end of a gate item uses up its approval.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::action::{Decision, REFERENCES_MAX};
 use crate::model::{
     Action, ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, EffectKind, ItemChange, ItemId, Outcome,
-    Pair, Pipeline, Policy, Reason, Reference, Target, Timestamp,
+    Pair, Policy, Reason, Reference, Target, Timestamp,
 };
 
 use super::Queue;
@@ -88,8 +88,15 @@ impl Queue {
             if let Some(item) = self.index.gate_of.get(&referrer).copied() {
                 self.touch_queue_of(item);
             }
-            self.index.dirty_items.extend(self.index.check_of.get(&referrer));
+            self.touch_checks_of(referrer);
         }
+    }
+
+    /// Marks what judges a change outside the gate.
+    fn touch_checks_of(&mut self, number: ChangeNumber) {
+        let judged = self.index.check_of.get(&number).copied();
+        let judged: Vec<ItemId> = judged.into_iter().chain(self.index.demands_of(number)).collect();
+        self.index.dirty_items.extend(judged);
     }
 
     /// Records how a change stands for those that depend on it; it may be forgotten after that.
@@ -265,7 +272,7 @@ impl Queue {
                 | Departure::Superseded
                 | Departure::Checked { .. }
         );
-        if stays || known.pipeline == Pipeline::Check {
+        if stays || !known.pipeline.lands() {
             return self.end_alone(item, departure);
         }
         let culprit = match departure {
@@ -312,7 +319,7 @@ impl Queue {
 
     fn end_alone(&mut self, item: ItemId, departure: Departure) {
         let Some(known) = self.state.items.get(&item) else { return };
-        let (pipeline, node) = (known.pipeline, known.node);
+        let (pipeline, node) = (known.pipeline.clone(), known.node);
         let by = known.covered.and_then(|with| self.state.items.get(&with)).unwrap_or(known);
         let adopted = by.adopted.iter();
         let verdicts =
@@ -389,7 +396,7 @@ impl Queue {
             targets.into_iter().for_each(|target| named.put(target));
             for referrer in referrers {
                 self.index.touch_change(referrer);
-                self.index.dirty_items.extend(self.index.check_of.get(&referrer));
+                self.touch_checks_of(referrer);
                 if let Some(item) = self.index.gate_of.get(&referrer).copied() {
                     self.touch_queue_of(item);
                 }

@@ -24,7 +24,7 @@ impl Queue {
     /// Whether an item has failed and wants no more verdicts.
     pub(super) fn gives_up(&self, id: ItemId) -> bool {
         let Some(item) = self.state.items.get(&id) else { return false };
-        item.pipeline == Pipeline::Gate && self.fails_fast(item) && self.standing(item).has_failed()
+        item.pipeline.lands() && self.fails_fast(item) && self.standing(item).has_failed()
     }
 
     /// Whether builds of voting jobs are still to end.
@@ -40,11 +40,11 @@ impl Queue {
         let item = self.state.nodes.get(&node).and_then(|node| self.state.items.get(&node.item));
         let queue = item.and_then(|item| self.queue_policy(item));
         match outcome {
-            Resolved::Jobs { mut jobs, reads, alters_job_files, noop, unneeded }
+            Resolved::Jobs { mut jobs, reads, alters_job_files, noop, unneeded, post }
                 if queue.is_some_and(|queue| queue.strategy == StrategyPolicy::Zuul) =>
             {
                 jobs.iter_mut().for_each(|job| job.key = job.key.at_node(node));
-                Resolved::Jobs { jobs, reads, alters_job_files, noop, unneeded }
+                Resolved::Jobs { jobs, reads, alters_job_files, noop, unneeded, post }
             }
             outcome => outcome,
         }
@@ -52,7 +52,7 @@ impl Queue {
 
     /// Learns from the end of an item: how wide the window may be, and what its check has said.
     pub(super) fn note_end(&mut self, item: &Item, departure: &Departure) {
-        if let Departure::Checked { passed } = departure {
+        if let (Departure::Checked { passed }, Pipeline::Check) = (departure, &item.pipeline) {
             for change in &item.changes {
                 if let Some(known) = self.state.changes.get_mut(&change.number) {
                     known.check_failed = (!passed).then_some(change.revision);

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use crate::model::policy::{LandingMode, QueuePolicy, TopicPolicy};
 use crate::model::{
-    ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, ItemChange, LandingForm, Pipeline, Policy,
-    QueueName, Reason,
+    ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, ItemChange, LandingForm, Policy, QueueName, Reason,
 };
 
 use super::Queue;
@@ -172,7 +171,7 @@ impl Queue {
     /// Whether an item is no longer what lands together.
     pub(super) fn regrouped(&self, item: &Item, number: ChangeNumber, policy: &Policy) -> Option<Departure> {
         // Half of a group that has landed goes on alone.
-        if item.pipeline != Pipeline::Gate || !item.landed.is_empty() {
+        if !item.pipeline.lands() || !item.landed.is_empty() {
             return None;
         }
         let group = self.group(number, policy);

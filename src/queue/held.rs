@@ -65,12 +65,12 @@ impl Queue {
 
     /// What was made of a change in another landing form says nothing any more.
     pub(super) fn drop_nodes_of(&mut self, number: ChangeNumber) {
-        for id in [self.index.gate_of.get(&number), self.index.check_of.get(&number)].into_iter().flatten() {
-            let Some(item) = self.state.items.get_mut(id) else { continue };
+        for id in self.index.stays_of(number) {
+            let Some(item) = self.state.items.get_mut(&id) else { continue };
             if !matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
                 self.index.stale.extend(item.node.take());
                 item.stage = Stage::Queued;
-                self.index.dirty_items.insert(*id);
+                self.index.dirty_items.insert(id);
             }
         }
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{
-    BuildId, ChangeId, ChangeNumber, ChangeStatus, EffectId, ItemId, NodeId, Pipeline, QueueName, Reference,
-    Sha, Timestamp, VerdictKey,
+    BuildId, ChangeId, ChangeNumber, ChangeStatus, EffectId, ItemId, NodeId, Pipeline, PipelineName,
+    QueueName, Reference, Sha, Timestamp, VerdictKey,
 };
 
 use super::Queue;
@@ -20,6 +20,7 @@ use super::timer::Timer;
 pub(crate) struct Index {
     pub gate_of: BTreeMap<ChangeNumber, ItemId>,
     pub check_of: BTreeMap<ChangeNumber, ItemId>,
+    pub demand_of: BTreeMap<(ChangeNumber, PipelineName), ItemId>,
     /// Open changes by the commit of their current patch set.
     pub by_revision: BTreeMap<Sha, ChangeNumber>,
     /// Open changes by their parents' commits.
@@ -57,6 +58,7 @@ pub(crate) struct Index {
     pub dirty_confirms: BTreeSet<ChangeNumber>,
     pub dirty_keys: BTreeSet<VerdictKey>,
     pub dirty_references: bool,
+    pub dirty_runs: bool,
     pub dirty_builds: bool,
     pub dirty_expected: bool,
     pub dirty_reports: bool,
@@ -69,7 +71,7 @@ impl Index {
         for change in state.changes.values() {
             index.add_change(change);
         }
-        for item in state.items.values() {
+        for item in state.items.values().chain(state.runs.under_way.values().map(|run| &run.stay)) {
             index.add_item(item);
         }
         for node in state.nodes.values() {
@@ -77,7 +79,7 @@ impl Index {
             if node.merged.is_none() && node.bad.is_none() {
                 index.merging.insert(node.id);
             }
-            if state.items.get(&node.item).is_none_or(|item| item.node != Some(node.id)) {
+            if state.stay(node.item).is_none_or(|item| item.node != Some(node.id)) {
                 index.stale.insert(node.id);
             }
         }
@@ -127,12 +129,14 @@ impl Index {
 
     /// Makes an item findable.
     pub fn add_item(&mut self, item: &Item) {
-        let map = match item.pipeline {
-            Pipeline::Gate => &mut self.gate_of,
-            Pipeline::Check => &mut self.check_of,
-        };
         for change in &item.changes {
-            map.insert(change.number, item.id);
+            let number = change.number;
+            match &item.pipeline {
+                Pipeline::Gate => self.gate_of.insert(number, item.id),
+                Pipeline::Check => self.check_of.insert(number, item.id),
+                Pipeline::OnDemand(name) => self.demand_of.insert((number, name.clone()), item.id),
+                Pipeline::Post | Pipeline::Periodic(_) => None,
+            };
         }
         for key in &item.keys {
             self.needs.entry(*key).or_default().insert(item.id);
@@ -141,12 +145,14 @@ impl Index {
 
     /// Undoes [`Index::add_item`]; its keys may have become useless.
     pub fn remove_item(&mut self, item: &Item) {
-        let map = match item.pipeline {
-            Pipeline::Gate => &mut self.gate_of,
-            Pipeline::Check => &mut self.check_of,
-        };
         for change in &item.changes {
-            map.remove(&change.number);
+            let number = change.number;
+            match &item.pipeline {
+                Pipeline::Gate => self.gate_of.remove(&number),
+                Pipeline::Check => self.check_of.remove(&number),
+                Pipeline::OnDemand(name) => self.demand_of.remove(&(number, name.clone())),
+                Pipeline::Post | Pipeline::Periodic(_) => None,
+            };
         }
         for key in &item.keys {
             self.forget_need(*key, item.id);
@@ -163,6 +169,19 @@ impl Index {
         self.prints.forget(node);
         self.merging.remove(&node);
         self.stale.remove(&node);
+    }
+
+    /// The items of on-demand pipelines that a change is in.
+    pub fn demands_of(&self, number: ChangeNumber) -> impl Iterator<Item = ItemId> {
+        let first = (number, PipelineName::new(""));
+        let own = self.demand_of.range(first..).take_while(move |((other, _), _)| *other == number);
+        own.map(|(_, item)| *item)
+    }
+
+    /// The items in which a change is judged without landing, or with.
+    pub fn stays_of(&self, number: ChangeNumber) -> Vec<ItemId> {
+        let others = [self.gate_of.get(&number), self.check_of.get(&number)];
+        others.into_iter().flatten().copied().chain(self.demands_of(number)).collect()
     }
 
     /// The item no longer needs the key's verdict.
@@ -192,12 +211,14 @@ impl Queue {
     /// Marks everything to be looked at.
     pub(super) fn mark_all(&mut self) {
         self.index.dirty_changes = self.state.changes.keys().copied().collect();
-        self.index.dirty_items = self.state.items.keys().copied().collect();
+        let runs = self.state.runs.under_way.keys();
+        self.index.dirty_items = self.state.items.keys().chain(runs).copied().collect();
         self.index.dirty_queues = self.state.queues.keys().cloned().collect();
         self.index.dirty_landings = self.state.landings.keys().copied().collect();
         self.index.dirty_confirms = self.state.confirms.keys().copied().collect();
         self.index.dirty_keys = self.index.running.keys().copied().collect();
         self.index.dirty_references = true;
+        self.index.dirty_runs = true;
         self.index.dirty_builds = true;
         self.index.dirty_expected = true;
         self.index.dirty_reports = true;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::action::Decision;
 use crate::model::item::{JobOutcome, JobResult};
 use crate::model::tree::{Resolved, Unneeded};
-use crate::model::{Action, BuildId, Departure, ItemId, JobName, Pipeline, ResolvedJob, Timestamp, Verdict};
+use crate::model::{Action, BuildId, Departure, ItemId, JobName, ResolvedJob, Timestamp, Verdict};
 
 use super::Queue;
 use super::graph;
@@ -139,7 +139,45 @@ impl Queue {
     /// Adopts what is known, claims slots for what is not, and tells the queue if the item now
     /// stands otherwise.
     pub(super) fn plan_jobs(&mut self, id: ItemId) {
+        let news = self.adopt_known(id);
+        self.supersede_check(id);
         let Some(item) = self.state.items.get(&id) else { return };
+        let standing = self.standing(item);
+        let goes_on = standing.has_failed() && item.pipeline.lands() && !self.fails_fast(item);
+        let landing = matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_));
+        let builds =
+            !landing && (standing == Standing::Building || goes_on) && !self.index.held.contains_key(&id);
+        let wants = builds && self.job_states(item).any(|(_, state)| state == JobState::Wanted);
+        let (claim, lands) = (item.claim(), item.pipeline.lands());
+        let keys = if standing.has_failed() { item.keys.clone() } else { Default::default() };
+        let known = Known { standing, begun: self.is_begun(item) };
+        self.index.known.insert(id, known);
+        self.claim_slots(claim, wants);
+        let before = self.index.standing.insert(id, standing);
+        if before != Some(standing) {
+            // Where one build has failed, the others may be of no use.
+            self.index.dirty_keys.extend(keys);
+        }
+        if !lands {
+            self.plan_check_item(id, standing);
+        } else if before != Some(standing) || news && standing.has_failed() {
+            self.touch_queue_of(id);
+        }
+    }
+
+    /// Has an item or a run stand among those that want slots, or not.
+    pub(super) fn claim_slots(&mut self, claim: (u8, u64, ItemId), wants: bool) {
+        if wants {
+            self.index.wanting.insert(claim);
+            self.index.dirty_builds = true;
+        } else {
+            self.index.wanting.remove(&claim);
+        }
+    }
+
+    /// Adopts the verdicts that are known for the jobs of an item or a run; true when there were some.
+    pub(super) fn adopt_known(&mut self, id: ItemId) -> bool {
+        let Some(item) = self.state.stay(id) else { return false };
         let found: Vec<_> = self
             .jobs_of(item)
             .iter()
@@ -153,40 +191,13 @@ impl Queue {
         for (job, home, key) in found {
             self.act(Action::Decision(Decision::Adopted { item: id, job, home, key }));
         }
-        self.supersede_check(id);
-        let Some(item) = self.state.items.get(&id) else { return };
-        let standing = self.standing(item);
-        let goes_on = standing.has_failed() && item.pipeline == Pipeline::Gate && !self.fails_fast(item);
-        let landing = matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_));
-        let builds =
-            !landing && (standing == Standing::Building || goes_on) && !self.index.held.contains_key(&id);
-        let wants = builds && self.job_states(item).any(|(_, state)| state == JobState::Wanted);
-        let (claim, pipeline) = (item.claim(), item.pipeline);
-        if wants {
-            self.index.wanting.insert(claim);
-            self.index.dirty_builds = true;
-        } else {
-            self.index.wanting.remove(&claim);
-        }
-        let keys = if standing.has_failed() { item.keys.clone() } else { Default::default() };
-        let known = Known { standing, begun: self.is_begun(item) };
-        self.index.known.insert(id, known);
-        let before = self.index.standing.insert(id, standing);
-        if before != Some(standing) {
-            // Where one build has failed, the others may be of no use.
-            self.index.dirty_keys.extend(keys);
-        }
-        if pipeline == Pipeline::Check {
-            self.plan_check_item(id, standing);
-        } else if before != Some(standing) || news && standing.has_failed() {
-            self.touch_queue_of(id);
-        }
+        news
     }
 
     /// Once the gate knows the jobs of a change, its check has nothing left to say.
     fn supersede_check(&mut self, id: ItemId) {
         let Some(item) = self.state.items.get(&id) else { return };
-        if item.pipeline != Pipeline::Gate || self.jobs_of(item).is_empty() {
+        if !item.pipeline.lands() || self.jobs_of(item).is_empty() {
             return;
         }
         let checks: Vec<ItemId> = item
@@ -229,7 +240,7 @@ impl Queue {
         }
         let (mut failed, mut failing, mut unfinished) = (false, false, false);
         // A gate item does not wait for what does not decide; a check reports it all.
-        let check = item.pipeline == Pipeline::Check;
+        let check = !item.pipeline.lands();
         for (job, state) in self.job_states(item) {
             match state {
                 JobState::Passed => {}
@@ -260,7 +271,7 @@ impl Queue {
 
     /// The item's jobs for pages and messages.
     pub(super) fn job_results(&self, id: ItemId) -> Vec<JobResult> {
-        let Some(item) = self.state.items.get(&id) else { return Vec::new() };
+        let Some(item) = self.state.stay(id) else { return Vec::new() };
         // What is judged by one behind it has that one's results.
         let by = item.covered.and_then(|with| self.state.items.get(&with)).unwrap_or(item);
         let jobs = self.jobs_of(by);

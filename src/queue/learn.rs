@@ -46,7 +46,7 @@ impl Queue {
             }
         }
         for (pair, commit) in branches {
-            self.move_tip(pair, commit, None);
+            self.move_tip(pair, commit, None, None);
         }
         for pair in doubtful {
             self.doubt_tip(&pair);

@@ -36,6 +36,7 @@ mod pool;
 mod predict;
 mod print;
 pub mod resolve;
+mod runs;
 mod schedule;
 mod seen;
 mod speak;
@@ -50,7 +51,9 @@ mod view;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Action, ChangeNumber, Effect, EffectKind, Event, Pair, Repository, Timestamp};
+use crate::model::{
+    Action, ChangeNumber, Effect, EffectKind, Event, Pair, PipelineName, Repository, Timestamp,
+};
 use index::Index;
 use state::{Out, State};
 
@@ -177,6 +180,12 @@ impl Queue {
         open.map(|change| (change.snapshot.number, change.snapshot.repository.clone())).collect()
     }
 
+    /// Each periodic pipeline, with the last moment of it that was heeded: the next one is to be told as
+    /// [`Event::Due`].
+    pub fn due_since(&self) -> Vec<(PipelineName, Timestamp)> {
+        self.state.runs.due.iter().map(|(name, at)| (name.clone(), *at)).collect()
+    }
+
     /// The branches whose tips matter now.
     pub fn watched(&self) -> Vec<Pair> {
         self.state.tips.keys().cloned().collect()
@@ -200,7 +209,11 @@ impl Queue {
             if let Some(change) = self.index.dirty_changes.pop_front() {
                 self.plan_change(change);
             } else if let Some(item) = self.index.dirty_items.pop_first() {
-                self.plan_jobs(item);
+                if self.state.runs.under_way.contains_key(&item) {
+                    self.plan_run(item);
+                } else {
+                    self.plan_jobs(item);
+                }
             } else if let Some(queue) = self.index.dirty_queues.pop_first() {
                 self.plan_queue(&queue);
             } else if let Some(effect) = self.index.dirty_landings.pop_first() {
@@ -213,6 +226,8 @@ impl Queue {
                 self.plan_expected();
             } else if std::mem::take(&mut self.index.dirty_references) {
                 self.plan_references();
+            } else if std::mem::take(&mut self.index.dirty_runs) {
+                self.plan_runs();
             } else if std::mem::take(&mut self.index.dirty_builds) {
                 self.plan_builds();
             } else if std::mem::take(&mut self.index.dirty_reports) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::model::event::{Command, Scope};
 use crate::model::view::PauseView;
-use crate::model::{Account, ChangeNumber, ChangeStatus, Class, ItemId, QueueName};
+use crate::model::{Account, ChangeNumber, ChangeStatus, Class, ItemId, PipelineName, QueueName};
 
-use super::state::Stage;
+use super::state::{Change, Stage};
 use super::{Note, Queue};
 
 impl Queue {
@@ -17,7 +17,8 @@ impl Queue {
             Command::Enqueue { change } => self.enqueue(change, by),
             Command::Dequeue { change, reason } => self.dequeue(change, &by, reason),
             Command::Promote { changes } => self.promote(&changes),
-            Command::Recheck { change } => self.recheck(change),
+            Command::Recheck { change, pipeline: None } => self.recheck(change),
+            Command::Recheck { change, pipeline: Some(name) } => self.demand(change, name),
             Command::Pause { scope, reason } => self.pause(scope, reason, by),
             Command::Resume { scope, .. } => self.unpause(&scope),
         };
@@ -40,15 +41,39 @@ impl Queue {
         if self.index.check_of.contains_key(&number) {
             return Ok(format!("change {number} is being checked"));
         }
+        let change = self.open_change(number)?;
+        change.recheck = Some(change.snapshot.revision);
+        self.index.touch_change(number);
+        Ok(format!("change {number} is checked again: what failed is built anew"))
+    }
+
+    /// Has a pipeline run on a change because somebody asked for it.
+    fn demand(&mut self, number: ChangeNumber, name: PipelineName) -> Result<String, String> {
+        let pipelines = self.state.policy.as_ref().map(|policy| &policy.pipelines);
+        let known: Vec<&str> =
+            pipelines.into_iter().flat_map(|all| &all.on_demand).map(|own| own.name.as_str()).collect();
+        if !known.contains(&name.as_str()) {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(format!("there is no on-demand pipeline `{name}`; the configuration has: {known}"));
+        }
+        if self.index.demand_of.contains_key(&(number, name.clone())) {
+            return Ok(format!("change {number} is in the pipeline {name} already"));
+        }
+        let change = self.open_change(number)?;
+        change.demanded.insert(name.clone(), change.snapshot.revision);
+        self.index.touch_change(number);
+        Ok(format!("the pipeline {name} runs on change {number}: what failed in it is built anew"))
+    }
+
+    /// An open change that is known.
+    fn open_change(&mut self, number: ChangeNumber) -> Result<&mut Change, String> {
         let Some(change) = self.state.changes.get_mut(&number) else {
             return Err(format!("change {number} is closed, or in no repository that a queue gates"));
         };
         if change.snapshot.status != ChangeStatus::Open || change.snapshot.private {
             return Err(format!("change {number} is closed or private: only open changes are checked"));
         }
-        change.recheck = Some(change.snapshot.revision);
-        self.index.touch_change(number);
-        Ok(format!("change {number} is checked again: what failed is built anew"))
+        Ok(change)
     }
 
     fn enqueue(&mut self, number: ChangeNumber, by: Account) -> Result<String, String> {

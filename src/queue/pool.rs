@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::model::action::Decision;
 use crate::model::policy::{LandingMode, QueuePolicy};
 use crate::model::tree::Resolved;
-use crate::model::{Action, Class, ItemId, Pair, Pipeline, VerdictKey};
+use crate::model::{Action, Class, ItemId, Pair, VerdictKey};
 
 use super::Queue;
 use super::footprint::Footprints;
@@ -180,7 +180,7 @@ impl Queue {
 
     /// Whether an item is judged by one behind it.
     pub(super) fn is_pooled(&self, item: &Item) -> bool {
-        item.pipeline == Pipeline::Gate
+        item.pipeline.lands()
             && matches!(self.index.held.get(&item.id), Some(Hold::Pooled(_)))
             && self.standing_now(item) == Standing::Building
     }

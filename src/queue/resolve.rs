@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::model::tree::{Read, Resolved, Unit, Unneeded};
 use crate::model::{
-    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Policy, Repository, ResolvedInput, ResolvedJob,
-    Sha, VerdictKey,
+    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Pipeline, Policy, Repository, ResolvedInput,
+    ResolvedJob, Sha, VerdictKey,
 };
 
 use super::graph::{Jobs, needs_of, tie};
@@ -109,23 +109,31 @@ struct Reading<'a> {
     missing: Option<&'a Repository>,
 }
 
-/// Finds the jobs of an item that writes the branches `item`, and whose changes depend on some in the
-/// branches `depends`.
+/// Finds the jobs that an item has in a pipeline: it writes the branches `item`, and its changes depend on
+/// some in the branches `depends`.
 ///
-/// Both pipelines have the same jobs and keys, so that a verdict of the check serves the gate.
-pub fn resolve(policy: &Policy, item: &[Pair], depends: &[Pair], trees: &mut dyn Trees) -> Resolved {
+/// A job has the same key in each pipeline, so that a verdict of the check serves the gate.
+pub fn resolve(
+    policy: &Policy,
+    pipeline: &Pipeline,
+    item: &[Pair],
+    depends: &[Pair],
+    trees: &mut dyn Trees,
+) -> Resolved {
     let writes: BTreeSet<Pair> = item.iter().cloned().collect();
     let (reads, jobs, unneeded) = Default::default();
-    let mut resolution = Resolution { policy, writes, depends, trees, reads, jobs, unneeded };
+    let mut resolution =
+        Resolution { policy, pipeline, writes, depends, trees, reads, jobs, unneeded, post: false };
     let outcome = resolution.run();
     let reads: Vec<Read> = resolution.reads.into_iter().map(|(unit, value)| Read { unit, value }).collect();
     match outcome {
         Ok((alters_job_files, noop)) => {
+            let post = resolution.post;
             let (jobs, mut unneeded) = (resolution.jobs, resolution.unneeded);
             // What another job needs runs all the same.
             unneeded.retain(|at, _| !jobs.contains_key(at));
             let (jobs, unneeded) = (jobs.into_values().collect(), unneeded.into_values().collect());
-            Resolved::Jobs { jobs, reads, alters_job_files, noop, unneeded }
+            Resolved::Jobs { jobs, reads, alters_job_files, noop, unneeded, post }
         }
         Err(Stop::Broken { pair, why }) => Resolved::Broken { pair, why: why.into(), reads },
         Err(Stop::Failed(why)) => Resolved::Failed { why: why.into() },
@@ -135,12 +143,15 @@ pub fn resolve(policy: &Policy, item: &[Pair], depends: &[Pair], trees: &mut dyn
 /// A resolution under way.
 pub(super) struct Resolution<'a> {
     policy: &'a Policy,
+    pipeline: &'a Pipeline,
     pub(super) writes: BTreeSet<Pair>,
     depends: &'a [Pair],
     pub(super) trees: &'a mut dyn Trees,
     reads: BTreeMap<Unit, Option<Sha>>,
     jobs: Jobs,
     pub(super) unneeded: BTreeMap<(JobName, Pair), Unneeded>,
+    /// Whether some job is to run after a landing.
+    post: bool,
 }
 
 impl Resolution<'_> {
@@ -232,7 +243,9 @@ impl Resolution<'_> {
 
     /// Whether the job could run for an item that does not write its home.
     fn reaches(&self, job: &JobPolicy) -> bool {
+        // At set times each job runs for its own branches, once.
         job.runs_for != RunsFor::Own
+            && !matches!(self.pipeline, Pipeline::Periodic(_))
             && job
                 .inputs
                 .iter()
@@ -269,7 +282,12 @@ impl Resolution<'_> {
         if !own && !self.reaches(job) {
             return Ok(None);
         }
-        let matched = job.runs_for == RunsFor::Files;
+        self.post |= job.pipelines.has(&Pipeline::Post);
+        if !job.pipelines.has(self.pipeline) {
+            return Ok(None);
+        }
+        // At the tips nobody changes anything.
+        let matched = job.runs_for == RunsFor::Files && !self.pipeline.is_at_tips();
         if matched && !self.may_be_needed(job, home, source)? {
             self.spare(job, home)?;
             return Ok(None);

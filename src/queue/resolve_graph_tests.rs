@@ -25,7 +25,7 @@ fn where_a_job_applies_those_that_it_needs_do_too() {
             &["app main=101", "file app main=none"],
         ),
     );
-    let found = resolve(&policy(jobs()), &[pair("app")], &[], &mut table(&[("app", 1)]));
+    let found = resolve(&policy(jobs()), &Pipeline::Gate, &[pair("app")], &[], &mut table(&[("app", 1)]));
     let Resolved::Jobs { jobs, .. } = found else { panic!("{found:?}") };
     let depths: Vec<(&str, u32)> = jobs.iter().map(|job| (job.name.as_str(), job.depth)).collect();
     assert_eq!(depths, [("build", 1), ("fetch", 0), ("test", 2)]);
@@ -37,7 +37,7 @@ fn a_key_includes_those_of_needed_jobs_and_without_needs_it_is_what_it_was() {
         let mut build_job = job("build", "app", &[]);
         Arc::make_mut(&mut build_job.spec).commands = vec![build.into()];
         let jobs = vec![build_job, needing("deploy", "app", &["test"]), needing("test", "app", needs)];
-        match resolve(&policy(jobs), &[pair("app")], &[], &mut table(&[("app", 1)])) {
+        match resolve(&policy(jobs), &Pipeline::Gate, &[pair("app")], &[], &mut table(&[("app", 1)])) {
             Resolved::Jobs { jobs, .. } => jobs.iter().map(|job| job.key).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         }
@@ -47,7 +47,8 @@ fn a_key_includes_those_of_needed_jobs_and_without_needs_it_is_what_it_was() {
     let (one, other) = (keys("make", &[]), keys("make all", &[]));
     assert!(one[0] != other[0] && one[1] == other[1] && one[2] == other[2]);
     let (alone, spec) = (job("test", "app", &[]), job("test", "app", &[]).spec);
-    let found = resolve(&policy(vec![alone]), &[pair("app")], &[], &mut table(&[("app", 1)]));
+    let found =
+        resolve(&policy(vec![alone]), &Pipeline::Gate, &[pair("app")], &[], &mut table(&[("app", 1)]));
     let Resolved::Jobs { jobs, .. } = found else { panic!("{found:?}") };
     assert_eq!(jobs[0].key, VerdictKey::new(&"test".into(), &pair("app"), &spec, &jobs[0].inputs));
 }
@@ -62,7 +63,8 @@ fn a_job_file_needs_its_own_jobs_and_those_that_are_enforced_for_its_branch() {
     let check_file = |needs: &[&str], expected: &[&str]| {
         let mut trees = table(&[("app", 1), ("ops", 2)]);
         trees.files.insert(pair("app"), Ok(file(needs)));
-        let (jobs, _) = summary(&resolve(&policy(enforced()), &[pair("app")], &[], &mut trees));
+        let (jobs, _) =
+            summary(&resolve(&policy(enforced()), &Pipeline::Gate, &[pair("app")], &[], &mut trees));
         assert_eq!(jobs, expected, "{needs:?}");
     };
     check_file(
@@ -88,7 +90,7 @@ fn another_repositorys_job_comes_with_all_that_it_needs_or_not_at_all() {
         let file = JobFile { jobs: vec![needing("build", "app", needs), reader], noop: false };
         trees.files.insert(pair("app"), Ok(file));
         let policy = Policy { queues: vec![queue_of(&["app", "lib"])], ..policy(vec![]) };
-        summary(&resolve(&policy, &[pair("lib")], &[], &mut trees)).0
+        summary(&resolve(&policy, &Pipeline::Gate, &[pair("lib")], &[], &mut trees)).0
     };
     assert_eq!(found(&[]), ["build@app main[app main]", "own@app main[app main, lib main]"]);
     assert!(found(&["gone"]).is_empty(), "what is broken there is no fault of this item");
@@ -100,7 +102,7 @@ fn matched(name: &str, repository: &str, inputs: &[&str], files: &[&str]) -> Job
 
 /// The jobs of an item that writes lib, as "name@home" and "spared@home: why", and what was read.
 fn of_lib(jobs: Vec<JobPolicy>, trees: &mut Table) -> (Vec<String>, Vec<String>) {
-    let found = resolve(&policy(jobs), &[pair("lib")], &[], trees);
+    let found = resolve(&policy(jobs), &Pipeline::Gate, &[pair("lib")], &[], trees);
     let Resolved::Jobs { jobs, reads, unneeded, .. } = found else { panic!("{found:?}") };
     let jobs = jobs.iter().map(|job| format!("{}@{}", job.name, job.home));
     let spared = unneeded.iter().map(|spared| format!("{}@{}: {}", spared.job, spared.home, spared.why));

@@ -94,6 +94,7 @@ fn job(name: &str, repository: &str, inputs: &[&str]) -> JobPolicy {
         reuse_ms: None,
         attempts: crate::model::job::Attempts::UpTo(1),
         needs: Vec::new(),
+        pipelines: Default::default(),
     }
 }
 
@@ -116,6 +117,7 @@ fn policy(jobs: Vec<JobPolicy>) -> Policy {
         slots: 1,
         limits: Limits::default(),
         priority: Default::default(),
+        pipelines: Default::default(),
     }
 }
 
@@ -148,7 +150,7 @@ fn summary(resolved: &Resolved) -> (Vec<String>, Vec<String>) {
 
 fn check(jobs: Vec<JobPolicy>, item: &[&str], mut trees: Table, expected: (&[&str], &[&str])) {
     let item: Vec<Pair> = item.iter().map(|name| pair(name)).collect();
-    let (jobs, reads) = summary(&resolve(&policy(jobs), &item, &[], &mut trees));
+    let (jobs, reads) = summary(&resolve(&policy(jobs), &Pipeline::Gate, &item, &[], &mut trees));
     assert_eq!(
         (jobs, reads),
         (
@@ -207,7 +209,7 @@ fn job_files_of_repositories_named_in_one_queue_are_consulted_and_their_branches
         trees.files.insert(pair("app"), Ok(reader));
         trees.files.insert(pair("tool"), Err("line 3".into()));
         let policy = Policy { queues: vec![queue_of(repositories)], ..policy(vec![]) };
-        let found = summary(&resolve(&policy, &[pair("lib")], &[], &mut trees));
+        let found = summary(&resolve(&policy, &Pipeline::Gate, &[pair("lib")], &[], &mut trees));
         let owned = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
         assert_eq!(found, (owned(jobs), owned(reads)), "{repositories:?}");
     };
@@ -291,7 +293,7 @@ fn noop_counts_when_each_written_branch_says_so() {
     for (files, expected) in [(vec!["app", "lib"], true), (vec!["app"], false), (vec![], false)] {
         let mut trees = table(&[("app", 1), ("lib", 2)]);
         trees.files = files.iter().map(|name| (pair(name), noop.clone())).collect();
-        let found = resolve(&policy(vec![]), &[pair("lib"), pair("app")], &[], &mut trees);
+        let found = resolve(&policy(vec![]), &Pipeline::Gate, &[pair("lib"), pair("app")], &[], &mut trees);
         assert!(matches!(found, Resolved::Jobs { noop, .. } if noop == expected), "{files:?}: {found:?}");
     }
 }
@@ -300,18 +302,23 @@ fn noop_counts_when_each_written_branch_says_so() {
 fn altered_job_files_are_named() {
     let mut trees = table(&[("app", 1), ("lib", 2)]);
     trees.altered.insert(pair("lib"));
-    let found = resolve(&policy(vec![]), &[pair("lib"), pair("app")], &[], &mut trees);
+    let found = resolve(&policy(vec![]), &Pipeline::Gate, &[pair("lib"), pair("app")], &[], &mut trees);
     let expected = vec![pair("lib")];
     assert!(matches!(&found, Resolved::Jobs { alters_job_files, .. } if *alters_job_files == expected));
 }
 
 #[test]
 fn keys_follow_what_a_job_reads_and_nothing_else() {
-    let key =
-        |trees: &mut Table, job: JobPolicy| match resolve(&policy(vec![job]), &[pair("app")], &[], trees) {
-            Resolved::Jobs { jobs, .. } => jobs[0].key,
-            other => panic!("{other:?}"),
-        };
+    let key = |trees: &mut Table, job: JobPolicy| match resolve(
+        &policy(vec![job]),
+        &Pipeline::Gate,
+        &[pair("app")],
+        &[],
+        trees,
+    ) {
+        Resolved::Jobs { jobs, .. } => jobs[0].key,
+        other => panic!("{other:?}"),
+    };
     let plain = || job("test", "app", &["lib"]);
     let narrowed = || {
         let mut narrowed = plain();
@@ -332,7 +339,7 @@ fn what_is_depended_on_is_an_input_of_every_job_and_read_without_any() {
     let mut trees = table(&[("app", 1), ("lib", 2), ("tool", 3), ("tool dev", 4), ("app dev", 5)]);
     let depends = [pair("app dev"), pair("tool"), pair("tool dev")];
     let jobs = vec![job("test", "app", &["lib"]), job("other", "app", &["tool dev"])];
-    let (jobs, reads) = match resolve(&policy(jobs), &[pair("app")], &depends, &mut trees) {
+    let (jobs, reads) = match resolve(&policy(jobs), &Pipeline::Gate, &[pair("app")], &depends, &mut trees) {
         Resolved::Jobs { jobs, reads, .. } => (jobs, reads),
         other => panic!("{other:?}"),
     };
@@ -342,6 +349,6 @@ fn what_is_depended_on_is_an_input_of_every_job_and_read_without_any() {
     for read in &depends {
         assert!(reads.iter().any(|known| known.unit == Unit::Branch(read.clone())), "{read}");
     }
-    let nothing = resolve(&policy(vec![]), &[pair("app")], &[pair("lib")], &mut trees);
+    let nothing = resolve(&policy(vec![]), &Pipeline::Gate, &[pair("app")], &[pair("lib")], &mut trees);
     assert!(matches!(nothing, Resolved::Jobs { reads, .. } if !reads.is_empty()));
 }

@@ -23,7 +23,7 @@ impl Queue {
     }
 
     fn next_job(&self, id: ItemId) -> Option<ResolvedJob> {
-        let item = self.state.items.get(&id)?;
+        let item = self.state.stay(id)?;
         let jobs = self.jobs_of(item);
         let is_needed = |job: &ResolvedJob| {
             jobs.iter().any(|other| other.home == job.home && other.needs.contains(&job.name))

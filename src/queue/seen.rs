@@ -8,6 +8,7 @@ use crate::model::{
 
 use super::Queue;
 use super::foreign::commit_name;
+use super::runs::Landed;
 use super::state::{Change, Stage};
 
 /// Earlier tips of a branch that are remembered.
@@ -70,6 +71,7 @@ impl Queue {
         change.used.retain(|(by, at)| votes.iter().any(|vote| vote.by == *by && vote.at == *at));
         self.index.add_change(&change);
         let revision = change.snapshot.revision;
+        change.demanded.retain(|_, asked| *asked == revision);
         self.state.changes.insert(number, change);
         self.touch_resting_on(&revision);
         if is_news {
@@ -127,17 +129,24 @@ impl Queue {
         match pushed {
             Some((id, true)) => self.push_landed(id),
             Some((_, false)) => {}
-            None => self.move_tip(pair, commit, None),
+            None => self.move_tip(pair, commit, None, None),
         }
     }
 
-    /// Records a new tip, with its job file where that is known.
-    pub(super) fn move_tip(&mut self, pair: Pair, commit: Option<Sha>, job_file: Option<Option<Sha>>) {
+    /// Records a new tip, with its job file where that is known, and what the daemon has landed there.
+    pub(super) fn move_tip(
+        &mut self,
+        pair: Pair,
+        commit: Option<Sha>,
+        job_file: Option<Option<Sha>>,
+        landed: Option<Landed>,
+    ) {
         self.state.tip_epoch += 1;
         let epoch = self.state.tip_epoch;
         let tip = self.state.tips.entry(pair.clone()).or_default();
-        let appears = tip.commit.is_none();
-        if let Some(old) = tip.commit {
+        let before = tip.commit;
+        let appears = before.is_none();
+        if let Some(old) = before {
             tip.before.push_back(old);
             if tip.before.len() > TIPS_REMEMBERED {
                 tip.before.pop_front();
@@ -149,6 +158,7 @@ impl Queue {
         tip.commit = commit;
         tip.job_file = job_file;
         tip.stale = false;
+        self.branch_moved(&pair, before, commit, landed);
         self.touch_queues_at(&pair);
         self.index.dirty_queues.extend(self.state.queues.keys().cloned());
         let waiting = self.state.changes.values().filter(|change| {
@@ -160,13 +170,23 @@ impl Queue {
     }
 
     /// The daemon's own push moved the tip from `old` to `new`.
-    pub(super) fn tip_landed(&mut self, pair: Pair, old: Sha, new: Sha, job_file: Option<Sha>) {
+    pub(super) fn tip_landed(
+        &mut self,
+        pair: Pair,
+        old: Sha,
+        new: Sha,
+        job_file: Option<Sha>,
+        landed: Option<Landed>,
+    ) {
         let Some(tip) = self.state.tips.get_mut(&pair) else { return };
         if tip.commit == Some(old) {
-            self.move_tip(pair, Some(new), Some(job_file));
+            self.move_tip(pair, Some(new), Some(job_file), landed);
         } else if tip.commit != Some(new) {
             tip.before.push_back(new);
             self.doubt_tip(&pair);
+            if let Some(landed) = landed {
+                self.tell_apart(&pair, old, landed);
+            }
         }
     }
 

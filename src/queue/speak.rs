@@ -1,7 +1,9 @@
 //! What is said on changes: at most a start, a first failure and a final message for each stay.
 
 use crate::model::report::{Report, Says};
-use crate::model::{ChangeNumber, Departure, EffectKind, ItemChange, ItemId, Label, Pipeline, Policy};
+use crate::model::{
+    ChangeNumber, Departure, EffectKind, ItemChange, ItemId, Label, Pipeline, PipelineName, Policy,
+};
 
 use super::Queue;
 use super::state::{Confirm, Item, Stage};
@@ -100,14 +102,18 @@ impl Queue {
             return Vec::new();
         };
         let jobs = self.job_results(id);
-        let jobless = matches!(departure, Departure::Unfit { .. })
+        // Whoever asked is told that there is nothing.
+        let asked = matches!(item.pipeline, Pipeline::OnDemand(_));
+        let jobless = !asked
+            && matches!(departure, Departure::Unfit { .. })
             && self.node_of(item).is_some_and(|node| node.bad.is_none());
         if jobless {
             return Vec::new();
         }
-        let (vote, speaks, patient) = match item.pipeline {
+        let (vote, speaks, patient) = match &item.pipeline {
             Pipeline::Gate => self.last_gate_words(item, departure, policy),
-            Pipeline::Check => last_check_words(departure, policy),
+            Pipeline::OnDemand(name) => last_demand_words(departure, policy, name),
+            _ => last_check_words(departure, policy),
         };
         if vote.is_none() && !speaks {
             return Vec::new();
@@ -178,6 +184,26 @@ fn last_check_words(departure: &Departure, policy: &Policy) -> (Option<(Label, i
     }
 }
 
+/// What is said to whoever asked for an on-demand pipeline.
+fn last_demand_words(
+    departure: &Departure,
+    policy: &Policy,
+    name: &PipelineName,
+) -> (Option<(Label, i32)>, bool, bool) {
+    let votes = policy.pipelines.on_demand(name).map_or((0, 0), |own| (own.success, own.failure));
+    let vote = |value: i32| (value != 0).then(|| (policy.gate.label.clone(), value));
+    match departure {
+        Departure::Checked { passed: true } => (vote(votes.0), true, false),
+        Departure::Checked { passed: false }
+        | Departure::Conflict { .. }
+        | Departure::BrokenJobFile { .. } => (vote(votes.1), true, false),
+        Departure::Unfit { .. } | Departure::NewPatchSet { .. } | Departure::QueueRemoved => {
+            (None, true, false)
+        }
+        _ => (None, false, false),
+    }
+}
+
 pub(super) fn report(
     item: &Item,
     change: &ItemChange,
@@ -190,7 +216,7 @@ pub(super) fn report(
         patchset: change.patchset,
         revision: change.revision,
         item: item.id,
-        pipeline: item.pipeline,
+        pipeline: item.pipeline.clone(),
         queue: item.queue.clone(),
         vote,
         says,

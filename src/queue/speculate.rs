@@ -254,7 +254,8 @@ impl Queue {
         let node = NodeId(self.state.last_node + 1);
         self.act(Action::Decision(Decision::Based { item: id, node }));
         let depends = self.state.items.get(&id).map(|item| self.depends_of(item)).unwrap_or_default();
-        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends });
+        let tips = Vec::new();
+        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips });
         if let Some(old) = old {
             self.release(old);
         }

@@ -10,6 +10,7 @@ use super::depend::Named;
 use super::flake::Flakes;
 use super::order::Turns;
 use super::predict::Outcomes;
+use super::runs::Runs;
 use crate::model::action::Submit;
 use crate::model::event::Scope;
 use crate::model::past::Past;
@@ -18,8 +19,8 @@ use crate::model::tree::{Foreign, Prepared, Read, Resolved, Unit, Written};
 use crate::model::view::{DepartedView, PauseView};
 use crate::model::{
     Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Effect, EffectId, ItemChange, ItemId, JobName,
-    NodeId, Pair, Pipeline, Place, Policy, QueueName, Reason, Reference, Repository, Sha, Timestamp, Verdict,
-    VerdictKey,
+    NodeId, Pair, Pipeline, PipelineName, Place, Policy, QueueName, Reason, Reference, Repository, Sha,
+    Timestamp, Verdict, VerdictKey,
 };
 
 /// Everything that a snapshot holds.
@@ -84,6 +85,9 @@ pub(crate) struct State {
     pub closed: BTreeMap<ChangeNumber, Timestamp>,
     /// Observations that failed, by what was observed.
     pub retries: BTreeMap<String, Retry>,
+    /// Runs at the tips of branches.
+    #[serde(default, skip_serializing_if = "Runs::is_empty")]
+    pub runs: Runs,
 }
 
 /// A change and what the daemon has made of it.
@@ -97,6 +101,9 @@ pub(crate) struct Change {
     /// The revision for which somebody asked for another check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recheck: Option<Sha>,
+    /// On-demand pipelines that somebody asked for, and the revision for which.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub demanded: BTreeMap<PipelineName, Sha>,
     /// The revision that an operator put into the queue.
     pub forced: Option<Sha>,
     /// The revision whose author was told what it waits for.
@@ -396,6 +403,7 @@ impl Change {
             used: Vec::new(),
             checked: None,
             recheck: None,
+            demanded: BTreeMap::new(),
             forced: None,
             told: None,
             told_held: None,
@@ -453,9 +461,9 @@ impl Node {
 }
 
 impl Item {
-    /// Its place among those that want slots: the gate before the check, then by age.
+    /// Its place among those that want slots: by pipeline, the gate first, then by age.
     pub fn claim(&self) -> (u8, u64, ItemId) {
-        (u8::from(self.pipeline == Pipeline::Check), self.rank, self.id)
+        (self.pipeline.urgency(), self.rank, self.id)
     }
 
     /// The branches that it writes.

@@ -30,13 +30,14 @@ impl Queue {
         landing.landed = true;
         landing.unknown = None;
         landing.differs = !same_tree;
+        let landed = self.landed_by(id);
         self.index.dirty_landings.insert(id);
         self.index.dirty_reports = true;
         if same_tree {
-            self.tip_landed(pair.clone(), old, commit, job_file);
+            self.tip_landed(pair.clone(), old, commit, job_file, landed);
         } else {
             // Nothing that was predicted holds, not even the job file.
-            self.move_tip(pair.clone(), Some(commit), None);
+            self.move_tip(pair.clone(), Some(commit), None, landed);
         }
         if tip != commit {
             self.see_tip(pair.clone(), Some(tip));

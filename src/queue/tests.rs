@@ -94,6 +94,7 @@ fn policy(slots: u32) -> Policy {
         slots,
         limits: Limits::default(),
         priority: Default::default(),
+        pipelines: Default::default(),
     }
 }
 
@@ -213,7 +214,8 @@ impl World {
                 let jobs = self.jobs.iter().map(|name| job(name, commit)).collect();
                 let reads = self.reads.clone();
                 let (alters_job_files, unneeded) = Default::default();
-                let outcome = Resolved::Jobs { jobs, reads, alters_job_files, noop: false, unneeded };
+                let outcome =
+                    Resolved::Jobs { jobs, reads, alters_job_files, noop: false, unneeded, post: false };
                 self.tell(Event::JobsResolved { effect: effect.id, node, outcome });
             }
             EffectKind::StartBuild { build, inputs, .. } => {

@@ -32,10 +32,12 @@ impl Timer {
     /// All deadlines of a state. A deadline too many is harmless: it only makes planning look.
     pub fn all(state: &State) -> BTreeSet<(Timestamp, Self)> {
         let mut timers = BTreeSet::new();
+        for stay in state.items.values().chain(state.runs.under_way.values().map(|run| &run.stay)) {
+            let retries = stay.lost.values().chain(stay.prepare.as_ref());
+            timers.extend(retries.map(|retry| (retry.at, Self::Item(stay.id))));
+        }
         let start = state.policy.as_ref().and_then(|policy| policy.gate.start_message_after_ms);
         for item in state.items.values() {
-            let retries = item.lost.values().chain(item.prepare.as_ref());
-            timers.extend(retries.map(|retry| (retry.at, Self::Item(item.id))));
             if let (Some(after), false) = (start, item.told_start) {
                 timers.insert((item.entered_at.plus_ms(after), Self::Item(item.id)));
             }

@@ -1,7 +1,7 @@
 //! The picture that pages and the socket show.
 
 use crate::model::view::{BuildView, DepartedView, ItemView, QueueView, View, WaitingView};
-use crate::model::{BuildId, ChangeNumber, ChangeStatus, ItemId, JobName, Reason, Timestamp};
+use crate::model::{BuildId, ChangeNumber, ChangeStatus, ItemId, JobName, Policy, Reason, Timestamp};
 
 use super::Queue;
 use super::admit::item_change;
@@ -27,7 +27,13 @@ impl Queue {
             effects: u32::try_from(self.state.effects.len()).unwrap_or(u32::MAX),
             unable: self.state.unable.clone(),
             flakes: self.view_flakes(),
+            runs: self.view_runs(),
         }
+    }
+
+    /// The configuration in force.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.state.policy.as_deref()
     }
 
     /// An item that has ended, while it is remembered.
@@ -106,7 +112,7 @@ impl Queue {
         let reason = self.reason(item, ahead);
         ItemView {
             item: item.id,
-            pipeline: item.pipeline,
+            pipeline: item.pipeline.clone(),
             changes: item.changes.clone(),
             entered_at: item.entered_at,
             on_top_of: self.on_top_of(item),

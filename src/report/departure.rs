@@ -8,7 +8,10 @@ const NAMED_MAX: usize = 20;
 const VOTE_AGAIN: &str = "To try again, give the approving vote anew (take the old one back first)";
 
 /// What happened and what to do next.
-pub(super) fn explain(departure: &Departure, pipeline: Pipeline) -> String {
+pub(super) fn explain(departure: &Departure, pipeline: &Pipeline) -> String {
+    if let (Pipeline::OnDemand(name), Some(words)) = (pipeline, demanded(departure)) {
+        return words.replace("PIPELINE", name.as_str());
+    }
     match departure {
         Departure::Landed { commits } => {
             let landed: Vec<String> =
@@ -50,6 +53,27 @@ pub(super) fn explain(departure: &Departure, pipeline: Pipeline) -> String {
         ),
         other => withdrawn(other),
     }
+}
+
+/// The endings of what was asked for that need other words than those of check and gate.
+fn demanded(departure: &Departure) -> Option<String> {
+    const AGAIN: &str = "Ask again with the same comment, or `seakeeper recheck CHANGE --pipeline PIPELINE`";
+    Some(match departure {
+        Departure::Checked { passed: true } => {
+            "All voting jobs passed. There is nothing to do.".to_owned()
+        }
+        Departure::Checked { passed: false } => format!(
+            "A voting job failed. Look at its log. {AGAIN}, to have what failed built anew."
+        ),
+        Departure::NewPatchSet { patchset } => {
+            format!("Patch set {patchset} was uploaded, so this run has ended. {AGAIN}, for the new one.")
+        }
+        Departure::Unfit { why } => format!("It cannot be judged in the pipeline PIPELINE: {why}."),
+        Departure::QueueRemoved => {
+            "The configuration has no pipeline PIPELINE for this branch any more. Ask an operator whether that is meant.".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 /// The endings that someone's act brought about.
@@ -98,10 +122,11 @@ fn withdrawn(departure: &Departure) -> String {
     }
 }
 
-fn anew(pipeline: Pipeline) -> &'static str {
+fn anew(pipeline: &Pipeline) -> &'static str {
     match pipeline {
         Pipeline::Gate => "; a new approval is needed then",
         Pipeline::Check => "; it is checked by itself then",
+        _ => "; ask again with the same comment then",
     }
 }
 

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use crate::model::item::{JobOutcome, JobResult};
 use crate::model::report::{Report, Says};
 use crate::model::time::in_words;
-use crate::model::{BuildId, ChangeNumber, Departure, Pipeline, Reason};
+use crate::model::{BuildId, ChangeNumber, Departure, Pair, Pipeline, Reason, Sha};
 
 /// Longest name or detail in a line, in characters.
 const WORDS_MAX: usize = 300;
@@ -56,6 +56,7 @@ pub fn compose(report: &Report, links: &Links) -> String {
             let next = match report.pipeline {
                 Pipeline::Gate => "All voting jobs passed. It lands next; there is nothing to do.",
                 Pipeline::Check => "All voting jobs passed. It needs an approval to enter the gate.",
+                _ => "All voting jobs passed.",
             };
             format!(
                 "Build succeeded ({pipeline} pipeline).\n\n{}{next}\n",
@@ -63,6 +64,7 @@ pub fn compose(report: &Report, links: &Links) -> String {
             )
         }
         Says::Ended { departure, jobs } => ended(report, departure, jobs, links),
+        Says::Culprit { jobs, pair, before } => culprit(report, jobs, (pair, *before), links),
         Says::Alarm { text } => format!("Attention ({pipeline} pipeline).\n\n{text}\n"),
     };
     if let Some(page) = links.change(report.change) {
@@ -73,7 +75,7 @@ pub fn compose(report: &Report, links: &Links) -> String {
 }
 
 /// How a stay ended, and what to do next, in words.
-pub fn ending(departure: &Departure, pipeline: Pipeline) -> String {
+pub fn ending(departure: &Departure, pipeline: &Pipeline) -> String {
     departure::explain(departure, pipeline)
 }
 
@@ -112,8 +114,36 @@ fn ended(report: &Report, departure: &Departure, jobs: &[JobResult], links: &Lin
         }
         _ => "Build canceled",
     };
-    let why = departure::explain(departure, report.pipeline);
+    let why = departure::explain(departure, &report.pipeline);
     format!("{first} ({pipeline} pipeline).\n\n{}{why}\n", job_lines(jobs, report.change, links))
+}
+
+/// Tells a change that has landed that jobs fail since.
+fn culprit(report: &Report, jobs: &[JobResult], (pair, before): (&Pair, Sha), links: &Links) -> String {
+    let logs: Vec<String> = jobs.iter().filter_map(|job| job.build).map(|build| links.build(build)).collect();
+    let named: Vec<String> = jobs
+        .iter()
+        .take(JOBS_MAX)
+        .map(|job| {
+            let of = if job.home.repository == pair.repository {
+                String::new()
+            } else {
+                format!(" of {}", job.home.repository)
+            };
+            format!("`{}`{of}", short(job.job.as_str()))
+        })
+        .collect();
+    let (fail, they) = if jobs.len() == 1 { ("fails", "it") } else { ("fail", "they") };
+    let log = if logs.len() == 1 { "Log" } else { "Logs" };
+    format!(
+        "Build failed ({} pipeline).\n\n{}Since this change landed, {} {fail} on {} ({they} passed at {}). {log}: {}. Revert it or repair it.\n",
+        report.pipeline.name(),
+        job_lines(jobs, report.change, links),
+        named.join(", "),
+        pair.branch,
+        before.short(),
+        logs.join(", "),
+    )
 }
 
 fn job_lines(jobs: &[JobResult], change: ChangeNumber, links: &Links) -> String {

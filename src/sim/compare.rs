@@ -147,6 +147,7 @@ fn policy(strategy: StrategyPolicy, slots: u32) -> Policy {
         slots,
         limits: Limits::default(),
         priority: Default::default(),
+        pipelines: Default::default(),
     }
 }
 

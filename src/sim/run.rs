@@ -20,6 +20,7 @@ use super::fakes::trees::TreeStore;
 use super::rng::Rng;
 use super::setting::{Faults, Setting};
 use super::workload::{Step, draw};
+use crate::config::Timetables;
 use crate::engine::Engine;
 use crate::model::action::Push;
 use crate::model::{BuildId, ChangeNumber, Effect, EffectId, Event, ItemId, Pair, Policy, Timestamp};
@@ -110,6 +111,7 @@ pub struct Run {
     life: u64,
     frozen_until: Timestamp,
     policy: Policy,
+    timetables: Timetables,
     /// Entries of the journal that the audit has read.
     audited: usize,
     audit: Audit,
@@ -174,6 +176,7 @@ impl Run {
             life: 0,
             frozen_until: START,
             policy: setting.policy.clone(),
+            timetables: Timetables::of(&setting.policy),
             audited: 0,
             audit,
             changes: BTreeMap::new(),
@@ -227,7 +230,7 @@ impl Run {
             if self.healed && rest_at.is_none() {
                 rest_at = Some(self.now.plus_ms(REST_MS));
             }
-            let wake = self.engine.as_ref().and_then(Engine::next_wakeup).map(|at| at.max(self.frozen_until));
+            let wake = self.wakeup().map(|at| at.max(self.frozen_until));
             let next = self.calendar.keys().next().copied();
             let due = match (wake, next) {
                 (Some(wake), Some((at, _))) if wake < at => wake.max(self.now),
@@ -256,10 +259,19 @@ impl Run {
                     self.happen(happening)?;
                 }
             } else {
-                self.deliver(vec![Event::Wake])?;
+                let heeded = self.engine.as_ref().map(|engine| engine.queue().due_since());
+                let due = self.timetables.due(&heeded.unwrap_or_default(), self.now);
+                self.deliver(if due.is_empty() { vec![Event::Wake] } else { due })?;
             }
         }
         self.finish()
+    }
+
+    /// When the daemon wants to be woken: for what the core awaits, or as a periodic pipeline is due.
+    fn wakeup(&self) -> Option<Timestamp> {
+        let engine = self.engine.as_ref()?;
+        let due = self.timetables.next(&engine.queue().due_since());
+        engine.next_wakeup().into_iter().chain(due).min()
     }
 
     /// Nothing is planned but sweeps, and nothing awaits its time.

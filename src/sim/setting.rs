@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::rng::Rng;
 use crate::model::job::{Attempts, RunsFor};
+use crate::model::pipeline::{JobPipelines, PeriodicPolicy, PostPolicy};
 use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, Growth, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
     TopicPolicy, Tuning,
@@ -133,10 +134,17 @@ impl Setting {
         Self {
             seed,
             branches,
-            policy: draw_strategies(seed, draw_order(seed, draw_landing(seed, policy))),
+            policy: draw_runs(
+                seed,
+                repositories,
+                draw_strategies(seed, draw_order(seed, draw_landing(seed, policy))),
+            ),
             graph,
             faults: draw_faults(&mut rng),
-            poison: draw_poison(&mut rng, changes),
+            poison: draw_poison(&mut rng, changes)
+                .into_iter()
+                .chain(draw_late_poison(seed, changes))
+                .collect(),
             forms: draw_forms(seed, repositories, rng.chance(700)),
             footerless: draw_footerless(seed, changes),
             build_max_ms: *rng.pick(&[2_000, 30_000, 120_000]).unwrap_or(&30_000),
@@ -249,6 +257,48 @@ fn draw_order(seed: u64, mut policy: Policy) -> Policy {
     policy
 }
 
+/// In some sites jobs run after landings, and at set times; drawn apart.
+fn draw_runs(seed: u64, repositories: i64, mut policy: Policy) -> Policy {
+    let mut rng = Rng::keyed(seed, 20, 0);
+    if !rng.chance(350) {
+        return policy;
+    }
+    let within = |names: &[&str]| JobPipelines(names.iter().map(|name| (*name).into()).collect());
+    let mut late = vec![job("deep", &["*"], &[], "1")];
+    if repositories > 1 && rng.chance(500) {
+        late.push(job("wide", &["r0"], &["r1"], "1"));
+    }
+    for job in &mut late {
+        job.pipelines = within(&["post"]);
+    }
+    if let Some(unit) = policy.jobs.first_mut().filter(|_| rng.chance(300)) {
+        unit.pipelines = within(&["check", "gate", "post"]);
+    }
+    policy.pipelines.post = PostPolicy { report: rng.chance(850), bisect: rng.chance(850) };
+    if rng.chance(500) {
+        let (cron, time_zone) = ("*/7 * * * *".into(), "UTC".into());
+        let bisect = rng.chance(500);
+        policy.pipelines.periodic = vec![PeriodicPolicy { name: "often".into(), cron, time_zone, bisect }];
+        let mut nightly = job("nightly", &["*"], &[], "1");
+        nightly.pipelines = within(&["often"]);
+        nightly.reuse_ms = rng.chance(300).then_some(0);
+        late.push(nightly);
+    }
+    policy.jobs.extend(late);
+    policy
+}
+
+/// What the gate lets pass and later jobs notice.
+fn draw_late_poison(seed: u64, changes: u64) -> Vec<Poison> {
+    let mut rng = Rng::keyed(seed, 21, 0);
+    let mut poison = Vec::new();
+    for _ in 0..rng.between(1, 6) {
+        let job = rng.pick(&["deep", "deep", "wide", "nightly"]).map(|job| Arc::from(*job));
+        poison.push(Poison { job, tokens: vec![format!("c{}.1", rng.below(changes)).into()] });
+    }
+    poison
+}
+
 fn draw_footerless(seed: u64, changes: u64) -> BTreeSet<u64> {
     let mut rng = Rng::keyed(seed, 5, 0);
     let often = if rng.chance(700) { 0 } else { 200 };
@@ -291,6 +341,7 @@ pub fn job(name: &str, repositories: &[&str], inputs: &[&str], round: &str) -> J
         reuse_ms: None,
         attempts: Attempts::UpTo(1),
         needs: Vec::new(),
+        pipelines: Default::default(),
     }
 }
 
@@ -368,6 +419,7 @@ fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
             ..Limits::default()
         },
         priority: Default::default(),
+        pipelines: Default::default(),
     }
 }
 

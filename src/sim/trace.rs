@@ -95,12 +95,18 @@ pub fn decision(decision: &Decision) -> String {
         }
         Decision::Parted { item, commits } => format!("item {item} has landed in part: {commits:?}"),
         Decision::Ended { item, departure, .. } => format!("item {item} ends: {departure:?}"),
+        run => format!("{run:?}"),
     }
 }
 
 /// An effect in one line.
 pub fn effect(effect: &Effect) -> String {
     let what = match &effect.kind {
+        EffectKind::PrepareNode { node, tips, .. } if !tips.is_empty() => {
+            let tips: Vec<String> =
+                tips.iter().map(|(pair, tip)| format!("{pair} {}", tip.short())).collect();
+            format!("prepare node {node} at {}", tips.join(", "))
+        }
         EffectKind::PrepareNode { node, merges, overlay, .. } => format!(
             "prepare node {node}: {:?} overlay {:?}",
             merges

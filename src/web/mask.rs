@@ -37,6 +37,8 @@ impl Mask {
         let changes = items.flat_map(|item| &item.changes);
         let changes = changes.chain(view.waiting.iter().map(|entry| &entry.change));
         let changes = changes.chain(view.departed.iter().flat_map(|entry| &entry.changes));
+        let moves = view.runs.iter().flat_map(|run| &run.blames).flat_map(|blame| &blame.moves);
+        let changes = changes.chain(moves.flat_map(|moved| &moved.changes));
         for change in changes.filter(|change| hidden.contains(&change.number)) {
             words.extend(words_of(change));
         }

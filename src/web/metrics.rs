@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::state::reason_kind;
 use super::words;
 use crate::model::item::JobOutcome;
+use crate::model::run::RunOutcome;
 use crate::model::view::View;
 use crate::model::{Departure, JobName, QueueName};
 
@@ -47,6 +48,17 @@ struct RequestLabels {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct RunLabels {
+    pipeline: String,
+    result: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct PipelineLabel {
+    pipeline: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -110,6 +122,8 @@ pub struct Metrics {
     event_lag_seconds: Histogram,
     journal_commit_seconds: Histogram,
     waits: Family<WaitLabels, Gauge>,
+    runs: Family<RunLabels, Counter>,
+    branches_failing: Family<PipelineLabel, Gauge>,
     page_streams: Gauge,
     gerrit_stream_up: Gauge,
     gerrit_events: Counter,
@@ -162,6 +176,8 @@ impl Metrics {
             event_lag_seconds: short(),
             journal_commit_seconds: short(),
             waits: Family::default(),
+            runs: Family::default(),
+            branches_failing: Family::default(),
             page_streams: Gauge::default(),
             gerrit_stream_up: Gauge::default(),
             gerrit_events: Counter::default(),
@@ -190,6 +206,8 @@ impl Metrics {
         to.register("pauses", "Places where landing is stopped by a person", self.pauses.clone());
         to.register("flaky_jobs", "Jobs that failed and passed with the same content", self.flaky.clone());
         to.register("waits", "Items of a queue by the kind of what they wait for", self.waits.clone());
+        let help = "Branches of which the last run of a pipeline has not passed";
+        to.register("branches_failing", help, self.branches_failing.clone());
         to.register(
             "page_streams",
             "Open pages and programs that are told what is new",
@@ -211,6 +229,7 @@ impl Metrics {
         let to = &mut self.registry;
         to.register("landed", "Items that landed", self.landed.clone());
         to.register("left", "Gate items that ended without landing", self.left.clone());
+        to.register("runs", "Runs at the tips of branches that ended", self.runs.clone());
         let help = "From entering the queue to landing";
         to.register_with_unit("landing", help, Unit::Seconds, self.landing_seconds.clone());
         to.register_with_unit("build", "Duration of builds", Unit::Seconds, self.build_seconds.clone());
@@ -242,6 +261,7 @@ impl Metrics {
             self.queue_items.get_or_create(&queue_label(&queue.name)).set(count(queue.items.len()));
         }
         self.observe_waits(view);
+        self.observe_runs(view);
         self.waiting_changes.set(count(view.waiting.len()));
         self.checks.set(count(view.checks.len()));
         self.builds_running.set(i64::from(view.builds_running));
@@ -275,6 +295,25 @@ impl Metrics {
             self.waits.get_or_create(&label(queue, kind)).set(*number);
         }
         *seen = found.into_keys().map(|(queue, kind)| (queue.clone(), kind)).collect();
+    }
+
+    /// Counts the branches that do not pass, of the pipelines that there are.
+    fn observe_runs(&self, view: &View) {
+        let mut failing: BTreeMap<&str, i64> = BTreeMap::new();
+        for run in &view.runs {
+            let Some(outcome) = &run.outcome else { continue };
+            let fails = !matches!(outcome, RunOutcome::Passed | RunOutcome::Stopped { .. });
+            *failing.entry(run.pipeline.name()).or_default() += i64::from(fails);
+        }
+        self.branches_failing.clear();
+        for (pipeline, number) in failing {
+            self.branches_failing.get_or_create(&PipelineLabel { pipeline: pipeline.into() }).set(number);
+        }
+    }
+
+    /// A run at the tip of a branch ended; `result` is a fixed word.
+    pub fn run_ended(&self, pipeline: &str, result: &'static str) {
+        self.runs.get_or_create(&RunLabels { pipeline: pipeline.into(), result }).inc();
     }
 
     /// A gate item ended `stay_ms` milliseconds after it entered.

@@ -142,7 +142,9 @@ fn status(picture: &Picture) -> Vec<Region<'_>> {
     }
     let waiting = view.waiting.iter().take(ENTRIES_MAX).map(Entry::Waiting).collect();
     regions.push(list("waiting", "Approved, not yet in a queue".into(), "", waiting));
-    regions.push(list("checks", "Check of new patch sets".into(), "", rows(&picture.checks)));
+    regions.push(list("checks", "Check of new patch sets, and on demand".into(), "", rows(&picture.checks)));
+    let runs = picture.runs.iter().take(ENTRIES_MAX).map(Entry::Run).collect();
+    regions.push(list("runs", "Runs at branches".into(), "", runs));
     regions.push(part("plots", true, Part::Plots(picture)));
     regions.push(part("flakes", true, Part::Flakes(picture)));
     let departed = view.departed.iter().take(DEPARTED_MAX).map(Entry::Departed).collect();

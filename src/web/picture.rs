@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Desk;
 use super::chain::{self, Cell};
 use super::history::Minute;
-use crate::model::item::JobOutcome;
-use crate::model::view::{ItemView, View};
+use crate::model::item::{JobOutcome, JobResult};
+use crate::model::view::{ItemView, RunView, View};
 use crate::model::{BuildId, JobName, Timestamp};
 
 /// Pictures that are kept for streams to begin from.
@@ -24,6 +24,8 @@ pub struct Picture {
     pub queues: Vec<Vec<Row>>,
     /// Items of the check.
     pub checks: Vec<Row>,
+    /// Runs at the tips of branches, without the clocks of their builds.
+    pub runs: Vec<RunView>,
     /// When running builds began, and how long jobs probably take.
     pub times: Times,
     /// The last day.
@@ -69,6 +71,7 @@ impl Picture {
             number,
             queues: queues.collect(),
             checks: view.checks.iter().map(|item| row(item, None)).collect(),
+            runs: view.runs.iter().map(|run| RunView { jobs: still(&run.jobs), ..run.clone() }).collect(),
             times: Times {
                 started: view.builds.iter().map(|build| (build.build, build.started_at)).collect(),
                 estimates: desk.history().estimates(),
@@ -82,11 +85,16 @@ impl Picture {
 }
 
 fn without_clocks(item: &ItemView) -> ItemView {
-    let mut item = item.clone();
-    for job in item.jobs.iter_mut().filter(|job| job.result == JobOutcome::Running) {
+    ItemView { jobs: still(&item.jobs), ..item.clone() }
+}
+
+/// Jobs without how long they have run: that changes with each look.
+fn still(jobs: &[JobResult]) -> Vec<JobResult> {
+    let mut jobs = jobs.to_vec();
+    for job in jobs.iter_mut().filter(|job| job.result == JobOutcome::Running) {
         job.duration_ms = 0;
     }
-    item
+    jobs
 }
 
 /// The last few pictures.

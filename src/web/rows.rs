@@ -5,9 +5,10 @@ use super::picture::Row;
 use super::pieces::Frame;
 use super::state::State;
 use super::{chain, words};
+use crate::model::run::RunOutcome;
 use crate::model::time::in_words;
-use crate::model::view::{DepartedView, ItemView, PauseView, WaitingView};
-use crate::model::{ChangeNumber, Departure};
+use crate::model::view::{DepartedView, ItemView, PauseView, RunView, WaitingView};
+use crate::model::{ChangeNumber, Departure, Pipeline};
 
 /// Changes ahead that are listed one by one.
 const AHEAD_MAX: usize = 60;
@@ -21,6 +22,8 @@ pub enum Entry<'a> {
     Waiting(&'a WaitingView),
     /// An item that ended.
     Departed(&'a DepartedView),
+    /// A run at the tip of a branch.
+    Run(&'a RunView),
 }
 
 impl Entry<'_> {
@@ -30,6 +33,7 @@ impl Entry<'_> {
             Self::Item(row) => format!("i{}", row.item.item),
             Self::Waiting(entry) => format!("w{}", entry.change.number),
             Self::Departed(entry) => format!("d{}", entry.item),
+            Self::Run(entry) => format!("r{}", entry.run),
         }
     }
 
@@ -39,6 +43,7 @@ impl Entry<'_> {
             Self::Item(row) => item(html, row, &self.key(), frame),
             Self::Waiting(entry) => waiting(html, entry, &self.key(), frame),
             Self::Departed(entry) => departed(html, entry, &self.key(), frame),
+            Self::Run(entry) => run(html, entry, &self.key(), frame),
         }
     }
 }
@@ -55,6 +60,9 @@ fn item(html: &mut Html, row: &Row, key: &str, frame: &Frame<'_>) {
     html.raw("<div class=\"meta\">");
     for change in &item.changes {
         frame.place(html, change);
+    }
+    if let Pipeline::OnDemand(name) = &item.pipeline {
+        html.element("<span>", name, "</span>");
     }
     html.raw("<span>here for ");
     frame.ago(html, item.entered_at);
@@ -121,6 +129,42 @@ fn departed(html: &mut Html, entry: &DepartedView, key: &str, frame: &Frame<'_>)
     html.element("<p class=\"why\">", words::departure(&entry.departure), "</p>");
     frame.jobs(html, &entry.jobs);
     frame.unneeded(html, &entry.unneeded);
+    html.raw("</div></li>");
+}
+
+fn run(html: &mut Html, entry: &RunView, key: &str, frame: &Frame<'_>) {
+    let (colour, chip) = match &entry.outcome {
+        None => ("building", "under way"),
+        Some(RunOutcome::Passed) => ("passed", "passed"),
+        Some(RunOutcome::Stopped { .. }) => ("waiting", "stopped"),
+        Some(RunOutcome::NoVerdict { .. }) => ("failing", "no verdict"),
+        Some(_) => ("failing", "failed"),
+    };
+    html.element("<li id=\"", key, "\" class=\"item ").text(colour).raw("\"><div class=\"body\">");
+    html.raw("<div class=\"head\"><div class=\"what\"><p>");
+    html.element("<span class=\"subject\">", &entry.pair.repository, " <b>");
+    html.element("", &entry.pair.branch, "</b></span></p></div>");
+    html.element("<span class=\"chip ", colour, "\">").text(chip).raw("</span></div>");
+    html.element("<div class=\"meta\"><span>", &entry.pipeline, "</span>");
+    html.element("<span>", entry.commit.short(), "</span><span>");
+    match entry.ended_at {
+        None => {
+            html.raw("for ");
+            frame.ago(html, entry.began_at);
+        }
+        Some(at) => {
+            html.raw("ended ");
+            frame.ago(html, at);
+            html.element(" ago after ", in_words(at.since_ms(entry.began_at)), "");
+        }
+    }
+    html.raw("</span></div>");
+    let probes = entry.probes.as_ref().map(|job| format!("finding out since when {job} fails; "));
+    html.element("<p class=\"why\">", probes.unwrap_or_default(), "").text(&entry.words).raw("</p>");
+    for blame in &entry.blames {
+        html.element("<p class=\"why\">", blame, "</p>");
+    }
+    frame.jobs(html, &entry.jobs);
     html.raw("</div></li>");
 }
 

@@ -11,8 +11,11 @@ use super::mask::Mask;
 use crate::model::event::Scope;
 use crate::model::item::JobResult;
 use crate::model::past::Past;
+use crate::model::run::{Blame, Move, RunOutcome};
 use crate::model::tree::Unneeded;
-use crate::model::view::{BuildView, DepartedView, ItemView, PauseView, QueueView, View, WaitingView};
+use crate::model::view::{
+    BuildView, DepartedView, ItemView, PauseView, QueueView, RunView, View, WaitingView,
+};
 use crate::model::{ChangeNumber, Departure, ItemChange, Pair, Reason, Repository, Sha};
 
 /// What stands for a hidden number or name in running text.
@@ -51,6 +54,7 @@ impl Veil {
             items: queue.items.iter().map(|item| cover.place(item)).collect(),
         });
         let queues: Vec<QueueView> = queues.collect();
+        let runs: Vec<RunView> = view.runs.iter().filter_map(|run| cover.run(run)).collect();
         let checks: Vec<ItemView> = view.checks.iter().filter_map(|item| cover.item(item)).collect();
         let shown: BTreeSet<_> = queues
             .iter()
@@ -58,6 +62,7 @@ impl Veil {
             .chain(&checks)
             .filter(|item| !item.changes.is_empty())
             .map(|item| item.item)
+            .chain(runs.iter().map(|run| run.run))
             .collect();
         View {
             at: view.at,
@@ -82,6 +87,7 @@ impl Veil {
                 .filter(|flake| self.repositories.contains(&flake.repository))
                 .cloned()
                 .collect(),
+            runs,
         }
     }
 }
@@ -116,6 +122,8 @@ pub fn mentioned(view: &View) -> BTreeSet<ChangeNumber> {
             _ => {}
         }
     }
+    let moves = view.runs.iter().flat_map(|run| &run.blames).flat_map(|blame| &blame.moves);
+    found.extend(moves.flat_map(|moved| &moved.changes).map(|change| change.number));
     found.remove(&ChangeNumber::UNSEEN);
     found
 }
@@ -133,8 +141,12 @@ pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
     let spared = items.clone().flat_map(|item| &item.unneeded);
     let spared = spared.chain(view.departed.iter().flat_map(|entry| &entry.unneeded));
     let jobs = items.flat_map(|item| &item.jobs).chain(view.departed.iter().flat_map(|entry| &entry.jobs));
+    let jobs = jobs.chain(view.runs.iter().flat_map(|run| &run.jobs));
     let homes = jobs.map(|job| &job.home).chain(spared.map(|spared| &spared.home));
-    let pairs = changes.map(|change| &change.pair).chain(homes);
+    let runs = view.runs.iter().map(|run| &run.pair);
+    let moves = view.runs.iter().flat_map(|run| &run.blames).flat_map(|blame| &blame.moves);
+    let runs = runs.chain(moves.map(|moved| &moved.pair));
+    let pairs = changes.map(|change| &change.pair).chain(homes).chain(runs);
     let flaky = view.flakes.iter().map(|flake| &flake.repository);
     pairs.map(|pair| &pair.repository).chain(scopes).chain(flaky).cloned().collect()
 }
@@ -205,7 +217,7 @@ impl Cover<'_> {
     fn place(&self, item: &ItemView) -> ItemView {
         self.item(item).unwrap_or_else(|| ItemView {
             item: item.item,
-            pipeline: item.pipeline,
+            pipeline: item.pipeline.clone(),
             changes: Vec::new(),
             entered_at: item.entered_at,
             on_top_of: Vec::new(),
@@ -233,6 +245,37 @@ impl Cover<'_> {
             unneeded: self.unneeded(&item.unneeded),
             ..item.clone()
         })
+    }
+
+    /// A run at the tip of a branch whose repository is known to be readable.
+    fn run(&self, run: &RunView) -> Option<RunView> {
+        if !self.veil.repositories.contains(&run.pair.repository) {
+            return None;
+        }
+        let outcome = run.outcome.as_ref().map(|outcome| match outcome {
+            RunOutcome::BrokenJobFile { why } => RunOutcome::BrokenJobFile { why: self.text(why) },
+            RunOutcome::Stopped { why } => RunOutcome::Stopped { why: self.text(why) },
+            other => other.clone(),
+        });
+        Some(RunView {
+            outcome,
+            jobs: self.jobs(&run.jobs),
+            blames: run.blames.iter().map(|blame| self.blame(blame)).collect(),
+            words: self.text(&run.words).to_string(),
+            ..run.clone()
+        })
+    }
+
+    /// Since when a job fails; of what came in then nothing, where part of it is hidden.
+    fn blame(&self, blame: &Blame) -> Blame {
+        let hidden =
+            |moved: &Move| self.veil.hidden.contains(&moved.pair.repository) || self.hides(&moved.changes);
+        let home = self.pair(&blame.home);
+        if blame.moves.iter().any(hidden) {
+            let why = "what came in then is something that you may not see".into();
+            return Blame { home, moves: Vec::new(), why, ..blame.clone() };
+        }
+        Blame { home, why: self.text(&blame.why), ..blame.clone() }
     }
 
     fn waiting(&self, entry: &WaitingView) -> Option<WaitingView> {

@@ -74,6 +74,7 @@ fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
         slots,
         limits: Limits::default(),
         priority: Default::default(),
+        pipelines: Default::default(),
     }
 }
 
@@ -219,6 +220,7 @@ impl World {
             alters_job_files: Vec::new(),
             noop: false,
             unneeded: Vec::new(),
+            post: false,
         };
         let merged = Prepared::Merged { writes, foreign: Vec::new() };
         self.events.push_back(Event::NodePrepared { effect, node, outcome: merged });

@@ -78,6 +78,7 @@ fn view() -> View {
         effects: 0,
         unable: None,
         flakes: vec![],
+        runs: Vec::new(),
     }
 }
 

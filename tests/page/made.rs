@@ -176,6 +176,7 @@ pub fn empty(at: Timestamp) -> View {
         effects: 0,
         unable: None,
         flakes: vec![],
+        runs: Vec::new(),
     }
 }
 

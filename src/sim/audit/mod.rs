@@ -17,6 +17,7 @@ mod place;
 mod pool;
 mod reports;
 mod rest;
+mod runs;
 mod worlds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,6 +105,7 @@ pub struct Audit {
     /// The items of each push that was asked for, and the branches in which they have landed.
     pushed: BTreeMap<EffectId, Vec<ItemId>>,
     landed_pairs: BTreeMap<ItemId, BTreeSet<Pair>>,
+    runs: runs::RunBooks,
     /// Changes on which an alarm was raised.
     alarmed: BTreeSet<ChangeNumber>,
     /// Items that have to leave within the step.
@@ -211,14 +213,23 @@ impl Audit {
         let Some(tips) = self.tips.get(pair) else { return };
         let Some(at) = tips.iter().rposition(|tip| *tip == commit) else { return };
         let told = self.told.entry(pair.clone()).or_insert((at, at));
+        let moved = at > told.0;
         *told = (told.0.max(at), at);
+        if moved {
+            self.run_may_follow(pair);
+        }
     }
 
     fn resolved(&mut self, node: NodeId, outcome: &Resolved) {
         let outcome = self.keyed(node, outcome);
         let Some(book) = self.nodes.get_mut(&node) else { return };
         book.resolved = Some(outcome);
+        let is_run = book.item;
         let reads = book.reads().to_vec();
+        // A run learns nothing of the tips.
+        if self.items.get(&is_run).is_some_and(|book| book.changes.is_empty()) {
+            return;
+        }
         for read in reads {
             if let (false, Some(value)) = (self.told.contains_key(read.unit.pair()), read.value) {
                 self.tell(read.unit.pair(), value);
@@ -277,7 +288,8 @@ impl Audit {
     ) -> Checked {
         match decision {
             Decision::Entered { item, pipeline, queue, changes } => {
-                let book = Book { entered_at: at, ..Book::new(*pipeline, queue.clone(), changes.clone()) };
+                let book =
+                    Book { entered_at: at, ..Book::new(pipeline.clone(), queue.clone(), changes.clone()) };
                 if self.items.insert(*item, book).is_some() {
                     return fault("terminal states", format!("item {item} entered twice"));
                 }
@@ -326,6 +338,7 @@ impl Audit {
                 }
                 self.end(*item, departure);
             }
+            run => self.run_decided(at, run, gerrit, setting)?,
         }
         Ok(())
     }
@@ -416,6 +429,7 @@ impl Audit {
                 self.alarmed.insert(report.change);
                 Ok(())
             }
+            EffectKind::Report(report) => self.check_culprit(report, gerrit, setting),
             _ => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::depend::depends_of;
 use crate::model::tree::Resolved;
-use crate::model::{ItemChange, JobName, LandingForm, Pair, Policy, ResolvedJob, Sha};
+use crate::model::{ItemChange, JobName, LandingForm, Pair, Pipeline, Policy, ResolvedJob, Sha};
 use crate::queue::resolve::resolve;
 use crate::sim::fakes::site::{NodeTrees, failing, job_file, steps};
 use crate::sim::fakes::trees::alters;
@@ -100,7 +100,7 @@ pub fn jobs_at(
     let mut trees = NodeTrees { gerrit, here, tips, altered, steps: &steps, read_job_file: &job_file };
     let revisions: Vec<Sha> = changes.iter().map(|change| change.revision).collect();
     let depends = depends_of(gerrit, &revisions);
-    resolve(policy, &pairs, &depends, &mut trees)
+    resolve(policy, &Pipeline::Gate, &pairs, &depends, &mut trees)
 }
 
 /// Judges an item on the tips.

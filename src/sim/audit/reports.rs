@@ -16,7 +16,7 @@ impl Audit {
     /// A broken promise.
     pub fn reported(&mut self, report: &Report) -> Checked {
         let Some(says) = &report.says else { return Ok(()) };
-        if report.item.0 == 0 || matches!(says, Says::Alarm { .. }) {
+        if report.item.0 == 0 || matches!(says, Says::Alarm { .. } | Says::Culprit { .. }) {
             return Ok(());
         }
         let said = self.said.entry((report.item, report.change)).or_default();

@@ -48,6 +48,7 @@ impl Audit {
         for change in rest.gerrit.changes() {
             check_change(change, rest, &policy)?;
         }
+        self.check_covered(rest)?;
         self.check_told(rest)?;
         self.check_halves()?;
         self.check_beliefs(rest)

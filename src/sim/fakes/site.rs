@@ -164,6 +164,14 @@ pub fn passes(gerrit: &Gerrit, poison: &[Poison], name: &JobName, inputs: &[Reso
     })
 }
 
+/// Whether a job that reads one whole tree passes on it.
+pub fn passes_in(tree: &Tree, poison: &[Poison], name: &JobName) -> bool {
+    let has = |token: &Arc<str>| tree.values().any(|known| known == token);
+    !poison
+        .iter()
+        .any(|bad| bad.job.as_deref().is_none_or(|job| job == name.as_str()) && bad.tokens.iter().all(has))
+}
+
 /// The voting jobs that fail in truth; not those that are never built because one that they need fails.
 pub fn failing(gerrit: &Gerrit, poison: &[Poison], jobs: &[ResolvedJob]) -> Vec<JobName> {
     let mut by_depth: Vec<&ResolvedJob> = jobs.iter().collect();

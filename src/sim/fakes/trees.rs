@@ -39,7 +39,7 @@ pub struct Asked<'a> {
     /// The date of its commits.
     pub date: Timestamp,
     /// For which pipeline it is.
-    pub pipeline: Pipeline,
+    pub pipeline: &'a Pipeline,
     /// The merges, in order.
     pub merges: &'a [Merge],
     /// What items ahead write.
@@ -48,6 +48,8 @@ pub struct Asked<'a> {
     pub job_file: ReadJobFile<'a>,
     /// Branches of changes that it depends on.
     pub depends: &'a [Pair],
+    /// Branches at the commits that a run judges.
+    pub tips: &'a [(Pair, Sha)],
 }
 
 /// What a merge has given, or why there is none.
@@ -70,6 +72,13 @@ impl TreeStore {
             };
         }
         let mut writes: Vec<Written> = Vec::new();
+        for (pair, commit) in asked.tips {
+            if gerrit.git.commit(*commit).is_none() {
+                return (Prepared::Failed { why: "a commit is missing".into() }, None);
+            }
+            here.insert(pair.clone(), *commit);
+        }
+        writes.extend(asked.tips.first().map(|(pair, commit)| tip_of(gerrit, pair, *commit)));
         let mut foreign = Vec::new();
         let (mut altered, mut own) = (BTreeSet::new(), Vec::new());
         for merge in merges {
@@ -91,16 +100,16 @@ impl TreeStore {
             writes.push(written);
         }
         let tips = gerrit.branches().clone();
-        let pairs: Vec<Pair> = match asked.pipeline {
-            // A check looks through all merges but the last.
-            Pipeline::Check => merges.last().map(|merge| merge.change.pair.clone()).into_iter().collect(),
+        let pairs: Vec<Pair> = match merges.last() {
+            // But in the gate, all merges but the last are only looked through.
+            Some(last) if !asked.pipeline.lands() => vec![last.change.pair.clone()],
             _ => writes.iter().map(|written| written.pair.clone()).collect(),
         };
         let made = writes.iter().map(|written| (&written.pair, written.onto, written.commit));
         let steps = steps(gerrit, merges.iter().map(|merge| &merge.change), made);
         let read_job_file = asked.job_file;
         let mut trees = NodeTrees { gerrit, here, tips: &tips, altered, steps: &steps, read_job_file };
-        let resolved = resolve(policy, &pairs, asked.depends, &mut trees);
+        let resolved = resolve(policy, asked.pipeline, &pairs, asked.depends, &mut trees);
         self.nodes.insert(node, Made { writes: writes.clone(), resolved: resolved.clone(), own });
         (Prepared::Merged { writes, foreign }, Some(resolved))
     }
@@ -141,7 +150,7 @@ impl TreeStore {
             LandingForm::MergeAlways => self.merged(gerrit, merge, onto, asked.date),
             LandingForm::MergeIfNecessary | LandingForm::RebaseIfNecessary if forward => Ok(revision),
             LandingForm::FastForwardOnly if forward => Ok(revision),
-            LandingForm::FastForwardOnly if asked.pipeline == Pipeline::Gate => {
+            LandingForm::FastForwardOnly if asked.pipeline.lands() => {
                 Err(Prepared::Held { reason: Reason::Rebase { pair: pair.clone() } })
             }
             _ if form.rewrites(parents) => self.copied(gerrit, merge, onto, asked.date),
@@ -248,6 +257,12 @@ impl TreeStore {
             None => Ok(()),
         }
     }
+}
+
+/// A branch as it is.
+fn tip_of(gerrit: &Gerrit, pair: &Pair, commit: Sha) -> Written {
+    let (tree, job_file) = (gerrit.git.tree_id(commit), job_file_blob(gerrit, commit));
+    Written { pair: pair.clone(), commit, tree, onto: commit, job_file }
 }
 
 /// The first step of a branch since the old tip that holds a submitted change.

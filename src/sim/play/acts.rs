@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::stage::{Happening, Stage};
 use super::story::{Act, Alteration, Name, Operation, Weather};
 use crate::model::event::Command;
+use crate::model::pipeline::asked_for;
 use crate::model::{Account, ChangeNumber, ChangeStatus, Event, Label};
 use crate::sim::setting::BOT;
 use crate::world::gerrit::{Change, REVIEW};
@@ -46,6 +47,10 @@ impl Stage {
                 self.tell_tip(pair);
             }
             Act::Weather(weather) => self.weather(weather),
+            Act::Comment(changes, text, by) => {
+                let by = by.as_deref().unwrap_or(REVIEWER).into();
+                changes.iter().for_each(|name| self.comment(name, text, &by));
+            }
             Act::Operate(operation, by) => self.operate(operation, by.as_deref().unwrap_or("operator")),
             Act::BeforePush(act) => self.weather.ambushes.push((**act).clone()),
             Act::CountAnew => self.book.counted = self.book.builds.keys().last().copied().unwrap_or_default(),
@@ -74,6 +79,24 @@ impl Stage {
         }
         self.gerrit.vote(self.now, number, revision, &label, value, by);
         self.tell_change(number);
+    }
+
+    /// Someone writes on a change what the daemon hears of where Gerrit's news arrive.
+    fn comment(&mut self, name: &Name, text: &str, by: &Account) {
+        let change = self.number(name);
+        if self.gerrit.change(change).is_none() {
+            return self.absent(name);
+        }
+        if self.weather.away || self.weather.deaf || self.engine.is_none() {
+            return;
+        }
+        let asks = self.policy.as_ref().map(|policy| policy.asks()).unwrap_or_default();
+        for pipeline in asked_for(text, &asks) {
+            let command = Command::Recheck { change, pipeline };
+            let event = Event::Operator { request: 0, by: by.clone(), command };
+            let life = self.life;
+            self.schedule(0, Happening::Deliver { life, events: vec![event] });
+        }
     }
 
     fn withdraw(&mut self, name: &Name, vetoes: bool, by: Option<&str>) {
@@ -184,7 +207,12 @@ impl Stage {
         };
         let commands: Vec<Command> = match operation {
             Operation::Enqueue(names) => each(names, |change| Command::Enqueue { change }),
-            Operation::Recheck(names) => each(names, |change| Command::Recheck { change }),
+            Operation::Recheck(names, pipeline) => {
+                let pipeline = pipeline.as_deref().map(Into::into);
+                let change = |name| self.number(name);
+                let command = |name| Command::Recheck { change: change(name), pipeline: pipeline.clone() };
+                names.iter().map(command).collect()
+            }
             Operation::Dequeue(names, reason) => names
                 .iter()
                 .map(|name| Command::Dequeue { change: self.number(name), reason: reason.as_str().into() })

@@ -30,6 +30,17 @@ pub struct BuildPage {
     pub stand: BuildStand,
 }
 
+/// A run at the tip of a branch.
+#[derive(Clone, Debug)]
+pub struct RunPage {
+    /// Its pipeline.
+    pub pipeline: String,
+    /// The branch.
+    pub pair: Pair,
+    /// It looks for a culprit.
+    pub probes: bool,
+}
+
 /// One stay of an item.
 #[derive(Clone, Debug)]
 pub struct Stay {
@@ -52,6 +63,10 @@ pub struct Book {
     pub builds: BTreeMap<BuildId, BuildPage>,
     /// All stays, oldest first.
     pub stays: BTreeMap<ItemId, Stay>,
+    /// All runs at tips.
+    pub runs: BTreeMap<ItemId, RunPage>,
+    /// What stood in the daemon's log.
+    pub log: Vec<String>,
     /// What has landed, in order, each with the number of its push.
     pub landed: Vec<(ChangeNumber, u32)>,
     /// Pushes of the daemon that have landed.
@@ -73,8 +88,8 @@ impl Book {
     }
 
     /// The last stay of a change in a pipeline.
-    pub fn last_stay(&self, number: ChangeNumber, pipeline: Pipeline) -> Option<&Stay> {
-        self.stays.values().rev().find(|stay| stay.pipeline == pipeline && stay.changes.contains(&number))
+    pub fn last_stay(&self, number: ChangeNumber, pipeline: &Pipeline) -> Option<&Stay> {
+        self.stays.values().rev().find(|stay| stay.pipeline == *pipeline && stay.changes.contains(&number))
     }
 
     /// The builds that run.

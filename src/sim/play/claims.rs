@@ -47,6 +47,9 @@ impl Reader<'_> {
         if let Some(claim) = self.claim_of_queue()? {
             return Ok(claim);
         }
+        if let Some(claim) = self.claim_of_run()? {
+            return Ok(claim);
+        }
         if let Some(claim) = self.claim_of_words()? {
             return Ok(claim);
         }
@@ -155,6 +158,9 @@ impl Reader<'_> {
     }
 
     fn claim_of_amount(&mut self, amount: Amount) -> Read<Claim> {
+        if let Some(meant) = self.maybe_runs()? {
+            return Ok(Claim::Runs(amount, meant));
+        }
         let mut anew = self.line.eat(&["more", "new", "further", "additional", "other"]);
         if self.line.phrase(&["vote on", "votes on", "verified vote on", "vote of the daemon on"]) {
             return Ok(Claim::Vote(self.change()?, None));
@@ -237,6 +243,12 @@ impl Reader<'_> {
             let name = self.change()?;
             self.line.skip(&["says", "saying", "that", "contains", "containing", "with", "say", "contain"]);
             return Ok(Some(Claim::Told(Whom::On(name), self.texts()?, true)));
+        }
+        if self.line.phrase(&["the log", "log"]) {
+            self.line.skip(&["does"]);
+            let so = !self.line.eat(&["not"]);
+            self.line.skip(&["says", "say", "tells", "tell", "has", "contains", "contain"]);
+            return Ok(Some(Claim::Logged(self.texts()?, so)));
         }
         if self.line.phrase(&["the command", "command", "the answer", "answer", "the operator"]) {
             return self.answer().map(Some);

@@ -235,6 +235,10 @@ impl Reader<'_> {
             put("needs", array(&self.line.list()));
         } else if self.line.phrase(&["ignores", "ignoring", "with ignored-files"]) {
             put("ignored-files", array(&self.line.list()));
+        } else if self.line.phrase(&["only in", "in only"])
+            || self.line.is(&["in"]) && self.names_pipeline(1) && self.line.eat(&["in"])
+        {
+            put("pipelines", array(&self.pipelines()?));
         } else if self.line.eat(&["for", "on", "of", "in"]) {
             self.line.skip(&["the", "repositories", "repository"]);
             if self.line.eat(&["branch", "branches"]) {

@@ -56,6 +56,7 @@ pub const DEEDS: &[&str] = &[
     "re-approve",
     "reapprove",
     "crash",
+    "comment",
 ];
 
 impl Reader<'_> {
@@ -77,6 +78,7 @@ impl Reader<'_> {
                 return self.operate(verb).map(Some);
             }
             "land" | "submit" | "force-merge" | "merge" => self.land_by_hand()?,
+            "comment" => self.comment()?,
             "create" | "delete" => self.branch(verb == "create")?,
             "reload" => {
                 self.line.skip(&["the", "configuration"]);
@@ -191,6 +193,15 @@ impl Reader<'_> {
         Ok(Act::LandByHand(changes, self.by.take().unwrap_or_else(|| "admin".into())))
     }
 
+    /// `comment "TEXT" on A`.
+    fn comment(&mut self) -> Read<Act> {
+        let text = self.line.need("the text", "comment \"check perf\" on A")?.text;
+        self.line.skip(&["on", "to"]);
+        let changes = self.changes()?;
+        self.person()?;
+        Ok(Act::Comment(changes, text, self.by.take()))
+    }
+
     fn branch(&mut self, create: bool) -> Read<Act> {
         self.line.skip(&["the"]);
         let pair = if self.line.is(&["branch"])
@@ -302,12 +313,13 @@ impl Reader<'_> {
         let operation = match verb {
             "enqueue" | "promote" | "recheck" | "dequeue" => {
                 let changes = self.changes()?;
+                let pipeline = if self.line.eat(&["in", "with"]) { self.pipelines()?.pop() } else { None };
                 self.line.phrase(&["to the head", "to the front", "first"]);
                 self.person()?;
                 match verb {
                     "enqueue" => Operation::Enqueue(changes),
                     "promote" => Operation::Promote(changes),
-                    "recheck" => Operation::Recheck(changes),
+                    "recheck" => Operation::Recheck(changes, pipeline),
                     _ => Operation::Dequeue(changes, reason(self)),
                 }
             }

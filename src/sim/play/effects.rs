@@ -42,7 +42,7 @@ impl Stage {
                 pushes.iter().for_each(|push| self.land(life, id, valid_until, push));
             }
             _ if !alive => {}
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips } => {
                 let Some(policy) = self.policy.clone() else { return };
                 if self.weather.away {
                     let outcome = Prepared::Failed { why: "Gerrit does not answer".into() };
@@ -55,11 +55,12 @@ impl Stage {
                 let asked = Asked {
                     node,
                     date,
-                    pipeline,
+                    pipeline: &pipeline,
                     merges: &merges,
                     overlay: &overlay,
                     depends: &depends,
                     job_file: &read,
+                    tips: &tips,
                 };
                 let (outcome, resolved) = self.trees.prepare(&mut self.gerrit, &policy, &asked);
                 let mut events = vec![Event::NodePrepared { effect: id, node, outcome }];
@@ -339,7 +340,7 @@ impl Stage {
                     );
                     self.say(format!("{names} enters {what}"));
                     let stay = Stay {
-                        pipeline: *pipeline,
+                        pipeline: pipeline.clone(),
                         changes,
                         adopted: Default::default(),
                         bought: Default::default(),
@@ -372,7 +373,7 @@ impl Stage {
                 Decision::Ended { item, departure, .. } => {
                     let Some(stay) = self.book.stays.get_mut(item) else { continue };
                     stay.ended = Some(departure.clone());
-                    let (changes, pipeline) = (stay.changes.clone(), stay.pipeline);
+                    let (changes, pipeline) = (stay.changes.clone(), stay.pipeline.clone());
                     if !matches!(departure, Departure::Landed { .. } | Departure::Checked { .. }) {
                         let names = self.sum(&changes);
                         let why = self.with_names(&super::words_of(departure));
@@ -380,6 +381,7 @@ impl Stage {
                     }
                 }
                 Decision::Based { .. } => {}
+                run => self.write_down_run(run),
             }
         }
     }

@@ -57,7 +57,7 @@ fn judged(holds: bool, was: impl FnOnce() -> String) -> Judged {
 }
 
 impl Amount {
-    fn fits(self, count: usize) -> bool {
+    pub(super) fn fits(self, count: usize) -> bool {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         match self {
             Self::Exactly(wanted) => count == wanted,
@@ -173,16 +173,24 @@ impl Stage {
             }
             Claim::Idle => {
                 let queued = self.view().map_or(0, |view| {
-                    view.checks.len() + view.queues.iter().map(|queue| queue.items.len()).sum::<usize>()
+                    let runs = view.runs.iter().filter(|run| run.outcome.is_none()).count();
+                    let queued = view.queues.iter().map(|queue| queue.items.len()).sum::<usize>();
+                    view.checks.len() + queued + runs
                 });
                 let running = self.book.running().count();
                 judged(queued + running == 0, || format!("{queued} items are queued, {running} builds run"))
+            }
+            Claim::Run(meant, what, so) => self.run_is(meant, what, *so),
+            Claim::Runs(amount, meant) => self.runs_counted(*amount, meant),
+            Claim::Logged(texts, so) => {
+                let said = |line: &String| texts.iter().all(|text| self.contains(line, text));
+                judged(self.book.log.iter().any(said) == *so, || format!("log: {}", listed(&self.book.log)))
             }
             _ => Err("it cannot be judged".into()),
         }
     }
 
-    fn view(&self) -> Option<View> {
+    pub(super) fn view(&self) -> Option<View> {
         self.engine.as_ref().map(|engine| engine.queue().view(self.now))
     }
 
@@ -251,8 +259,8 @@ impl Stage {
         let number = self.number(name);
         let stay = self
             .book
-            .last_stay(number, Pipeline::Gate)
-            .or_else(|| self.book.last_stay(number, Pipeline::Check));
+            .last_stay(number, &Pipeline::Gate)
+            .or_else(|| self.book.last_stay(number, &Pipeline::Check));
         let Some(stay) = stay else { return judged(!so, || format!("{name} was in no queue")) };
         let reused: Vec<String> = stay
             .adopted
@@ -361,7 +369,7 @@ impl Stage {
     }
 
     fn left(&self, name: &Name, why: Option<&str>, so: bool) -> Judged {
-        let stay = self.book.last_stay(self.number(name), Pipeline::Gate);
+        let stay = self.book.last_stay(self.number(name), &Pipeline::Gate);
         let ended = stay.and_then(|stay| stay.ended.as_ref());
         let gone = ended.filter(|departure| !matches!(departure, Departure::Landed { .. }));
         let fits = gone.is_some_and(|departure| why.is_none_or(|why| self.is_why(departure, why)));
@@ -451,7 +459,7 @@ impl Stage {
             };
             return format!("{name} {place}: {}", self.with_names(&reason));
         }
-        let ended = self.book.last_stay(number, Pipeline::Gate).and_then(|stay: &Stay| stay.ended.as_ref());
+        let ended = self.book.last_stay(number, &Pipeline::Gate).and_then(|stay: &Stay| stay.ended.as_ref());
         match ended {
             Some(departure) => format!("{name} has left: {}", self.with_names(&super::words_of(departure))),
             None if change.status == ChangeStatus::Abandoned => format!("{name} is abandoned"),

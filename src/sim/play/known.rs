@@ -10,6 +10,7 @@ use super::words::Line;
 pub fn scan(sources: &[Source<'_>]) -> Known {
     let mut known = Known::default();
     known.branches.extend(["main".to_owned()]);
+    known.pipelines.extend(["check", "gate", "post"].map(str::to_owned));
     for source in sources {
         // What is wrong with a line is said when it is read in earnest.
         if let Ok(mut line) = Line::new(source.number, source.raw) {
@@ -149,4 +150,10 @@ fn look_at_toml(text: &str, known: &mut Known) {
     known.foreign_jobs.extend(jobs.iter().cloned());
     known.jobs.extend(jobs);
     known.queues.extend(names("queue"));
+    let pipelines = table.get("pipeline").and_then(toml::Value::as_table);
+    for kind in ["periodic", "on-demand"] {
+        let all = pipelines.and_then(|all| all.get(kind)).and_then(toml::Value::as_array);
+        let named = all.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str());
+        known.pipelines.extend(named.map(str::to_owned));
+    }
 }

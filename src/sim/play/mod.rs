@@ -25,6 +25,7 @@ mod stage;
 mod story;
 #[cfg(test)]
 mod tests;
+mod tips;
 mod uploads;
 mod words;
 
@@ -35,5 +36,5 @@ use crate::model::{Departure, Pipeline};
 
 /// How a stay ended, in words.
 fn words_of(departure: &Departure) -> String {
-    crate::report::ending(departure, Pipeline::Gate)
+    crate::report::ending(departure, &Pipeline::Gate)
 }

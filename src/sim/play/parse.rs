@@ -459,6 +459,7 @@ fn with_person(act: Act, person: Option<String>) -> Act {
         Act::Vote { changes, label, value, by: None } => Act::Vote { changes, label, value, by: person },
         Act::Withdraw { changes, vetoes, by: None } => Act::Withdraw { changes, vetoes, by: person },
         Act::Operate(operation, None) => Act::Operate(operation, person),
+        Act::Comment(changes, text, None) => Act::Comment(changes, text, person),
         other => other,
     }
 }

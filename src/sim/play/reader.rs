@@ -23,6 +23,8 @@ pub struct Known {
     pub branches: BTreeSet<String>,
     /// Queues.
     pub queues: BTreeSet<String>,
+    /// Pipelines.
+    pub pipelines: BTreeSet<String>,
     /// People.
     pub people: BTreeSet<String>,
 }
@@ -216,6 +218,9 @@ impl Reader<'_> {
     pub fn tree(&mut self) -> Read<Together> {
         self.line.skip(ARTICLES);
         self.line.skip(&["tree", "of"]);
+        if self.line.phrase(&["tip", "tips", "main", "branches alone", "branch alone"]) {
+            return Ok(Together::new());
+        }
         let Some(word) = self.line.peek().cloned() else { return self.unknown("change", Vec::new()) };
         if !word.text.contains('+') && self.known.change(&word.text).is_none() {
             let names = self.known.changes.iter().map(|name| name.to_string()).collect();

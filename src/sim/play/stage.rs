@@ -10,7 +10,7 @@ use super::book::Book;
 use super::fates::Truths;
 use super::setup::Setup;
 use super::story::{Act, Name, PushFate, Story};
-use crate::config::JobFileLimits;
+use crate::config::{JobFileLimits, Timetables};
 use crate::engine::{Engine, Opened};
 use crate::model::action::Push;
 use crate::model::time::in_words;
@@ -107,6 +107,8 @@ pub struct Stage {
     pub life: u64,
     /// The configuration that is on disk.
     pub policy: Option<Arc<Policy>>,
+    /// When periodic pipelines are due.
+    timetables: Timetables,
     /// What job files may ask for.
     pub limits: JobFileLimits,
     /// How often each change was uploaded with other content.
@@ -148,6 +150,7 @@ impl Stage {
             engine: None,
             life: 0,
             policy: None,
+            timetables: Timetables::default(),
             limits: JobFileLimits::default(),
             rounds: BTreeMap::new(),
             verdicts: BTreeMap::new(),
@@ -228,7 +231,9 @@ impl Stage {
                     self.happen(happening);
                 }
             } else {
-                self.deliver(vec![Event::Wake]);
+                let heeded = self.engine.as_ref().map(|engine| engine.queue().due_since());
+                let due = self.timetables.due(&heeded.unwrap_or_default(), self.now);
+                self.deliver(if due.is_empty() { vec![Event::Wake] } else { due });
             }
         }
         self.now = self.now.max(to);
@@ -238,7 +243,11 @@ impl Stage {
     /// When something happens next, and whether it is on the calendar.
     fn next_due(&self) -> Option<(Timestamp, bool)> {
         let frozen = self.weather.frozen_until.unwrap_or(START);
-        let wake = self.engine.as_ref().and_then(Engine::next_wakeup).map(|at| at.max(frozen).max(self.now));
+        let wake = self.engine.as_ref().and_then(|engine| {
+            let due = self.timetables.next(&engine.queue().due_since());
+            engine.next_wakeup().into_iter().chain(due).min()
+        });
+        let wake = wake.map(|at| at.max(frozen).max(self.now));
         let next = self.calendar.keys().next().map(|(at, _)| *at);
         match (wake, next) {
             (Some(wake), Some(at)) if wake < at => Some((wake, false)),
@@ -325,6 +334,7 @@ impl Stage {
                 Note::Said(text) => {
                     let text = self.with_names(text);
                     self.say(format!("log: {text}"));
+                    self.book.log.push(text);
                 }
             }
         }
@@ -364,6 +374,7 @@ impl Stage {
 
     /// Tells the daemon the configuration that is on disk.
     pub fn configured(&mut self) {
+        self.timetables = self.policy.as_deref().map(Timetables::of).unwrap_or_default();
         let events = self.policy.clone().map(|policy| Event::PolicyChanged { policy });
         self.deliver(events.into_iter().collect());
         if let Some(unable) = self.weather.unable.clone() {

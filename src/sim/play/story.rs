@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::tips::{Meant, RunClaim};
 use crate::model::event::Scope;
 use crate::model::{LandingForm, Pair};
 
@@ -226,6 +227,8 @@ pub enum Act {
     Weather(Weather),
     /// An operator's command.
     Operate(Operation, Option<String>),
+    /// Someone writes a comment.
+    Comment(Vec<Name>, String, Option<String>),
     /// What happens in the moment before the daemon's next push.
     BeforePush(Box<Act>),
     /// Builds are counted anew.
@@ -306,8 +309,8 @@ pub enum Operation {
     Dequeue(Vec<Name>, String),
     /// Moves changes to the head.
     Promote(Vec<Name>),
-    /// Asks for another check.
-    Recheck(Vec<Name>),
+    /// Asks for another check, or for this pipeline.
+    Recheck(Vec<Name>, Option<String>),
     /// Stops landing.
     Pause(Scope, String),
     /// Lets it go on.
@@ -444,6 +447,12 @@ pub enum Claim {
     Status(Name, Standing, bool),
     /// The last operator's command was done, or refused; and what the answer says.
     Answer(Option<bool>, Vec<String>),
+    /// Something is so of the last run at a tip, or is not.
+    Run(Meant, RunClaim, bool),
+    /// So many runs have begun.
+    Runs(Amount, Meant),
+    /// The daemon's log has a line with these texts, or has none.
+    Logged(Vec<String>, bool),
     /// Nothing is queued, checked or built.
     Idle,
 }

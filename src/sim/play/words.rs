@@ -38,6 +38,8 @@ const CLAUSES: &[&str] = &[
     "hangs",
     "is",
     "reads",
+    "in",
+    "only",
     "ignores",
     "for",
     "of",

@@ -224,7 +224,9 @@ impl Run {
             Operation::Promote(change) => {
                 number(change).map(|change| Command::Promote { changes: vec![change] })
             }
-            Operation::Recheck(change) => number(change).map(|change| Command::Recheck { change }),
+            Operation::Recheck(change) => {
+                number(change).map(|change| Command::Recheck { change, pipeline: None })
+            }
             Operation::Pause(repository) => Some(Command::Pause { scope: scope(repository), reason }),
             Operation::Resume(repository) => Some(Command::Resume { scope: scope(repository), reason }),
         };

@@ -40,6 +40,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
         ("/api/v1/build/{id}", get(build)),
         ("/api/v1/departed", get(departed)),
         ("/api/v1/pauses", get(pauses)),
+        ("/api/v1/runs", get(runs)),
         ("/api/v1/events", get(listen)),
         ("/api/v1/openapi.json", get(description)),
     ]
@@ -95,6 +96,7 @@ async fn status(State(site): Shared) -> Response {
         builds_running: view.builds_running,
         slots: view.slots,
         pauses: view.paused.len(),
+        runs: view.runs.iter().filter(|run| run.outcome.is_none()).count(),
     };
     Json(answer).into_response()
 }
@@ -168,6 +170,7 @@ async fn build(State(site): Shared, Path(id): Path<String>) -> Response {
     let (maker, view) = (site.maker(&picture), &picture.view);
     let items = view.queues.iter().flat_map(|queue| &queue.items).chain(&view.checks);
     let jobs = items.map(|item| &item.jobs).chain(view.departed.iter().map(|entry| &entry.jobs));
+    let jobs = jobs.chain(view.runs.iter().map(|run| &run.jobs));
     let answer = match view.builds.iter().find(|build| build.build == id) {
         Some(build) => Some(maker.running(build, view.at)),
         None => jobs.flatten().find(|job| job.build == Some(id)).map(|job| maker.ended(job, id)),
@@ -206,6 +209,13 @@ async fn departed(State(site): Shared, Query(asked): Query<Limit>) -> Response {
 async fn pauses(State(site): Shared) -> Response {
     let pauses: Vec<_> = site.picture().view.paused.iter().map(shape::pause).collect();
     Json(json!({"pauses": pauses})).into_response()
+}
+
+async fn runs(State(site): Shared) -> Response {
+    let picture = site.picture();
+    let maker = site.maker(&picture);
+    let runs: Vec<_> = picture.view.runs.iter().map(|run| maker.run(run)).collect();
+    Json(json!({"runs": runs})).into_response()
 }
 
 async fn listen(State(site): Shared, headers: HeaderMap) -> Response {

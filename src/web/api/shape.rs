@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::model::event::Scope;
 use crate::model::item::{JobOutcome, JobResult};
+use crate::model::run::{Blame, RunOutcome};
 use crate::model::tree::Unneeded;
-use crate::model::view::{BuildView, DepartedView, ItemView, PauseView, WaitingView};
+use crate::model::view::{BuildView, DepartedView, ItemView, PauseView, RunView, WaitingView};
 use crate::model::{ChangeNumber, Departure, ItemChange, Reason, Timestamp};
 use crate::web::picture::Times;
 use crate::web::state::{State, reason_kind};
@@ -67,7 +68,7 @@ pub struct Job {
 #[derive(Serialize)]
 pub struct Item {
     id: u64,
-    pipeline: &'static str,
+    pipeline: String,
     queue: Option<String>,
     place: Option<usize>,
     place_words: String,
@@ -102,7 +103,7 @@ pub struct Waiting {
 #[derive(Serialize)]
 pub struct Departed {
     item: u64,
-    pipeline: &'static str,
+    pipeline: String,
     queue: Option<String>,
     landed: bool,
     entered_at: String,
@@ -120,6 +121,32 @@ pub struct Commit {
     repository: String,
     branch: String,
     commit: String,
+}
+
+/// A run at the tip of a branch.
+#[derive(Serialize)]
+pub struct Run {
+    id: u64,
+    pipeline: String,
+    repository: String,
+    branch: String,
+    commit: String,
+    began_at: String,
+    ended_at: Option<String>,
+    outcome: Option<&'static str>,
+    text: String,
+    probes: Option<String>,
+    jobs: Vec<Job>,
+    blames: Vec<Blamed>,
+}
+
+/// Since when a job fails.
+#[derive(Serialize)]
+pub struct Blamed {
+    job: String,
+    text: String,
+    changes: Vec<u64>,
+    build: Option<u64>,
 }
 
 /// A stop.
@@ -181,6 +208,8 @@ pub struct Status {
     pub slots: u32,
     /// Stops.
     pub pauses: usize,
+    /// Runs at tips under way.
+    pub runs: usize,
 }
 
 impl Maker<'_> {
@@ -237,7 +266,7 @@ impl Maker<'_> {
     pub fn item(&self, item: &ItemView, queue: Option<(&str, usize)>) -> Item {
         Item {
             id: item.item.0,
-            pipeline: item.pipeline.name(),
+            pipeline: item.pipeline.to_string(),
             queue: queue.map(|(name, _)| name.to_owned()),
             place: queue.map(|(_, place)| place),
             place_words: item.place.clone(),
@@ -271,7 +300,7 @@ impl Maker<'_> {
         });
         Departed {
             item: entry.item.0,
-            pipeline: entry.pipeline.name(),
+            pipeline: entry.pipeline.to_string(),
             queue: entry.queue.as_ref().map(ToString::to_string),
             landed: matches!(entry.departure, Departure::Landed { .. }),
             entered_at: words::moment(entry.entered_at),
@@ -284,6 +313,35 @@ impl Maker<'_> {
             commits: commits.collect(),
             jobs: self.jobs(&entry.jobs),
             unneeded: entry.unneeded.iter().map(spared).collect(),
+        }
+    }
+
+    /// A run at the tip of a branch.
+    pub fn run(&self, run: &RunView) -> Run {
+        let blamed = |blame: &Blame| Blamed {
+            job: blame.job.to_string(),
+            text: blame.to_string(),
+            changes: blame
+                .moves
+                .iter()
+                .flat_map(|moved| &moved.changes)
+                .map(|change| change.number.0)
+                .collect(),
+            build: blame.build.map(|build| build.0),
+        };
+        Run {
+            id: run.run.0,
+            pipeline: run.pipeline.to_string(),
+            repository: run.pair.repository.to_string(),
+            branch: run.pair.branch.to_string(),
+            commit: run.commit.to_string(),
+            began_at: words::moment(run.began_at),
+            ended_at: run.ended_at.map(words::moment),
+            outcome: run.outcome.as_ref().map(RunOutcome::kind),
+            text: run.words.clone(),
+            probes: run.probes.as_ref().map(ToString::to_string),
+            jobs: self.jobs(&run.jobs),
+            blames: run.blames.iter().map(blamed).collect(),
         }
     }
 

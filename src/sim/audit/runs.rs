@@ -1,0 +1,150 @@
+//! Runs at tips: none is lost or doubled, each says the truth, and what has landed is covered in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Audit, Book, Checked, Remaining, fault};
+use crate::model::action::Decision;
+use crate::model::report::{Report, Says};
+use crate::model::run::RunOutcome;
+use crate::model::{Departure, ItemId, Pair, Pipeline, Sha, Timestamp};
+use crate::sim::fakes::site::{failing, passes_in};
+use crate::sim::setting::Setting;
+use crate::world::Gerrit;
+
+/// What is written down of runs.
+#[derive(Debug, Default)]
+pub struct RunBooks {
+    /// Those under way: the pipeline, the branch and its commit, and whether they look for a culprit.
+    under_way: BTreeMap<ItemId, (Pipeline, Pair, Sha, bool)>,
+    /// The commit that the last post run of a branch has judged, for good.
+    covered: BTreeMap<Pair, Sha>,
+    /// Branches that have moved on while jobs were to run after that.
+    moved: BTreeSet<Pair>,
+}
+
+impl Audit {
+    /// Reads a decision about runs.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub(super) fn run_decided(
+        &mut self,
+        at: Timestamp,
+        decision: &Decision,
+        gerrit: &Gerrit,
+        setting: &Setting,
+    ) -> Checked {
+        match decision {
+            Decision::RunBegun { run, pipeline, tips, probe } => {
+                let Some((pair, commit)) = tips.first().cloned() else {
+                    return fault("runs", format!("run {run} judges nothing"));
+                };
+                let twin = |(other, at, _, probes): &(Pipeline, Pair, Sha, bool)| {
+                    !probes && probe.is_none() && other == pipeline && *at == pair
+                };
+                if self.runs.under_way.values().any(twin) {
+                    return fault("runs not doubled", format!("two {pipeline} runs of {pair} at once"));
+                }
+                let known = self.tips.get(&pair).is_some_and(|tips| tips.contains(&commit));
+                if probe.is_none() && !known {
+                    return fault("runs", format!("run {run} judges {pair} where its tip never was"));
+                }
+                let book = Book { entered_at: at, ..Book::new(pipeline.clone(), None, Vec::new()) };
+                if self.items.insert(*run, book).is_some() {
+                    return fault("terminal states", format!("run {run} began twice"));
+                }
+                let entry = (pipeline.clone(), pair, commit, probe.is_some());
+                self.runs.under_way.insert(*run, entry);
+                Ok(())
+            }
+            Decision::RunEnded { run, outcome, .. } => self.run_ended(*run, outcome, gerrit, setting),
+            _ => Ok(()),
+        }
+    }
+
+    fn run_ended(
+        &mut self,
+        run: ItemId,
+        outcome: &RunOutcome,
+        gerrit: &Gerrit,
+        setting: &Setting,
+    ) -> Checked {
+        self.alive(run, "an end")?;
+        let Some((pipeline, pair, commit, probes)) = self.runs.under_way.remove(&run) else {
+            return fault("runs", format!("run {run} ends and never began"));
+        };
+        let book = self.item(run)?;
+        book.ended = Some(Departure::Checked { passed: *outcome == RunOutcome::Passed });
+        let node = book.node.and_then(|node| self.nodes.get(&node));
+        let failed = node.map(|node| failing(gerrit, &setting.poison, node.jobs()));
+        let so = match (outcome, failed) {
+            _ if !self.deterministic => true,
+            (RunOutcome::Passed, Some(failed)) => failed.is_empty(),
+            (RunOutcome::Failed { .. }, Some(failed)) => !failed.is_empty(),
+            _ => true,
+        };
+        if !so {
+            return fault("runs say the truth", format!("run {run} of {pair} ends as {outcome:?}"));
+        }
+        if pipeline == Pipeline::Post && !probes && *outcome != RunOutcome::Superseded {
+            self.runs.covered.insert(pair, commit);
+        }
+        Ok(())
+    }
+
+    /// The daemon was told that a branch has moved on.
+    pub(super) fn run_may_follow(&mut self, pair: &Pair) {
+        let jobs = self.policy.as_ref().map(|policy| policy.jobs.clone()).unwrap_or_default();
+        let concerned = jobs.iter().any(|job| {
+            job.pipelines.has(&Pipeline::Post)
+                && (job.repositories.matches(pair.repository.as_str())
+                    || job.inputs.iter().any(|input| input.repository == pair.repository))
+        });
+        if concerned {
+            self.runs.moved.insert(pair.clone());
+        }
+    }
+
+    /// A change is blamed: its landing must be what made the job fail.
+    pub(super) fn check_culprit(&self, report: &Report, gerrit: &Gerrit, setting: &Setting) -> Checked {
+        let Some(Says::Culprit { jobs, pair, before }) = &report.says else { return Ok(()) };
+        for job in jobs.iter().filter(|job| job.home == *pair && self.deterministic) {
+            let before = gerrit.git.tree_of(*before);
+            let mut after = (*before).clone();
+            after.extend((*gerrit.git.tree_of(report.revision)).clone());
+            let reads_more = self.policy.as_ref().is_some_and(|policy| {
+                policy.jobs.iter().any(|known| known.name == job.job && !known.inputs.is_empty())
+            });
+            let so = passes_in(&before, &setting.poison, &job.job)
+                && !passes_in(&after, &setting.poison, &job.job);
+            if !so && !reads_more {
+                return fault(
+                    "true culprits",
+                    format!("change {} is blamed for {}, which it did not break", report.change, job.job),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Once nothing moves, each landing is covered by a run that has ended, and none is left.
+    pub(super) fn check_covered(&self, rest: &Remaining<'_>) -> Checked {
+        if let Some(run) = rest.view.runs.iter().find(|run| run.outcome.is_none()) {
+            return fault(
+                "liveness",
+                format!("the {} run of {} is still there: {}", run.pipeline, run.pair, run.words),
+            );
+        }
+        let Some(policy) = &self.policy else { return Ok(()) };
+        for pair in self.runs.moved.iter().filter(|pair| policy.queue_of(pair).is_some()) {
+            let tip = rest.gerrit.tip(pair);
+            if tip.is_some() && self.runs.covered.get(pair).copied() != tip {
+                return fault(
+                    "landings are covered",
+                    format!("no post run has judged {pair} as it is at the end"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
