@@ -207,6 +207,7 @@ impl World {
             }],
             alters_job_files: Vec::new(),
             noop: false,
+            post: false,
         };
         let merged = Prepared::Merged { writes, foreign: Vec::new() };
         self.events.push_back(Event::NodePrepared { effect, node, outcome: merged });
