@@ -270,12 +270,10 @@ impl fmt::Display for Reason {
             | Self::Preparing
             | Self::PreparingAgain { .. }
             | Self::NoJob
-            | Self::NothingNeeded { .. } => self.say_unbuilt(f),
+            | Self::NothingNeeded { .. }
+            | Self::ConflictAhead => self.say_unbuilt(f),
             Self::Observing => write!(f, "waits for an answer from the review host"),
             Self::Paused { scope, reason, by } => write!(f, "{scope} is stopped by {by}: {reason}"),
-            Self::ConflictAhead => {
-                write!(f, "cannot be merged with what is ahead of it: waits until that is decided")
-            }
             Self::DependencyFails { change } => {
                 write!(f, "waits for {}, on which it rests and which is expected to leave", change.named())
             }
@@ -426,6 +424,9 @@ impl Reason {
                 f,
                 "no job is configured for it, so nothing would test it: declare a [[job]] for its repository (commands = [\"true\"] to land without a test)"
             ),
+            Self::ConflictAhead => {
+                write!(f, "cannot be merged with what is ahead of it: waits until that is decided")
+            }
             Self::NothingNeeded { jobs } => write!(
                 f,
                 "none of its jobs runs for the files that it changes ({}), so nothing would test it: declare a [[job]] that does (commands = [\"true\"] to land without a test)",

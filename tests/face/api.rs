@@ -54,6 +54,7 @@ fn answers_have_the_fields_that_are_described_and_no_others() {
         ("/api/v1/build/{id}", "/api/v1/build/10"),
         ("/api/v1/departed", "/api/v1/departed?limit=7"),
         ("/api/v1/pauses", "/api/v1/pauses"),
+        ("/api/v1/runs", "/api/v1/runs"),
         ("/api/v1/view", "/api/v1/view"),
         ("/api/v1/openapi.json", "/api/v1/openapi.json"),
     ] {

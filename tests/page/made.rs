@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use seakeeper::model::event::Command;
 use seakeeper::model::item::{JobOutcome, JobResult};
-use seakeeper::model::view::{BuildView, DepartedView, ItemView, QueueView, View, WaitingView};
+use seakeeper::model::run::{Blame, Move, RunOutcome};
+use seakeeper::model::view::{BuildView, DepartedView, ItemView, QueueView, RunView, View, WaitingView};
 use seakeeper::model::{
     Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, Pair, PatchSet, Pipeline, Reason, Sha,
     Timestamp,
@@ -233,6 +234,7 @@ pub fn busy(at: Timestamp, count: u64) -> View {
     checked.jobs = vec![job("unit", JobOutcome::Waiting, None, 0)];
     view.checks.push(checked);
     view.departed = (0..60).map(|id| ended(id, at)).collect();
+    view.runs.push(failed_run(at));
     view
 }
 
@@ -302,5 +304,40 @@ fn ended(id: u64, at: Timestamp) -> DepartedView {
         ],
         past: Vec::new(),
         unneeded: Vec::new(),
+    }
+}
+
+/// A run after a landing that has found out who is to blame.
+fn failed_run(at: Timestamp) -> RunView {
+    let landed = made_change(7);
+    let (before, commit) = (Sha([7; 20]), Sha([8; 20]));
+    let moved = Move {
+        pair: landed.pair.clone(),
+        before,
+        commit,
+        changes: vec![landed.clone()],
+        others: false,
+        forgotten: false,
+    };
+    let blame = Blame {
+        job: "soak".into(),
+        home: landed.pair.clone(),
+        moves: vec![moved],
+        build: Some(BuildId(9_001)),
+        why: "".into(),
+    };
+    let outcome = RunOutcome::Failed { jobs: vec!["soak".into()] };
+    RunView {
+        run: ItemId(9_000),
+        pipeline: Pipeline::Post,
+        pair: landed.pair,
+        commit,
+        began_at: at.plus_ms(-900_000),
+        ended_at: Some(at.plus_ms(-60_000)),
+        words: outcome.to_string(),
+        outcome: Some(outcome),
+        probes: None,
+        jobs: vec![job("soak", JobOutcome::Failure, Some(9_001), 600_000)],
+        blames: vec![blame],
     }
 }

@@ -6,16 +6,25 @@ use super::{Audit, Book, Checked, Remaining, fault};
 use crate::model::action::Decision;
 use crate::model::report::{Report, Says};
 use crate::model::run::RunOutcome;
-use crate::model::{Departure, ItemId, Pair, Pipeline, Sha, Timestamp};
+use crate::model::{Departure, ItemId, JobName, Pair, Pipeline, Sha, Timestamp};
 use crate::sim::fakes::site::{failing, passes_in};
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
 
+/// A run under way.
+#[derive(Debug)]
+struct RunBook {
+    pipeline: Pipeline,
+    pair: Pair,
+    commit: Sha,
+    /// The job of which it looks for the culprit; the others are of no concern to it.
+    probes: Option<JobName>,
+}
+
 /// What is written down of runs.
 #[derive(Debug, Default)]
 pub struct RunBooks {
-    /// Those under way: the pipeline, the branch and its commit, and whether they look for a culprit.
-    under_way: BTreeMap<ItemId, (Pipeline, Pair, Sha, bool)>,
+    under_way: BTreeMap<ItemId, RunBook>,
     /// The commit that the last post run of a branch has judged, for good.
     covered: BTreeMap<Pair, Sha>,
     /// Branches that have moved on while jobs were to run after that.
@@ -39,8 +48,9 @@ impl Audit {
                 let Some((pair, commit)) = tips.first().cloned() else {
                     return fault("runs", format!("run {run} judges nothing"));
                 };
-                let twin = |(other, at, _, probes): &(Pipeline, Pair, Sha, bool)| {
-                    !probes && probe.is_none() && other == pipeline && *at == pair
+                let twin = |other: &RunBook| {
+                    let full = other.probes.is_none() && probe.is_none();
+                    full && other.pipeline == *pipeline && other.pair == pair
                 };
                 if self.runs.under_way.values().any(twin) {
                     return fault("runs not doubled", format!("two {pipeline} runs of {pair} at once"));
@@ -53,8 +63,9 @@ impl Audit {
                 if self.items.insert(*run, book).is_some() {
                     return fault("terminal states", format!("run {run} began twice"));
                 }
-                let entry = (pipeline.clone(), pair, commit, probe.is_some());
-                self.runs.under_way.insert(*run, entry);
+                let probes = probe.as_ref().map(|probe| probe.job.clone());
+                let pipeline = pipeline.clone();
+                self.runs.under_way.insert(*run, RunBook { pipeline, pair, commit, probes });
                 Ok(())
             }
             Decision::RunEnded { run, outcome, .. } => self.run_ended(*run, outcome, gerrit, setting),
@@ -70,13 +81,17 @@ impl Audit {
         setting: &Setting,
     ) -> Checked {
         self.alive(run, "an end")?;
-        let Some((pipeline, pair, commit, probes)) = self.runs.under_way.remove(&run) else {
+        let Some(RunBook { pipeline, pair, commit, probes }) = self.runs.under_way.remove(&run) else {
             return fault("runs", format!("run {run} ends and never began"));
         };
         let book = self.item(run)?;
         book.ended = Some(Departure::Checked { passed: *outcome == RunOutcome::Passed });
         let node = book.node.and_then(|node| self.nodes.get(&node));
-        let failed = node.map(|node| failing(gerrit, &setting.poison, node.jobs()));
+        let counts = |job: &JobName| probes.as_ref().is_none_or(|sought| sought == job);
+        let failed = node.map(|node| {
+            let all = failing(gerrit, &setting.poison, node.jobs());
+            all.into_iter().filter(counts).collect::<Vec<_>>()
+        });
         let so = match (outcome, failed) {
             _ if !self.deterministic => true,
             (RunOutcome::Passed, Some(failed)) => failed.is_empty(),
@@ -86,7 +101,7 @@ impl Audit {
         if !so {
             return fault("runs say the truth", format!("run {run} of {pair} ends as {outcome:?}"));
         }
-        if pipeline == Pipeline::Post && !probes && *outcome != RunOutcome::Superseded {
+        if pipeline == Pipeline::Post && probes.is_none() && *outcome != RunOutcome::Superseded {
             self.runs.covered.insert(pair, commit);
         }
         Ok(())
