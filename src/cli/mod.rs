@@ -2,6 +2,7 @@
 
 mod backup;
 mod build_shim;
+mod builds;
 mod change_arg;
 mod check_config;
 mod client;
@@ -80,6 +81,9 @@ enum Command {
     /// Tell why a change is where it is, when it will probably land, and what has happened to it.
     #[command(after_help = explain::Explain::EXAMPLES)]
     Explain(explain::Explain),
+    /// List how many builds a change to each repository causes, and why, the dearest first.
+    #[command(after_help = builds::Builds::EXAMPLES)]
+    Builds(builds::Builds),
     /// Put a change in its queue, for when its approval was missed or is implied.
     #[command(after_help = enqueue::Enqueue::EXAMPLES)]
     Enqueue(enqueue::Enqueue),
@@ -142,6 +146,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Enqueue(command) => command.run(),
         Command::Dequeue(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Builds(command) => command.run(),
         Command::Promote(command) => command.run(),
         Command::Recheck(command) => command.run(),
         Command::Pause(command) => command.run(),

@@ -25,6 +25,7 @@ pub(super) fn read_job(
         repositories,
         branches,
         inputs: read_inputs(job),
+        sites: job.flag("sites", true),
         paths: job.paths("paths"),
         ignored_files: job
             .texts("ignored-files")

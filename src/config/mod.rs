@@ -11,6 +11,7 @@ mod problem;
 mod quantity;
 mod reference;
 mod section;
+mod sites;
 mod strategy;
 #[cfg(test)]
 mod tests;

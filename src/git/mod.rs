@@ -16,6 +16,7 @@ mod receive;
 mod shared;
 mod store;
 mod submit;
+mod tips;
 mod trees;
 mod trial;
 mod upkeep;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use layout::store_path;
 pub use shared::is_loopback;
+pub use tips::TipTrees;
 pub use trial::Trial;
 pub use upkeep::Upkeep;
 

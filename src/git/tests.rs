@@ -52,6 +52,7 @@ pub(super) fn policy() -> Policy {
         repositories: Patterns::new(&["*"]),
         branches: Patterns::new(&["*"]),
         inputs: Vec::new(),
+        sites: true,
         paths: Vec::new(),
         ignored_files: Patterns::new(&["docs/*"]),
         runs_for: RunsFor::Inputs,
@@ -69,6 +70,7 @@ pub(super) fn policy() -> Policy {
     Policy {
         account: "bot".into(),
         queues: Vec::new(),
+        sites: Vec::new(),
         jobs: vec![job],
         job_files: true,
         gate: GatePolicy {

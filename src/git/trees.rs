@@ -107,7 +107,7 @@ fn first_parent(store: &Store, commit: Sha) -> Result<Option<Sha>, String> {
 }
 
 /// The text of a job file, or what is wrong with it in words for the author.
-fn read_job_file(store: &Store, blob: Sha) -> Result<Result<String, String>, String> {
+pub(super) fn read_job_file(store: &Store, blob: Sha) -> Result<Result<String, String>, String> {
     let handle = store.handle()?;
     let blob = handle.find_blob(oid(blob)).map_err(|error| store.failed("read a job file", &error))?;
     if blob.size() > LONGEST_JOB_FILE {

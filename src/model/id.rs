@@ -78,6 +78,10 @@ name!(
     /// A job by its configured name.
     JobName
 );
+name!(
+    /// A site by its configured name.
+    SiteName
+);
 
 macro_rules! number {
     ($(#[$doc:meta])* $type:ident) => {

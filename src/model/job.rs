@@ -68,6 +68,9 @@ pub struct JobPolicy {
     pub branches: Patterns,
     /// What it reads beside its home.
     pub inputs: Vec<InputPolicy>,
+    /// Whether it reads the other repositories of its home's sites, too.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub sites: bool,
     /// Only these paths of its home are read and checked out; empty means all.
     pub paths: Vec<Arc<str>>,
     /// Files of its home that are no input (patterns): left out of the checkout and of the key.
@@ -84,6 +87,14 @@ pub struct JobPolicy {
     pub reuse_ms: Option<i64>,
     /// How often a build that failed may be run for one entry into the gate, at least 1.
     pub attempts: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 /// An input at a node.

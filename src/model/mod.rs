@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod change;
+pub mod cost;
 pub mod event;
 pub mod form;
 pub mod id;
@@ -14,6 +15,7 @@ pub mod priority;
 pub mod reason;
 pub mod reference;
 pub mod report;
+pub mod site;
 pub mod time;
 pub mod tree;
 pub mod verdict;
@@ -25,7 +27,7 @@ pub use event::{Event, Outcome};
 pub use form::LandingForm;
 pub use id::{
     Account, Branch, BuildId, ChangeId, ChangeNumber, EffectId, ItemId, JobName, Label, NodeId, Pair,
-    PatchSet, QueueName, Repository, Sha,
+    PatchSet, QueueName, Repository, Sha, SiteName,
 };
 pub use item::{Departure, ItemChange, Pipeline};
 pub use job::{BuildSpec, InputPolicy, JobPolicy, ResolvedInput, ResolvedJob};
@@ -34,5 +36,6 @@ pub use policy::Policy;
 pub use priority::{Class, Place};
 pub use reason::Reason;
 pub use reference::{Reference, Target};
+pub use site::SitePolicy;
 pub use time::Timestamp;
 pub use verdict::{Verdict, VerdictKey};

@@ -3,8 +3,12 @@
 //! Pure, so that the daemon and the simulator decide alike: what is at the node is asked through
 //! [`Trees`], and every answer that the outcome rests on is among its reads.
 
+mod sites;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+pub use sites::site_between;
 
 use crate::model::tree::{Read, Resolved, Unit};
 use crate::model::{
@@ -13,6 +17,7 @@ use crate::model::{
 };
 
 use crate::model::job::RunsFor;
+use sites::{Sites, missing_member};
 
 /// What a repository's own job file declares, already bound to the branch that it lies in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,7 +103,9 @@ enum Source {
 pub fn resolve(policy: &Policy, item: &[Pair], depends: &[Pair], trees: &mut dyn Trees) -> Resolved {
     let writes: BTreeSet<Pair> = item.iter().cloned().collect();
     let (reads, jobs) = (BTreeMap::new(), BTreeMap::new());
-    let mut resolution = Resolution { policy, writes, depends, trees, reads, jobs };
+    let (known, sites) = (trees.repositories(), Sites::default());
+    let mut resolution =
+        Resolution { policy, writes, depends, known: known.into(), sites, trees, reads, jobs };
     let outcome = resolution.run();
     let reads: Vec<Read> = resolution.reads.into_iter().map(|(unit, value)| Read { unit, value }).collect();
     match outcome {
@@ -115,6 +122,9 @@ struct Resolution<'a> {
     policy: &'a Policy,
     writes: BTreeSet<Pair>,
     depends: &'a [Pair],
+    /// The repositories that there are, sorted.
+    known: Arc<[Repository]>,
+    sites: Sites,
     trees: &'a mut dyn Trees,
     reads: BTreeMap<Unit, Option<Sha>>,
     jobs: BTreeMap<(JobName, Pair), ResolvedJob>,
@@ -124,11 +134,12 @@ impl Resolution<'_> {
     /// Fills `jobs`; gives the altered job files and whether `noop` was asked for.
     fn run(&mut self) -> Result<(Vec<Pair>, bool), Stop> {
         let policy = self.policy;
-        let repositories = self.trees.repositories();
+        let repositories = self.known.clone();
         // Read even where no job is: what is depended on must have landed.
         for pair in self.depends {
             self.commit(pair)?;
         }
+        self.find_site_homes()?;
         let mut consulted = self.writes.clone();
         for job in &policy.jobs {
             for home in self.homes(job, &repositories) {
@@ -159,10 +170,11 @@ impl Resolution<'_> {
         Ok((altered, noop))
     }
 
-    /// The branches of the same names in the repositories that the queue names one by one: what their own
-    /// job files ask for holds for this item too. A pattern names no group that is tested together.
+    /// The branches of the same names in the repositories of the item's sites, and in those that the queue
+    /// names one by one: what their own job files ask for holds for this item too. A queue's pattern names no
+    /// group that is tested together.
     fn mates(&self, known: &[Repository]) -> BTreeSet<Pair> {
-        let mut mates = BTreeSet::new();
+        let mut mates = self.site_homes().clone();
         for pair in &self.writes {
             let Some(queue) = self.policy.queue_of(pair) else { continue };
             let named = queue.repositories.0.iter().filter_map(|pattern| pattern.literal());
@@ -183,6 +195,8 @@ impl Resolution<'_> {
             job.repositories.matches(pair.repository.as_str()) && job.branches.matches(pair.branch.as_str())
         };
         let mut homes: BTreeSet<Pair> = self.writes.iter().filter(|pair| fits(pair)).cloned().collect();
+        let through_sites = self.site_homes().iter().filter(|home| self.reaches_through_a_site(job, home));
+        homes.extend(through_sites.filter(|home| fits(home)).cloned());
         if !self.reaches(job) {
             return homes;
         }
@@ -197,7 +211,7 @@ impl Resolution<'_> {
         homes
     }
 
-    /// Whether the job could run for an item that does not write its home.
+    /// Whether the job could run for an item that does not write its home, by the inputs that it names.
     fn reaches(&self, job: &JobPolicy) -> bool {
         job.runs_for == RunsFor::Inputs
             && job
@@ -209,7 +223,7 @@ impl Resolution<'_> {
     /// Adds the job for `home` if it applies; says whether it does.
     fn consider(&mut self, job: &JobPolicy, home: &Pair, source: Source) -> Result<bool, Stop> {
         let own = self.writes.contains(home);
-        if !own && !self.reaches(job) {
+        if !own && !self.reaches(job) && !self.reaches_through_a_site(job, home) {
             return Ok(false);
         }
         let Some(commit) = self.commit(home)? else { return Ok(false) };
@@ -227,11 +241,19 @@ impl Resolution<'_> {
                     .or_insert((commit, union(&input.paths, &input.paths)));
             }
         }
-        if !own && !others.keys().any(|pair| self.writes.contains(pair)) {
+        if !own && !self.reaches_through_a_site(job, home) && !self.writes_one_of(&others) {
+            return Ok(false);
+        }
+        let through_sites = self.site_inputs(job, home)?;
+        others.extend(through_sites.branches.into_iter().map(|(pair, commit)| (pair, (commit, Vec::new()))));
+        if !own && !self.writes_one_of(&others) {
             return Ok(false);
         }
         if let Some(repository) = missing {
             return Err(missing_input(job, home, repository, source));
+        }
+        if let Some((site, repository)) = &through_sites.missing {
+            return Err(missing_member(site, repository, home));
         }
         self.add_depended_on(home, &mut others)?;
         let mut inputs = vec![self.resolved(job, home, commit, &job.paths, &job.ignored_files)?];
@@ -251,6 +273,10 @@ impl Resolution<'_> {
         };
         self.jobs.insert((job.name.clone(), home.clone()), resolved);
         Ok(true)
+    }
+
+    fn writes_one_of<T>(&self, others: &BTreeMap<Pair, T>) -> bool {
+        others.keys().any(|pair| self.writes.contains(pair))
     }
 
     /// What the item's changes depend on is an input of each of its jobs. A build has one folder for a

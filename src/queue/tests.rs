@@ -65,11 +65,13 @@ fn home() -> Pair {
     Pair::new("core", "main")
 }
 
-fn policy(slots: u32) -> Policy {
+pub(super) fn policy(slots: u32) -> Policy {
     Policy {
         account: "bot".into(),
         queues: vec![QueuePolicy {
             name: "main".into(),
+            family: None,
+            per_branch: false,
             repositories: Patterns::new(&["core"]),
             branches: Patterns::new(&["*"]),
             strategy: StrategyPolicy::Dependent { window: 20 },
@@ -80,6 +82,7 @@ fn policy(slots: u32) -> Policy {
             topics: TopicPolicy::Apart,
             tuning: Default::default(),
         }],
+        sites: Vec::new(),
         jobs: Vec::new(),
         job_files: false,
         gate: GatePolicy {

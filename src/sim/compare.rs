@@ -122,6 +122,8 @@ fn policy(strategy: StrategyPolicy, slots: u32) -> Policy {
         account: super::setting::BOT.into(),
         queues: vec![QueuePolicy {
             name: "all".into(),
+            family: None,
+            per_branch: false,
             repositories: Patterns::new(&["*"]),
             branches: Patterns::new(&["*"]),
             strategy,
@@ -132,6 +134,7 @@ fn policy(strategy: StrategyPolicy, slots: u32) -> Policy {
             topics: TopicPolicy::Apart,
             tuning: Tuning::default(),
         }],
+        sites: Vec::new(),
         jobs: [job("unit", &["*"], &[], "1"), job("joint", &["r0"], &["r1"], "1")].map(patient).into(),
         job_files: false,
         gate: GatePolicy {

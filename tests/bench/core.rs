@@ -50,6 +50,8 @@ fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
         account: "bot".into(),
         queues: vec![QueuePolicy {
             name: "main".into(),
+            family: None,
+            per_branch: false,
             repositories: Patterns::new(&["group/*"]),
             branches: Patterns::new(&["*"]),
             strategy,
@@ -60,6 +62,7 @@ fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
             topics: seakeeper::model::policy::TopicPolicy::Apart,
             tuning: Default::default(),
         }],
+        sites: Vec::new(),
         jobs: Vec::new(),
         job_files: false,
         gate: GatePolicy {
@@ -187,6 +190,7 @@ impl World {
             pair: home.clone(),
             commit,
             content: commit,
+            sites: true,
             paths: Vec::new(),
             ignored_files: Patterns::default(),
             history: false,

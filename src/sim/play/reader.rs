@@ -23,6 +23,8 @@ pub struct Known {
     pub branches: BTreeSet<String>,
     /// Queues.
     pub queues: BTreeSet<String>,
+    /// Sites.
+    pub sites: BTreeSet<String>,
     /// People.
     pub people: BTreeSet<String>,
 }
