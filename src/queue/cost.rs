@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::resolve::{Trees, resolve, site_between};
+use super::resolve::{Trees, resolve, sites_of};
 use crate::model::cost::{Cause, CausedBuild, ChangeCost, CostOf};
 use crate::model::tree::Resolved;
-use crate::model::{JobPolicy, Pair, Policy, Repository, ResolvedJob};
+use crate::model::{JobPolicy, Pair, Policy, Repository, ResolvedJob, SitePolicy};
 
 /// Branches of which one stands for its repository, where it has one of them.
 const USUAL_BRANCHES: [&str; 2] = ["main", "master"];
@@ -53,7 +53,15 @@ pub fn cost_of(policy: &Policy, pair: &Pair, trees: &mut dyn Trees) -> Option<Ch
     let queue = policy.queue_of(pair)?.name;
     let (builds, problem) = match resolve(policy, std::slice::from_ref(pair), &[], trees) {
         Resolved::Jobs { jobs, .. } => {
-            let builds: Vec<_> = jobs.iter().map(|job| build_of(policy, job, pair, trees)).collect();
+            let sites = sites_of(policy, &pair.repository);
+            let mut build = |job: &ResolvedJob| CausedBuild {
+                job: job.name.clone(),
+                home: job.home.clone(),
+                voting: job.voting,
+                checkouts: job.inputs.len(),
+                why: cause(policy, &sites, job, pair, trees),
+            };
+            let builds: Vec<CausedBuild> = jobs.iter().map(&mut build).collect();
             (builds, Arc::from(""))
         }
         Resolved::Broken { pair, why, .. } => {
@@ -61,26 +69,23 @@ pub fn cost_of(policy: &Policy, pair: &Pair, trees: &mut dyn Trees) -> Option<Ch
         }
         Resolved::Failed { why } => (Vec::new(), why),
     };
-    let checkouts = builds.iter().map(|build: &CausedBuild| build.checkouts).sum();
+    let checkouts = builds.iter().map(|build| build.checkouts).sum();
     Some(ChangeCost { pair: pair.clone(), queue, count: builds.len(), checkouts, builds, problem })
 }
 
-fn build_of(policy: &Policy, job: &ResolvedJob, pair: &Pair, trees: &mut dyn Trees) -> CausedBuild {
-    CausedBuild {
-        job: job.name.clone(),
-        home: job.home.clone(),
-        voting: job.voting,
-        checkouts: job.inputs.len(),
-        why: cause(policy, job, pair, trees),
-    }
-}
-
-fn cause(policy: &Policy, job: &ResolvedJob, pair: &Pair, trees: &mut dyn Trees) -> Cause {
+/// Why a job runs for a change to `pair`, whose repository is in these sites.
+fn cause(
+    policy: &Policy,
+    sites: &[&SitePolicy],
+    job: &ResolvedJob,
+    pair: &Pair,
+    trees: &mut dyn Trees,
+) -> Cause {
     if job.home == *pair {
         return Cause::Own;
     }
-    match site_between(policy, &job.home.repository, &pair.repository) {
-        Some(site) if !names_input(policy, job, pair, trees) => Cause::Site(site.clone()),
+    match sites.iter().find(|site| site.has(&job.home.repository)) {
+        Some(site) if !names_input(policy, job, pair, trees) => Cause::Site(site.name.clone()),
         _ => Cause::Input,
     }
 }

@@ -8,7 +8,7 @@ mod sites;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use sites::site_between;
+pub use sites::sites_of;
 
 use crate::model::tree::{Read, Resolved, Unit};
 use crate::model::{

@@ -25,18 +25,15 @@ struct Member {
 pub(super) struct Sites {
     /// Repositories by the site's place in the configuration, as far as they were needed.
     members: BTreeMap<usize, Arc<[Member]>>,
+    /// The places of the sites that a repository is in, as far as they were needed.
+    places: BTreeMap<Repository, Arc<[usize]>>,
     /// The branches elsewhere whose jobs may read through a site what the item writes.
     homes: BTreeSet<Pair>,
 }
 
-/// The site through which the jobs of `home` read `repository`, if one has both.
-pub fn site_between<'a>(
-    policy: &'a Policy,
-    home: &Repository,
-    repository: &Repository,
-) -> Option<&'a SiteName> {
-    let mut sites = policy.sites.iter().filter(|site| site.inputs);
-    sites.find(|site| site.has(home) && site.has(repository)).map(|site| &site.name)
+/// The sites with `inputs` that have `repository`, in order.
+pub fn sites_of<'a>(policy: &'a Policy, repository: &Repository) -> Vec<&'a SitePolicy> {
+    policy.sites.iter().filter(|site| site.inputs && site.has(repository)).collect()
 }
 
 /// The repositories of a site among those that are `known` (sorted), and those that it names.
@@ -117,17 +114,15 @@ impl Resolution<'_> {
     /// without the repositories that it names itself, which go first with their branches and paths.
     pub(super) fn site_inputs(&mut self, job: &JobPolicy, home: &Pair) -> Result<SiteInputs, Stop> {
         let mut found = SiteInputs::default();
-        let policy = self.policy;
-        if !job.sites || !policy.sites.iter().any(|site| site.inputs && site.has(&home.repository)) {
+        let (policy, places) = (self.policy, self.places(&home.repository));
+        if !job.sites || places.is_empty() {
             return Ok(found);
         }
         let named = |repository: &Repository| job.inputs.iter().any(|input| input.repository == *repository);
         let mut done: BTreeSet<Repository> = BTreeSet::from([home.repository.clone()]);
-        for (at, site) in policy.sites.iter().enumerate() {
-            if !site.inputs || !site.has(&home.repository) {
-                continue;
-            }
-            for member in self.members(at)?.iter().filter(|member| !named(&member.repository)) {
+        for at in places.iter() {
+            let site = &policy.sites[*at];
+            for member in self.members(*at)?.iter().filter(|member| !named(&member.repository)) {
                 if !done.insert(member.repository.clone()) {
                     continue;
                 }
@@ -158,6 +153,18 @@ impl Resolution<'_> {
         let Some(branch) = self.fallback(site, repository)? else { return Ok(None) };
         let pair = Pair { repository: repository.clone(), branch };
         Ok(self.commit(&pair)?.map(|commit| (pair, commit)))
+    }
+
+    /// The places of the sites with `inputs` that have `repository`.
+    fn places(&mut self, repository: &Repository) -> Arc<[usize]> {
+        if let Some(places) = self.sites.places.get(repository) {
+            return places.clone();
+        }
+        let sites = self.policy.sites.iter().enumerate();
+        let places: Arc<[usize]> =
+            sites.filter(|(_, site)| site.inputs && site.has(repository)).map(|(at, _)| at).collect();
+        self.sites.places.insert(repository.clone(), places.clone());
+        places
     }
 
     /// The repositories of the site at this place of the configuration.
