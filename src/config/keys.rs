@@ -178,6 +178,8 @@ const KEYS: &[KeyDoc] = &[
     value("queue", "topics", r#""apart""#, "`together`: the open changes of one topic in this queue are one item, which lands whole; `apart`: a topic is a name only."),
     value("queue", "landing", r#""push""#, "`push`: the daemon pushes the tested commit; `submit`: Gerrit submits one change after another, and what it makes is compared with what was tested."),
     value("queue", "after-failure", r#""forget""#, "`forget`: after a failure a new vote is needed; `keep`: the change comes back when the cause is gone."),
+    value("queue", "outside", r#""strict""#, "How jobs see branches that they read and that this queue does not gate: `strict`: as they stand, and when one moves what has read it is judged again; `pinned`: all changes of the queue see one commit of each, until it is as old as `outside-age` or the queue is empty. What moves outside meanwhile is not tested with what lands."),
+    value("queue", "outside-age", r#""1h""#, "How old such a commit may be."),
     required("site", "name", r#""web""#, "Its name."),
     required("site", "repositories", r#"["mediawiki/core", "mediawiki/vendor"]"#, "Its repositories: names, which must be there, or patterns with `*` and `?`. They may be in other sites, too."),
     words("site", "branch", "the default branch of each", r#""main""#, "The branch that is read of a repository that has none of the name of the change's branch."),

@@ -10,7 +10,7 @@ use super::section::{At, Section};
 use super::sites::{derive, read_sites, warn_about_sites};
 use super::strategy::{read_strategy, read_tuning};
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, TopicPolicy,
+    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, OutsidePolicy, QueuePolicy, TopicPolicy,
 };
 use crate::model::{Account, JobPolicy, Pattern, Patterns, Policy, QueueName, SitePolicy};
 
@@ -154,7 +154,24 @@ fn read_queue(section: &Section<'_>, name: QueueName) -> QueuePolicy {
             TopicPolicy::Apart,
         ),
         tuning: read_tuning(section),
+        outside: read_outside(section),
     }
+}
+
+/// How jobs see what the queue does not gate; an age without pins is probably not meant.
+fn read_outside(section: &Section<'_>) -> OutsidePolicy {
+    let age_ms = section.duration_of_at_least("outside-age", 3_600_000, 1_000);
+    let pinned = OutsidePolicy::Pinned { age_ms };
+    let outside = section.choice(
+        "outside",
+        &[("strict", OutsidePolicy::Strict), ("pinned", pinned)],
+        OutsidePolicy::Strict,
+    );
+    if outside == OutsidePolicy::Strict && section.has("outside-age") {
+        let what = "has an effect with `outside = \"pinned\"` only";
+        section.source.warn(section.at_of("outside-age"), "queue.outside-age", what, "remove it");
+    }
+    outside
 }
 
 /// Branches are written by their short names; `refs/…` would match nothing.

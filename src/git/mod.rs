@@ -222,7 +222,7 @@ impl TreeStore for Git {
     fn begin(&mut self, effect: Effect, again: bool) {
         let id = effect.id;
         match effect.kind {
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, pins } => {
                 if merges.is_empty() {
                     let outcome = Prepared::Failed { why: "prepare a node: it has no change".into() };
                     self.shared.inbox.deliver(vec![Event::NodePrepared { effect: id, node, outcome }]);
@@ -236,6 +236,7 @@ impl TreeStore for Git {
                     merges,
                     overlay,
                     depends,
+                    pins,
                 }));
             }
             EffectKind::ReleaseNode { node } => self.work.add(Task::Release(node)),

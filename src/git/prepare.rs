@@ -26,6 +26,7 @@ pub(super) struct Preparation {
     pub merges: Vec<Merge>,
     pub overlay: Vec<(Pair, NodeId)>,
     pub depends: Vec<Pair>,
+    pub pins: Vec<(Pair, Option<Sha>)>,
 }
 
 /// A branch as far as it is merged.
@@ -75,7 +76,8 @@ impl Preparation {
                 branches.into_iter().map(|(pair, branching)| (pair, branching.change)).collect();
             let item = self.judged();
             let overlay = self.overlay.iter().cloned().collect();
-            let mut trees = NodeTrees { shared, writes: &writes, overlay };
+            let pins = self.pins.iter().cloned().collect();
+            let mut trees = NodeTrees { shared, writes: &writes, overlay, pins };
             let outcome = resolve(&shared.policy(), &item, &self.depends, &mut trees);
             events.push(Event::JobsResolved { effect, node, outcome });
         }

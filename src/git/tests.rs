@@ -154,6 +154,7 @@ pub(super) fn prepare(node: u64, merges: Vec<Merge>, overlay: Vec<(Pair, NodeId)
         merges,
         overlay,
         depends: Vec::new(),
+        pins: Vec::new(),
     }
 }
 

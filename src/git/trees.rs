@@ -26,6 +26,21 @@ pub(super) struct NodeTrees<'a> {
     pub shared: &'a Shared,
     pub writes: &'a BTreeMap<Pair, Change>,
     pub overlay: BTreeMap<Pair, NodeId>,
+    /// What counts for the tips of these branches.
+    pub pins: BTreeMap<Pair, Option<Sha>>,
+}
+
+impl NodeTrees<'_> {
+    /// A commit that once was the branch's tip; it is fetched with the branch where it is not there.
+    fn pinned(&self, store: &Store, pair: &Pair, commit: Sha) -> Result<Option<Sha>, String> {
+        if !store.has(commit) {
+            self.shared.read_tip(store, &pair.branch)?;
+        }
+        if store.has(commit) {
+            return Ok(Some(commit));
+        }
+        Err(format!("find the commit {} of {pair}: the review host has it no more", commit.short()))
+    }
 }
 
 impl Trees for NodeTrees<'_> {
@@ -38,7 +53,11 @@ impl Trees for NodeTrees<'_> {
             let kept = store.node(*node, &pair.branch)?;
             return kept.map(Some).ok_or_else(|| format!("find node {node} in {pair}: it was not prepared"));
         }
-        self.shared.tip(&store, &pair.branch)
+        match self.pins.get(pair) {
+            Some(Some(commit)) => self.pinned(&store, pair, *commit),
+            Some(None) => Ok(None),
+            None => self.shared.tip(&store, &pair.branch),
+        }
     }
 
     fn job_file(&mut self, pair: &Pair, commit: Sha) -> Result<Option<FoundJobFile>, String> {

@@ -193,6 +193,9 @@ pub enum EffectKind {
         /// Branches of changes that the item depends on: inputs of all its jobs.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         depends: Vec<Pair>,
+        /// What counts for the tips of branches outside of the item's queue; `None` for no such branch.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pins: Vec<(Pair, Option<Sha>)>,
     },
     /// The node's commits need no longer be kept. No answer.
     ReleaseNode {

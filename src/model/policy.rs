@@ -67,6 +67,28 @@ pub struct QueuePolicy {
     /// How its strategy is tuned.
     #[serde(default)]
     pub tuning: Tuning,
+    /// How jobs see branches that it does not gate.
+    #[serde(default, skip_serializing_if = "OutsidePolicy::is_usual")]
+    pub outside: OutsidePolicy,
+}
+
+/// How the jobs of a queue see branches that they read and that the queue does not gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum OutsidePolicy {
+    /// As they stand; when one moves, what has read it is judged again.
+    #[default]
+    Strict,
+    /// As they stood at some time, all items alike.
+    Pinned {
+        /// For how long, in milliseconds.
+        age_ms: i64,
+    },
+}
+
+impl OutsidePolicy {
+    fn is_usual(&self) -> bool {
+        *self == Self::Strict
+    }
 }
 
 /// What a topic means.

@@ -62,6 +62,7 @@ impl Queue {
             self.state.policy_epoch += 1;
         }
         self.change_queues(&policy);
+        self.keep_pins(&policy);
         self.state.policy = Some(policy);
         self.index.timers.extend(Timer::all(&self.state));
         self.mark_all();
@@ -174,6 +175,7 @@ impl Queue {
             Resolved::Broken { .. } => {}
             Resolved::Jobs { jobs, noop, .. } => {
                 self.learn_tips(node);
+                self.learn_pins(node);
                 if current {
                     self.take_keys(id, jobs.iter().map(|job| job.key).collect());
                     self.note_kept(id);

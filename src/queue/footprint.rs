@@ -11,6 +11,7 @@ use crate::model::tree::{Resolved, Unit};
 use crate::model::{ItemId, NodeId, Pair, Sha};
 
 use super::Queue;
+use super::pins::agrees_with_pin;
 use super::state::{Item, Node, Source, State};
 
 /// A state that is expected: tips, and what items ahead are going to write.
@@ -57,6 +58,9 @@ impl State {
                 let pair = read.unit.pair();
                 if node.onto.iter().any(|(written, _)| written == pair) {
                     return true;
+                }
+                if let Some(pin) = self.pin_of(node, pair) {
+                    return agrees_with_pin(node, read, pin);
                 }
                 match &read.unit {
                     Unit::Branch(_) => self.branch_agrees(node, pair, read.value, predicted),

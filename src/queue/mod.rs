@@ -30,6 +30,7 @@ mod order;
 mod pairs;
 mod part;
 mod past;
+mod pins;
 mod pool;
 mod predict;
 pub mod resolve;

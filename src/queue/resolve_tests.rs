@@ -182,6 +182,7 @@ fn queue_of(repositories: &[&str]) -> crate::model::policy::QueuePolicy {
         name: "main".into(),
         family: None,
         per_branch: false,
+        outside: Default::default(),
         repositories: Patterns::new(repositories),
         branches: Patterns::new(&["*"]),
         strategy: StrategyPolicy::Serial,

@@ -240,7 +240,8 @@ impl Queue {
         let node = NodeId(self.state.last_node + 1);
         self.act(Action::Decision(Decision::Based { item: id, node }));
         let depends = self.state.items.get(&id).map(|item| self.depends_of(item)).unwrap_or_default();
-        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends });
+        let pins = self.pins_for(id, &depends);
+        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, pins });
         if let Some(old) = old {
             self.release(old);
         }

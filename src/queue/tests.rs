@@ -72,6 +72,7 @@ pub(super) fn policy(slots: u32) -> Policy {
             name: "main".into(),
             family: None,
             per_branch: false,
+            outside: Default::default(),
             repositories: Patterns::new(&["core"]),
             branches: Patterns::new(&["*"]),
             strategy: StrategyPolicy::Dependent { window: 20 },

@@ -124,6 +124,7 @@ fn policy(strategy: StrategyPolicy, slots: u32) -> Policy {
             name: "all".into(),
             family: None,
             per_branch: false,
+            outside: Default::default(),
             repositories: Patterns::new(&["*"]),
             branches: Patterns::new(&["*"]),
             strategy,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::rng::Rng;
 use crate::model::job::RunsFor;
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, Growth, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
-    TopicPolicy, Tuning,
+    AfterFailure, CheckPolicy, GatePolicy, Growth, LandingMode, Limits, Need, OutsidePolicy, QueuePolicy,
+    StrategyPolicy, TopicPolicy, Tuning,
 };
 use crate::model::priority::PriorityPolicy;
 use crate::model::site::groups;
@@ -266,6 +266,10 @@ fn draw_sites(seed: u64, repositories: i64, mut policy: Policy) -> Policy {
     }
     for queue in &mut policy.queues {
         queue.per_branch = rng.chance(300);
+        if rng.chance(400) {
+            queue.outside =
+                OutsidePolicy::Pinned { age_ms: *rng.pick(&[5_000, 60_000, 600_000]).unwrap_or(&60_000) };
+        }
     }
     policy
 }
@@ -388,6 +392,7 @@ fn draw_queue(rng: &mut Rng, name: &str, repositories: &[&str]) -> QueuePolicy {
         name: name.into(),
         family: None,
         per_branch: false,
+        outside: Default::default(),
         repositories: Patterns::new(repositories),
         branches: Patterns::new(&["*"]),
         strategy: if rng.chance(250) { StrategyPolicy::Serial } else { StrategyPolicy::Dependent { window } },

@@ -52,6 +52,7 @@ fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
             name: "main".into(),
             family: None,
             per_branch: false,
+            outside: Default::default(),
             repositories: Patterns::new(&["group/*"]),
             branches: Patterns::new(&["*"]),
             strategy,

@@ -48,6 +48,8 @@ pub struct Asked<'a> {
     pub job_file: ReadJobFile<'a>,
     /// Branches of changes that it depends on.
     pub depends: &'a [Pair],
+    /// What counts for the tips of branches outside of its queue.
+    pub pins: &'a [(Pair, Option<Sha>)],
 }
 
 /// What a merge has given, or why there is none.
@@ -90,7 +92,13 @@ impl TreeStore {
             writes.retain(|other| other.pair != written.pair);
             writes.push(written);
         }
-        let tips = gerrit.branches().clone();
+        let mut tips = gerrit.branches().clone();
+        for (pair, pin) in asked.pins {
+            match pin {
+                Some(commit) => drop(tips.insert(pair.clone(), *commit)),
+                None => drop(tips.remove(pair)),
+            }
+        }
         let pairs: Vec<Pair> = match asked.pipeline {
             // A check looks through all merges but the last.
             Pipeline::Check => merges.last().map(|merge| merge.change.pair.clone()).into_iter().collect(),

@@ -38,7 +38,7 @@ impl Run {
         let id = effect.id;
         match effect.kind {
             EffectKind::PrepareNode { .. } | EffectKind::Look { .. } if !alive => {}
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, pins } => {
                 let failed = self.chance(self.faults.prepare_failed);
                 let policy = self.audit.policy.clone().unwrap_or_else(|| self.policy.clone().shared());
                 let (outcome, resolved) = if failed {
@@ -51,6 +51,7 @@ impl Run {
                         merges: &merges,
                         overlay: &overlay,
                         depends: &depends,
+                        pins: &pins,
                         job_file: &job_file,
                     };
                     self.trees.prepare(&mut self.gerrit, &policy, &asked)
