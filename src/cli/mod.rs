@@ -15,6 +15,7 @@ mod enqueue;
 pub mod exit;
 mod explain;
 mod failure;
+mod flakes;
 mod output;
 mod pause;
 mod play;
@@ -84,6 +85,9 @@ enum Command {
     /// List how many builds a change to each repository causes, and why, the dearest first.
     #[command(after_help = builds::Builds::EXAMPLES)]
     Builds(builds::Builds),
+    /// List the jobs that have failed and passed with the same content.
+    #[command(after_help = flakes::Flakes::EXAMPLES)]
+    Flakes(flakes::Flakes),
     /// Put a change in its queue, for when its approval was missed or is implied.
     #[command(after_help = enqueue::Enqueue::EXAMPLES)]
     Enqueue(enqueue::Enqueue),
@@ -147,6 +151,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Dequeue(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Builds(command) => command.run(),
+        Command::Flakes(command) => command.run(),
         Command::Promote(command) => command.run(),
         Command::Recheck(command) => command.run(),
         Command::Pause(command) => command.run(),

@@ -6,11 +6,16 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 use super::section::{At, Section};
-use crate::model::job::RunsFor;
+use crate::model::job::{Attempts, RunsFor};
 use crate::model::{BuildSpec, InputPolicy, JobName, JobPolicy, Patterns};
 
 /// The default time limit of a build: long enough for most suites, short enough to notice a hang.
 pub(super) const DEFAULT_TIMEOUT_MS: i64 = 30 * 60_000;
+
+/// More attempts would be a lottery.
+const MOST_ATTEMPTS: u32 = 100;
+/// A job that fails in one of five builds without cause does so in one of 125 three times running.
+const ATTEMPTS_WHERE_IT_PAYS: u32 = 3;
 
 /// Reads one job for the homes `repositories` and `branches`. What is wrong is noted in the section's
 /// source; the job is then of no use.
@@ -45,7 +50,7 @@ pub(super) fn read_job(
         voting: job.flag("voting", true),
         history: job.flag("history", false),
         reuse_ms: job.duration_or("reuse", &[("always", None), ("never", Some(0))], None),
-        attempts: job.count("attempts", 1, 1, 100),
+        attempts: read_attempts(job),
     }
 }
 
@@ -59,6 +64,15 @@ pub(super) fn read_name<'a>(section: &Section<'a>) -> Option<At<&'a str>> {
         return None;
     }
     Some(name)
+}
+
+/// A number of attempts, or a word.
+fn read_attempts(job: &Section<'_>) -> Attempts {
+    if !job.is_text("attempts") {
+        return Attempts::UpTo(job.count("attempts", 1, 1, MOST_ATTEMPTS));
+    }
+    let where_it_pays = Attempts::WhereItPays { where_it_pays: ATTEMPTS_WHERE_IT_PAYS };
+    job.choice("attempts", &[("where-it-pays", where_it_pays)], Attempts::UpTo(1))
 }
 
 fn read_commands(job: &Section<'_>) -> Vec<Arc<str>> {

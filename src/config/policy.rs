@@ -150,8 +150,12 @@ fn read_queue(section: &Section<'_>, name: QueueName) -> QueuePolicy {
         ),
         topics: section.choice(
             "topics",
-            &[("apart", TopicPolicy::Apart), ("together", TopicPolicy::Together)],
-            TopicPolicy::Apart,
+            &[
+                ("as-gerrit", TopicPolicy::AsHost),
+                ("apart", TopicPolicy::Apart),
+                ("together", TopicPolicy::Together),
+            ],
+            TopicPolicy::AsHost,
         ),
         tuning: read_tuning(section),
         outside: read_outside(section),

@@ -177,6 +177,11 @@ impl<'a> Section<'a> {
         paths
     }
 
+    /// Whether the key is there and holds a text.
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
+    }
+
     /// A truth value.
     pub(super) fn flag(&self, key: &str, default: bool) -> bool {
         let Some(value) = self.get(key) else { return default };

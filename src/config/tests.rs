@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::keys::TABLES;
 use super::*;
 use crate::model::Pair;
+use crate::model::job::Attempts;
 use crate::model::policy::{AfterFailure, StrategyPolicy};
 
 pub(super) const MINIMAL: &str = include_str!("../../config/minimal.toml");
@@ -73,6 +74,16 @@ pub(super) fn insert_after(text: &str, heading: &str, line: &str) -> String {
 }
 
 #[test]
+fn attempts_are_a_number_or_where_they_pay() {
+    let (config, _) = accept(&minimal_with("[[job]]", "attempts = \"where-it-pays\""));
+    assert_eq!(config.policy.jobs[0].attempts, Attempts::WhereItPays { where_it_pays: 3 });
+    let (config, _) = accept(&minimal_with("[[job]]", "attempts = 4"));
+    assert_eq!(config.policy.jobs[0].attempts, Attempts::UpTo(4));
+    let problems = complaints(&minimal_with("[[job]]", "attempts = \"always\""));
+    assert!(problems.contains("`always` is none of `where-it-pays`"), "{problems}");
+}
+
+#[test]
 fn the_minimal_file_is_accepted_with_the_defaults_a_new_user_expects() {
     let (config, warnings) = accept(MINIMAL);
     assert_eq!(warnings, []);
@@ -86,7 +97,10 @@ fn the_minimal_file_is_accepted_with_the_defaults_a_new_user_expects() {
     assert_eq!(queue.strategy, StrategyPolicy::Adaptive);
     assert_eq!(queue.after_failure, AfterFailure::Forget);
     let job = &policy.jobs[0];
-    assert_eq!((job.spec.timeout_ms, job.attempts, job.reuse_ms, job.voting), (1_800_000, 1, None, true));
+    assert_eq!(
+        (job.spec.timeout_ms, job.attempts, job.reuse_ms, job.voting),
+        (1_800_000, Attempts::UpTo(1), None, true)
+    );
     assert_eq!(config.gerrit.token.expose(), "s3cr3t");
     assert_eq!((config.gerrit.ssh_host.as_str(), config.gerrit.ssh_port), ("127.0.0.1", 29418));
     assert_eq!(config.gerrit.committer_email, None);

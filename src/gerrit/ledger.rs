@@ -50,6 +50,8 @@ struct Inner {
     changes: HashMap<ChangeNumber, Known>,
     tips: BTreeMap<Pair, (Option<Sha>, Instant)>,
     high_water: Timestamp,
+    /// What the server was said to do with topics.
+    whole_topics: Option<bool>,
 }
 
 /// See the module.
@@ -63,8 +65,12 @@ pub struct Ledger {
 impl Ledger {
     /// An empty one.
     pub fn new(inbox: Inbox, gated: Gated, tracked: Tracked) -> Arc<Self> {
-        let inner =
-            Inner { changes: HashMap::new(), tips: BTreeMap::new(), high_water: Timestamp::default() };
+        let inner = Inner {
+            changes: HashMap::new(),
+            tips: BTreeMap::new(),
+            high_water: Timestamp::default(),
+            whole_topics: None,
+        };
         Arc::new(Self { inner: Mutex::new(inner), inbox, gated, tracked })
     }
 
@@ -123,6 +129,13 @@ impl Ledger {
         let known = self.lock().changes.remove(&number).is_some_and(|known| known.last.is_some());
         if tracked || known {
             self.deliver(vec![Event::ChangeGone { number }]);
+        }
+    }
+
+    /// Delivers what the server does with topics, when that is news.
+    pub fn host(&self, whole_topics: bool) {
+        if self.lock().whole_topics.replace(whole_topics) != Some(whole_topics) {
+            self.deliver(vec![Event::HostSeen { whole_topics }]);
         }
     }
 

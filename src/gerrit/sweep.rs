@@ -83,9 +83,9 @@ async fn catch_up(shared: &Arc<Shared>) {
     let mut pause = Duration::from_secs(1);
     loop {
         let connection = connection(shared);
-        let result = tokio::join!(tips(shared), changes(shared));
-        match result {
-            (Ok(()), Ok(())) => {
+        let (topics, tips, changes) = tokio::join!(topics(shared), tips(shared), changes(shared));
+        match topics.and(tips).and(changes) {
+            Ok(()) => {
                 Stats::count(&shared.stats.catch_ups);
                 let covered = connection.is_some() && connection == self::connection(shared);
                 shared.stats.caught_up.store(covered, Relaxed);
@@ -95,13 +95,25 @@ async fn catch_up(shared: &Arc<Shared>) {
                 }
                 return;
             }
-            (Err(error), _) | (_, Err(error)) => {
+            Err(error) => {
                 tracing::warn!("failed to {error}; the catch-up is tried again");
             }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// Reads what Gerrit does with topics.
+async fn topics(shared: &Shared) -> Result<(), RestError> {
+    let info = shared.rest.get("config/server/info").await?;
+    shared.ledger.host(whole_topics(&info));
+    Ok(())
+}
+
+/// Whether Gerrit submits all of a topic, by its answer about itself.
+pub(super) fn whole_topics(info: &Value) -> bool {
+    info.pointer("/change/submit_whole_topic").and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Which connection of the stream is up, if one is.
@@ -273,6 +285,14 @@ fn gerrit_time(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gerrit_says_of_topics_only_when_it_unites_them() {
+        let whole = serde_json::json!({ "change": { "submit_whole_topic": true } });
+        assert!(whole_topics(&whole));
+        assert!(!whole_topics(&serde_json::json!({ "change": { "update_delay": 300 } })));
+        assert!(!whole_topics(&serde_json::json!({ "gerrit": {} })));
+    }
 
     #[test]
     fn times_are_written_as_gerrit_reads_them() {

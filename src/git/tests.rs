@@ -65,7 +65,7 @@ pub(super) fn policy() -> Policy {
         voting: true,
         history: false,
         reuse_ms: None,
-        attempts: 1,
+        attempts: crate::model::job::Attempts::UpTo(1),
     };
     Policy {
         account: "bot".into(),

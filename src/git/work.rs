@@ -254,6 +254,7 @@ mod tests {
             merges: merges.collect(),
             overlay: overlay.iter().map(|node| (pair("elsewhere"), NodeId(*node))).collect(),
             depends: Vec::new(),
+            pins: Vec::new(),
         })
     }
 

@@ -69,6 +69,11 @@ pub enum Event {
         /// The builds that it knows.
         known: Vec<BuildId>,
     },
+    /// What the review host's own settings say.
+    HostSeen {
+        /// Whether it submits all open changes of a topic with one of them.
+        whole_topics: bool,
+    },
     /// What the executors can do.
     CapabilitiesSeen {
         /// Why no build can be run, with the remedy; `None` when all is well.

@@ -57,6 +57,30 @@ pub enum RunsFor {
     Own,
 }
 
+/// How often a build that failed may be run for one entry into the gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Attempts {
+    /// So often in all, at least once; with 1 a failure is final.
+    UpTo(u32),
+    /// So often in all while the job's record says that another attempt pays, else once.
+    WhereItPays {
+        /// How often in all.
+        where_it_pays: u32,
+    },
+}
+
+impl Attempts {
+    /// The most attempts; `pays` says whether the job's record speaks for more than one.
+    pub fn most(self, pays: bool) -> u32 {
+        match self {
+            Self::UpTo(most) => most.max(1),
+            Self::WhereItPays { where_it_pays } if pays => where_it_pays.max(1),
+            Self::WhereItPays { .. } => 1,
+        }
+    }
+}
+
 /// A job as an operator or a job file declares it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JobPolicy {
@@ -85,8 +109,8 @@ pub struct JobPolicy {
     pub history: bool,
     /// How long a verdict may serve, in milliseconds; `None` for ever, 0 for "never reuse".
     pub reuse_ms: Option<i64>,
-    /// How often a build that failed may be run for one entry into the gate, at least 1.
-    pub attempts: u32,
+    /// How often a build that failed may be run for one entry into the gate.
+    pub attempts: Attempts,
 }
 
 fn yes() -> bool {
@@ -132,5 +156,5 @@ pub struct ResolvedJob {
     /// As in [`JobPolicy`].
     pub reuse_ms: Option<i64>,
     /// As in [`JobPolicy`].
-    pub attempts: u32,
+    pub attempts: Attempts,
 }

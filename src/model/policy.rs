@@ -99,6 +99,8 @@ pub enum TopicPolicy {
     Apart,
     /// Its open changes in the queue are one item.
     Together,
+    /// As the review host has it when somebody submits there.
+    AsHost,
 }
 
 impl TopicPolicy {

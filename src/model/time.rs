@@ -15,6 +15,12 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// The time of day, as in `09:30:00 UTC`.
+    pub fn of_day(self) -> String {
+        let seconds = self.0.div_euclid(1000).rem_euclid(86_400);
+        format!("{:02}:{:02}:{:02} UTC", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+
     /// Milliseconds from `earlier` to here; negative when `earlier` is later.
     pub fn since_ms(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
@@ -23,7 +29,7 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}ms", self.0)
+        write!(f, "{} ms since 1970", self.0)
     }
 }
 
@@ -43,6 +49,12 @@ pub fn in_words(millis: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_day_is_that_of_utc() {
+        assert_eq!(Timestamp(34_200_000).of_day(), "09:30:00 UTC");
+        assert_eq!(Timestamp(-1).of_day(), "23:59:59 UTC");
+    }
 
     #[test]
     fn durations_read_as_people_say_them() {

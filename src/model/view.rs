@@ -9,7 +9,7 @@ use super::item::JobResult;
 use super::past::Past;
 use super::{
     Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, JobName, Pair, Pipeline, QueueName,
-    Reason, Timestamp,
+    Reason, Repository, Timestamp,
 };
 
 /// The whole picture at one moment.
@@ -38,6 +38,9 @@ pub struct View {
     pub effects: u32,
     /// Why executors cannot build, if so.
     pub unable: Option<Arc<str>>,
+    /// Proven flakes, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flakes: Vec<FlakeView>,
 }
 
 /// A queue.
@@ -77,6 +80,27 @@ pub struct ItemView {
     /// What has happened to it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
+}
+
+/// A job that has failed and passed with the same content: a proven flake.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FlakeView {
+    /// The job.
+    pub job: JobName,
+    /// The repository that it runs for.
+    pub repository: Repository,
+    /// For how many contents it has done so.
+    pub proven: u32,
+    /// Builds that repeated a failed one; older ones count half.
+    pub repeated: u32,
+    /// Those of them that passed.
+    pub passed: u32,
+    /// The failed build of the last proof.
+    pub failed_build: BuildId,
+    /// The passed build of the last proof.
+    pub passed_build: BuildId,
+    /// When the second of them ended.
+    pub at: Timestamp,
 }
 
 /// A build that holds a slot.

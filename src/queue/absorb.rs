@@ -28,6 +28,7 @@ impl Queue {
             Event::JobsResolved { effect, node, outcome } => self.jobs_resolved(effect, node, outcome),
             Event::BuildSeen { build, phase } => self.build_seen(build, phase),
             Event::BuildsListed { asked_at, known } => self.builds_listed(asked_at, &known),
+            Event::HostSeen { whole_topics } => self.see_host(whole_topics),
             Event::CapabilitiesSeen { unable } => {
                 self.state.unable = unable;
                 self.index.dirty_builds = true;
@@ -265,6 +266,7 @@ impl Queue {
                 }
             }
         }
+        self.note_repeat(id, &build, failed);
         let before =
             self.state.records.get(&build.key).map_or((0, 0), |record| (record.passes, record.failures));
         let record = Record {

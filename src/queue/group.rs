@@ -25,7 +25,7 @@ impl Queue {
     /// The open changes that land together with this one, itself among them.
     pub(super) fn group(&self, number: ChangeNumber, policy: &Policy) -> BTreeSet<ChangeNumber> {
         let alone = BTreeSet::from([number]);
-        if self.index.referrers.is_empty() && !policy.queues.iter().any(unites_topics) {
+        if self.index.referrers.is_empty() && !policy.queues.iter().any(|queue| self.unites_topics(queue)) {
             return alone;
         }
         let start = Place::Change(number);
@@ -77,7 +77,7 @@ impl Queue {
         let parents = self.open_parents(snapshot).map(Place::Change);
         let mut ways: Vec<Place> = parents.collect();
         ways.extend(self.open_dependencies(snapshot).into_iter().map(Place::Change));
-        let queue = policy.queue_of(&snapshot.pair()).filter(|queue| unites_topics(queue));
+        let queue = policy.queue_of(&snapshot.pair()).filter(|queue| self.unites_topics(queue));
         if let (Some(queue), Some(topic)) = (queue, &snapshot.topic) {
             ways.push(Place::Topic(queue.name, topic.clone()));
         }
@@ -186,9 +186,30 @@ impl Queue {
         self.apart(snapshot, &group, policy).map(|_| Departure::Regrouped { change: number })
     }
 
+    /// Whether changes of one topic land together in a queue.
+    fn unites_topics(&self, queue: &QueuePolicy) -> bool {
+        match queue.topics {
+            TopicPolicy::Together => true,
+            TopicPolicy::Apart => false,
+            TopicPolicy::AsHost => self.state.whole_topics && queue.landing == LandingMode::Push,
+        }
+    }
+
+    /// Takes in what the review host does with topics.
+    pub(super) fn see_host(&mut self, whole_topics: bool) {
+        if self.state.whole_topics != whole_topics {
+            self.state.whole_topics = whole_topics;
+            self.mark_all();
+        }
+    }
+
     /// Marks the changes of a topic to be looked at, where topics land together.
     pub(super) fn touch_topic(&mut self, topic: Option<&Arc<str>>) {
-        let unites = self.state.policy.as_ref().is_some_and(|policy| policy.queues.iter().any(unites_topics));
+        let unites = self
+            .state
+            .policy
+            .as_ref()
+            .is_some_and(|policy| policy.queues.iter().any(|queue| self.unites_topics(queue)));
         let Some(topic) = topic.filter(|_| unites) else { return };
         let numbers: Vec<ChangeNumber> =
             self.index.by_topic.get(topic).into_iter().flatten().copied().collect();
@@ -203,10 +224,6 @@ impl Queue {
             }
         }
     }
-}
-
-fn unites_topics(queue: &QueuePolicy) -> bool {
-    queue.topics == TopicPolicy::Together
 }
 
 /// What one change of several did, as the end of all of them: the others need no new vote.

@@ -81,7 +81,7 @@ impl Queue {
         }
         if let Some(id) = self.index.running.get(&job.key) {
             let failing = self.state.builds.get(id).is_some_and(|build| build.failing);
-            let last = item.failures.get(&job.key).copied().unwrap_or(0) + 1 >= job.attempts;
+            let last = item.failures.get(&job.key).copied().unwrap_or(0) + 1 >= self.attempts_of(job);
             return if failing && last { JobState::Failing(*id) } else { JobState::Running(*id) };
         }
         let Some(retry) = item.lost.get(&job.key) else { return JobState::Wanted };
@@ -109,7 +109,7 @@ impl Queue {
             Verdict::Fail { .. } => {
                 let here = item.failures.get(&job.key).copied().unwrap_or(0);
                 let during = own || record.at >= item.entered_at;
-                during && here.max(1) >= job.attempts
+                during && here.max(1) >= self.attempts_of(job)
             }
             Verdict::NoVerdict { .. } => false,
         }
@@ -260,10 +260,13 @@ impl Queue {
                     let result = if passed { JobOutcome::Success } else { JobOutcome::Failure };
                     let reused =
                         self.state.records.get(&job.key).is_some_and(|record| record.item != item.id);
-                    let detail = if passed && reused {
-                        "known from an earlier build".into()
-                    } else {
-                        adopted.why.clone()
+                    let detail = match (passed, reused, self.is_flaky(&job.key)) {
+                        (true, true, _) => "known from an earlier build".into(),
+                        (true, false, true) => "flaky: it has also failed with the same content".into(),
+                        (false, _, true) => {
+                            format!("{}; flaky: it has also passed with the same content", adopted.why).into()
+                        }
+                        _ => adopted.why.clone(),
                     };
                     (result, Some(adopted.build), adopted.duration_ms, detail)
                 }

@@ -17,6 +17,7 @@ mod depend;
 mod early;
 mod ended;
 mod explain;
+mod flake;
 mod footprint;
 mod foreign;
 mod group;

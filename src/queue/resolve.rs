@@ -269,7 +269,7 @@ impl Resolution<'_> {
             inputs,
             voting: job.voting,
             reuse_ms: job.reuse_ms,
-            attempts: job.attempts.max(1),
+            attempts: job.attempts,
         };
         self.jobs.insert((job.name.clone(), home.clone()), resolved);
         Ok(true)

@@ -87,7 +87,7 @@ fn job(name: &str, repository: &str, inputs: &[&str]) -> JobPolicy {
         voting: true,
         history: false,
         reuse_ms: None,
-        attempts: 1,
+        attempts: crate::model::job::Attempts::UpTo(1),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::depend::Named;
+use super::flake::Flakes;
 use super::order::Turns;
 use super::predict::Outcomes;
 use crate::model::action::Submit;
@@ -53,6 +54,9 @@ pub(crate) struct State {
     /// How builds have ended.
     #[serde(default, with = "super::pairs")]
     pub outcomes: BTreeMap<(JobName, Repository), Outcomes>,
+    /// Which jobs end differently with the same trees.
+    #[serde(default, with = "super::pairs", skip_serializing_if = "BTreeMap::is_empty")]
+    pub flakes: BTreeMap<(JobName, Repository), Flakes>,
     pub checks: BTreeSet<ItemId>,
     pub items: BTreeMap<ItemId, Item>,
     pub nodes: BTreeMap<NodeId, Node>,
@@ -66,6 +70,9 @@ pub(crate) struct State {
     pub paused: BTreeMap<Scope, PauseView>,
     pub departed: VecDeque<DepartedView>,
     pub unable: Option<Arc<str>>,
+    /// Whether the review host submits whole topics.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole_topics: bool,
     /// Answers of `ObserveCommit`: what a commit would close, by commit.
     pub commits: BTreeMap<Sha, Vec<ChangeNumber>>,
     /// How many items a push may carry, where a larger one was refused.

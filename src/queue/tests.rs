@@ -303,7 +303,7 @@ fn job(name: &str, commit: Sha) -> ResolvedJob {
         inputs,
         voting: true,
         reuse_ms: None,
-        attempts: 1,
+        attempts: crate::model::job::Attempts::UpTo(1),
     }
 }
 

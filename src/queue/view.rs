@@ -27,6 +27,7 @@ impl Queue {
             slots: policy.map_or(0, |policy| policy.slots),
             effects: u32::try_from(self.state.effects.len()).unwrap_or(u32::MAX),
             unable: self.state.unable.clone(),
+            flakes: self.view_flakes(),
         }
     }
 

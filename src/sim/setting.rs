@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::rng::Rng;
-use crate::model::job::RunsFor;
+use crate::model::job::{Attempts, RunsFor};
 use crate::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, Growth, LandingMode, Limits, Need, OutsidePolicy, QueuePolicy,
     StrategyPolicy, TopicPolicy, Tuning,
@@ -314,7 +314,7 @@ pub fn job(name: &str, repositories: &[&str], inputs: &[&str], round: &str) -> J
         voting: true,
         history: false,
         reuse_ms: None,
-        attempts: 1,
+        attempts: Attempts::UpTo(1),
     }
 }
 
@@ -341,12 +341,21 @@ fn draw_jobs(rng: &mut Rng, repositories: i64, job_files: bool) -> Vec<JobPolicy
     }
     for job in &mut jobs {
         job.history = rng.chance(100);
-        job.attempts = if rng.chance(200) { 2 } else { 1 };
+        job.attempts = attempts(rng);
         if rng.chance(100) {
             job.reuse_ms = Some(*rng.pick(&[0, 60_000]).unwrap_or(&0));
         }
     }
     jobs
+}
+
+/// Mostly one attempt; now and then another, always or where it pays.
+fn attempts(rng: &mut Rng) -> Attempts {
+    match rng.below(20) {
+        0..=2 => Attempts::UpTo(2),
+        3 => Attempts::WhereItPays { where_it_pays: 3 },
+        _ => Attempts::UpTo(1),
+    }
 }
 
 fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {

@@ -99,6 +99,7 @@ pub struct Metrics {
     slots: Gauge,
     effects: Gauge,
     pauses: Gauge,
+    flaky: Gauge,
     executor_unable: Gauge,
     configuration_refused: Gauge,
     landed: Family<QueueLabel, Counter>,
@@ -150,6 +151,7 @@ impl Metrics {
             slots: Gauge::default(),
             effects: Gauge::default(),
             pauses: Gauge::default(),
+            flaky: Gauge::default(),
             executor_unable: Gauge::default(),
             configuration_refused: Gauge::default(),
             landed: Family::default(),
@@ -186,6 +188,7 @@ impl Metrics {
         to.register("slots", "Builds that may run at once", self.slots.clone());
         to.register("effects", "Effects under way", self.effects.clone());
         to.register("pauses", "Places where landing is stopped by a person", self.pauses.clone());
+        to.register("flaky_jobs", "Jobs that failed and passed with the same content", self.flaky.clone());
         to.register("waits", "Items of a queue by the kind of what they wait for", self.waits.clone());
         to.register(
             "page_streams",
@@ -245,6 +248,7 @@ impl Metrics {
         self.slots.set(i64::from(view.slots));
         self.effects.set(i64::from(view.effects));
         self.pauses.set(count(view.paused.len()));
+        self.flaky.set(count(view.flakes.len()));
         self.executor_unable.set(i64::from(view.unable.is_some()));
         self.clock.set(seconds(view.at.0));
     }

@@ -9,6 +9,7 @@ pub mod clean;
 pub mod control;
 mod explain;
 mod figures;
+mod flaky;
 pub mod history;
 mod html;
 mod listener;

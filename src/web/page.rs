@@ -6,7 +6,7 @@ use super::html::Html;
 use super::picture::{Picture, Row};
 use super::pieces::Frame;
 use super::rows::{self, Entry};
-use super::{explain, outlook, plot, search};
+use super::{explain, flaky, outlook, plot, search};
 use crate::model::view::{DepartedView, ItemView};
 use crate::model::{ChangeNumber, ItemChange};
 
@@ -64,6 +64,8 @@ pub enum Part<'a> {
     Figures(&'a Picture),
     /// The last day.
     Plots(&'a Picture),
+    /// Jobs that are proven to be flaky.
+    Flakes(&'a Picture),
     /// A change's place in its queue, and when it will probably land.
     Place(&'a Picture, ChangeNumber),
     /// What has happened to a change so far.
@@ -77,6 +79,7 @@ impl Part<'_> {
             Self::Alerts(picture) => alerts(html, picture, frame),
             Self::Figures(picture) => figures::write(html, picture),
             Self::Plots(picture) => plot::write(html, picture),
+            Self::Flakes(picture) => flaky::write(html, picture, frame),
             Self::Place(picture, number) => outlook::write(html, picture, *number, frame),
             Self::Past(picture, number) => explain::write_history(html, picture, *number, frame),
         }
@@ -141,6 +144,7 @@ fn status(picture: &Picture) -> Vec<Region<'_>> {
     regions.push(list("waiting", "Approved, not yet in a queue".into(), "", waiting));
     regions.push(list("checks", "Check of new patch sets".into(), "", rows(&picture.checks)));
     regions.push(part("plots", true, Part::Plots(picture)));
+    regions.push(part("flakes", true, Part::Flakes(picture)));
     let departed = view.departed.iter().take(DEPARTED_MAX).map(Entry::Departed).collect();
     regions.push(list("departed", "Landed and left".into(), "Nothing has landed or left yet.", departed));
     regions

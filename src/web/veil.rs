@@ -75,6 +75,12 @@ impl Veil {
             slots: view.slots,
             effects: view.effects,
             unable: view.unable.as_ref().map(|why| cover.text(why)),
+            flakes: view
+                .flakes
+                .iter()
+                .filter(|flake| self.repositories.contains(&flake.repository))
+                .cloned()
+                .collect(),
         }
     }
 }
@@ -125,7 +131,8 @@ pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
     let changes = changes.chain(view.departed.iter().flat_map(|entry| &entry.changes));
     let jobs = items.flat_map(|item| &item.jobs).chain(view.departed.iter().flat_map(|entry| &entry.jobs));
     let pairs = changes.map(|change| &change.pair).chain(jobs.map(|job| &job.home));
-    pairs.map(|pair| &pair.repository).chain(scopes).cloned().collect()
+    let flaky = view.flakes.iter().map(|flake| &flake.repository);
+    pairs.map(|pair| &pair.repository).chain(scopes).chain(flaky).cloned().collect()
 }
 
 fn named_by(reason: &Reason) -> Option<ChangeNumber> {

@@ -3,7 +3,18 @@
 
 use crate::model::event::Scope;
 use crate::model::item::JobOutcome;
+use crate::model::view::FlakeView;
 use crate::model::{Departure, JobName, Timestamp};
+
+/// What is known of a flaky job, in a sentence without its subject.
+pub fn flake(flake: &FlakeView) -> String {
+    let times = if flake.proven == 1 { "once".to_owned() } else { format!("{} times", flake.proven) };
+    let repeats = if flake.repeated == 1 { "repeated build" } else { "repeated builds" };
+    format!(
+        "failed and passed with the same content {times}; {} of {} {repeats} passed",
+        flake.passed, flake.repeated
+    )
+}
 
 /// How a stay in a queue ended, in a sentence without its subject.
 pub fn departure(departure: &Departure) -> String {

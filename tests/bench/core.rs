@@ -191,7 +191,6 @@ impl World {
             pair: home.clone(),
             commit,
             content: commit,
-            sites: true,
             paths: Vec::new(),
             ignored_files: Patterns::default(),
             history: false,
@@ -201,7 +200,16 @@ impl World {
             let inputs = vec![input.clone()];
             let key = VerdictKey::new(&name, &home, &self.spec, &inputs);
             let (home, spec) = (home.clone(), self.spec.clone());
-            ResolvedJob { name, home, key, spec, inputs, voting: true, reuse_ms: None, attempts: 1 }
+            ResolvedJob {
+                name,
+                home,
+                key,
+                spec,
+                inputs,
+                voting: true,
+                reuse_ms: None,
+                attempts: seakeeper::model::job::Attempts::UpTo(1),
+            }
         });
         let outcome = Resolved::Jobs {
             jobs: jobs.collect(),

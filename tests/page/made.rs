@@ -178,6 +178,7 @@ pub fn empty(at: Timestamp) -> View {
         slots: 8,
         effects: 0,
         unable: None,
+        flakes: vec![],
     }
 }
 

@@ -10,6 +10,7 @@ use super::targets::Grant;
 use super::{GROUP, View};
 use crate::gerrit::rest::{RestError, encode};
 use crate::gerrit::ssh::{SshError, public_key};
+use crate::gerrit::sweep::whole_topics;
 use crate::gerrit::wire::{list, text};
 
 /// The releases that the daemon is tested with: major number, least and greatest minor number.
@@ -208,13 +209,12 @@ async fn settings(view: &View<'_>) -> Vec<Finding> {
             return vec![Finding::new("settings", Level::Unknown, place, what)];
         }
     };
-    let whole = info.pointer("/change/submit_whole_topic").and_then(Value::as_bool).unwrap_or(false);
-    let topic = match whole {
+    let topic = match whole_topics(&info) {
         true => Finding::new(
             "submit-whole-topic",
             Level::Note,
             place,
-            "change.submitWholeTopic is set: a person's Submit lands a whole topic; the queue lands each change by itself",
+            "change.submitWholeTopic is set: changes of one topic land together, where a queue does not say `topics = \"apart\"`; a queue with `landing = \"submit\"` cannot test a topic as one, and Gerrit would land it whole: use `push`",
         ),
         false => Finding::well("submit-whole-topic", place, "change.submitWholeTopic is not set"),
     };

@@ -54,7 +54,7 @@ fn job(name: &str, repositories: &[&str], inputs: &[&str]) -> JobPolicy {
         voting: true,
         history: false,
         reuse_ms: None,
-        attempts: 1,
+        attempts: crate::model::job::Attempts::UpTo(1),
     }
 }
 

@@ -162,6 +162,9 @@ impl Stage {
                 self.weather.deaf = false;
                 self.sweep();
             }
+            Weather::WholeTopics(whole_topics) => {
+                self.deliver(vec![Event::HostSeen { whole_topics: *whole_topics }]);
+            }
             Weather::Unable(why) => {
                 self.weather.unable = Some(why.as_str().into());
                 self.deliver(vec![Event::CapabilitiesSeen { unable: self.weather.unable.clone() }]);

@@ -285,6 +285,9 @@ impl Reader<'_> {
             self.line.skip(&["for", "by", "in"]);
             return Ok(Some(Claim::Reused(self.change()?, Some(job), !not)));
         }
+        if self.line.eat(&["flaky"]) {
+            return Ok(Some(Claim::Flaky(job, !not)));
+        }
         if self.line.eat(&["building", "builds", "running", "runs", "build", "run"])
             && self.line.peek_at(1).is_none_or(|w| w.small != "times")
         {

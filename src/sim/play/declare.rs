@@ -270,6 +270,7 @@ impl Reader<'_> {
         } else if self.line.phrase(&["attempts", "with attempts"]) {
             match self.line.count() {
                 Some(count) => put("attempts", count.to_string()),
+                None if self.line.phrase(&["where it pays"]) => put("attempts", "\"where-it-pays\"".into()),
                 None => return self.fault("is no number", "write for example `attempts 2`"),
             }
         } else if self.line.phrase(&[

@@ -118,6 +118,7 @@ impl Stage {
                 self.counted(*amount, job.as_deref(), on.as_ref(), with, *anew, *stopped)
             }
             Claim::Reused(name, job, so) => self.reused(name, job.as_deref(), *so),
+            Claim::Flaky(job, so) => self.flaky(job, *so),
             Claim::Queue(queue, items) => self.queue(queue.as_deref(), items),
             Claim::Queued(names, so) => self.queued(names, *so),
             Claim::Place(name, place) => self.place(name, *place),
@@ -259,6 +260,12 @@ impl Stage {
             .collect();
         let found = job.map_or(!reused.is_empty(), |job| reused.iter().any(|known| known == job));
         judged(found == so, || format!("reused for {name}: {}", listed(&reused)))
+    }
+
+    fn flaky(&self, job: &str, so: bool) -> Judged {
+        let flakes = self.view().map(|view| view.flakes).unwrap_or_default();
+        let names: Vec<String> = flakes.iter().map(|flake| flake.job.to_string()).collect();
+        judged(names.iter().any(|name| name == job) == so, || format!("flaky: {}", listed(&names)))
     }
 
     fn items(&self, queue: Option<&str>) -> Vec<ItemView> {

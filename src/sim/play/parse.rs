@@ -347,7 +347,7 @@ fn weather(reader: &mut Reader<'_>) -> Read<Option<Act>> {
         if ["gerrit", "daemon", "executor"].contains(&&*who) {
             return reader.fault(
                 format!("is nothing that {who} does"),
-                "write `gerrit is away`, `gerrit is back`, `the stream is down`, `the stream is back`, `the daemon dies`, `the daemon starts`, `the daemon freezes for 1m`, `the executor cannot build: WHY` or `the executor can build`",
+                "write `gerrit is away`, `gerrit is back`, `gerrit submits whole topics`, `the stream is down`, `the stream is back`, `the daemon dies`, `the daemon starts`, `the daemon freezes for 1m`, `the executor cannot build: WHY` or `the executor can build`",
             );
         }
         reader.line = before;
@@ -367,6 +367,12 @@ fn gerrit_weather(reader: &mut Reader<'_>) -> Option<Weather> {
     if reader.line.eat(&["stream", "events", "news"]) {
         reader.line.skip(&["is", "are", "goes"]);
         return stream_weather(reader);
+    }
+    if reader.line.phrase(&["submits whole topics", "submits topics whole"]) {
+        return Some(Weather::WholeTopics(true));
+    }
+    if reader.line.phrase(&["submits changes alone", "submits each change alone"]) {
+        return Some(Weather::WholeTopics(false));
     }
     reader.line.eat(&["back", "up", "returns", "again", "there", "answers"]).then_some(Weather::Back)
 }

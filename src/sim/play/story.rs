@@ -283,6 +283,8 @@ pub enum Weather {
     Deaf(Option<i64>),
     /// Gerrit's news arrive again.
     Hearing,
+    /// Whether Gerrit submits whole topics.
+    WholeTopics(bool),
     /// The executor can build nothing, and why.
     Unable(String),
     /// The executor can build again.
@@ -446,6 +448,8 @@ pub enum Claim {
     },
     /// A change uses a verdict (of a job) that was not built for it, or does not.
     Reused(Name, Option<String>, bool),
+    /// A job is proven to be flaky, or is not.
+    Flaky(String, bool),
     /// Where a change stands in Gerrit: open or abandoned.
     Status(Name, Standing, bool),
     /// The last operator's command was done, or refused; and what the answer says.
