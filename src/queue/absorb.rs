@@ -97,6 +97,7 @@ impl Queue {
         if !merged {
             self.state.effects.remove(&effect);
         }
+        self.index.merging.remove(&node);
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let item = known.item;
         let sources = match &outcome {
@@ -132,6 +133,7 @@ impl Queue {
             node.merged = None;
             node.resolved = None;
             node.bad = Some(Prepared::NoParent);
+            self.index.prints.note(node);
             let item = node.item;
             self.index.dirty_items.insert(item);
             self.touch_queue_of(item);
@@ -168,6 +170,7 @@ impl Queue {
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let (id, epoch) = (known.item, known.asked_epoch);
         known.resolved = Some(outcome.clone());
+        self.index.prints.note(known);
         let current = self.state.items.get(&id).is_some_and(|item| item.node == Some(node));
         self.index.dirty_items.insert(id);
         self.touch_queue_of(id);

@@ -305,11 +305,9 @@ impl Queue {
 
     /// Lets a node go, unless a merge that is under way starts from it.
     pub(super) fn release(&mut self, node: NodeId) {
-        let needed = self.state.nodes.values().any(|other| {
-            other.merged.is_none()
-                && other.bad.is_none()
-                && other.onto.iter().any(|(_, onto)| *onto == super::state::Source::Node(node))
-        });
+        let mut merging = self.index.merging.iter().filter_map(|other| self.state.nodes.get(other));
+        let from_it = super::state::Source::Node(node);
+        let needed = merging.any(|other| other.onto.iter().any(|(_, onto)| *onto == from_it));
         if !needed && self.state.nodes.contains_key(&node) {
             self.ask(crate::model::EffectKind::ReleaseNode { node });
         }

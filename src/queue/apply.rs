@@ -173,7 +173,7 @@ impl Queue {
         };
         self.state.nodes.insert(node, fresh);
         if let Some(item) = self.state.items.get_mut(&item) {
-            item.node = Some(node);
+            self.index.stale.extend(item.node.replace(node));
             item.covered = None;
             item.stage = Stage::Queued;
             item.look = None;

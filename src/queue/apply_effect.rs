@@ -23,6 +23,7 @@ impl Queue {
             }
             EffectKind::ReleaseNode { node } => {
                 self.state.nodes.remove(node);
+                self.index.forget_node(*node);
                 return;
             }
             EffectKind::StartBuild { build, job, spec, inputs } => {
@@ -88,6 +89,8 @@ impl Queue {
         known.counted_from = merges.iter().map(|merge| (merge.change.pair.clone(), merge.tip)).collect();
         known.date = date;
         known.contains = contains;
+        self.index.prints.note(known);
+        self.index.merging.insert(node);
         self.note_merged(node);
     }
 

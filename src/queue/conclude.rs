@@ -16,8 +16,8 @@ impl Queue {
     pub(super) fn settled(&self, id: ItemId, ahead: &Ahead) -> bool {
         let Some(item) = self.state.items.get(&id) else { return false };
         let node = self.node_of(item);
-        node.is_some_and(|node| self.state.agrees(node, &Predicted::default()))
-            && ahead.undecided.met_by(item, node, None).is_none()
+        node.is_some_and(|node| self.agrees(node, &Predicted::default()))
+            && ahead.undecided.met_by(self.print_of(item), None).is_none()
     }
 
     /// Lets a failing item leave if that is settled, else tells its author of the first failure.

@@ -243,6 +243,9 @@ impl Queue {
 
     /// A change that the item depends on and that is expected to leave.
     pub(super) fn failing_dependency(&self, item: &Item, ahead: &Ahead) -> Option<ChangeNumber> {
+        if ahead.failing.is_empty() {
+            return None;
+        }
         let known = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
         let mut targets = known.flat_map(|change| self.named_by(&change.snapshot));
         let fails = |number: &ChangeNumber| {

@@ -7,18 +7,18 @@
 use std::collections::BTreeMap;
 
 use crate::model::action::{Merge, Onto};
-use crate::model::tree::{Resolved, Unit};
 use crate::model::{ItemId, NodeId, Pair, Sha};
 
 use super::Queue;
 use super::pins::agrees_with_pin;
+use super::print::{PairId, Print, ReadId};
 use super::state::{Item, Node, Source, State};
 
 /// A state that is expected: tips, and what items ahead are going to write.
 #[derive(Default)]
 pub(crate) struct Predicted {
     /// The node whose result each branch has; other branches have their tips.
-    pub nodes: BTreeMap<Pair, NodeId>,
+    pub nodes: BTreeMap<PairId, NodeId>,
     /// The undecided items in it, in order.
     pub items: Vec<ItemId>,
 }
@@ -40,42 +40,46 @@ impl State {
         a.is_some() && a == b
     }
 
-    fn source(&self, predicted: &Predicted, pair: &Pair) -> Option<Source> {
-        match predicted.nodes.get(pair) {
+    fn source(&self, predicted: &Predicted, id: PairId, pair: &Pair) -> Option<Source> {
+        match predicted.nodes.get(&id) {
             Some(node) => Some(Source::Node(*node)),
             None => Some(Source::Commit(self.tips.get(pair)?.commit)),
         }
     }
 
     /// Whether what `node` says of its item holds in the predicted state.
-    pub fn agrees(&self, node: &Node, predicted: &Predicted) -> bool {
+    pub fn agrees(&self, node: &Node, print: &Print, predicted: &Predicted) -> bool {
         node.policy_epoch == self.policy_epoch
-            && node.onto.iter().all(|(pair, onto)| match node.written(pair) {
-                Some(written) => self.same_source(Source::Commit(Some(written.onto)), predicted, pair),
-                None => self.same_source(*onto, predicted, pair),
+            && node.onto.iter().zip(&print.onto).all(|((pair, onto), id)| {
+                let source = node.written(pair).map_or(*onto, |written| Source::Commit(Some(written.onto)));
+                self.source(predicted, *id, pair).is_some_and(|expected| self.same(source, expected, pair))
             })
-            && node.reads().iter().all(|read| {
+            && node.reads().iter().zip(&print.reads).all(|(read, id)| {
+                let (ReadId::Branch(own) | ReadId::JobFile(own)) = id;
                 let pair = read.unit.pair();
-                if node.onto.iter().any(|(written, _)| written == pair) {
+                if print.onto.contains(own) {
                     return true;
                 }
                 if let Some(pin) = self.pin_of(node, pair) {
                     return agrees_with_pin(node, read, pin);
                 }
-                match &read.unit {
-                    Unit::Branch(_) => self.branch_agrees(node, pair, read.value, predicted),
-                    Unit::JobFile(_) => self.job_file_agrees(node, pair, read.value, predicted),
+                match id {
+                    ReadId::Branch(id) => self.branch_agrees(node, *id, pair, read.value, predicted),
+                    ReadId::JobFile(id) => self.job_file_agrees(node, *id, pair, read.value, predicted),
                 }
             })
     }
 
-    fn same_source(&self, source: Source, predicted: &Predicted, pair: &Pair) -> bool {
-        self.source(predicted, pair).is_some_and(|expected| self.same(source, expected, pair))
-    }
-
-    fn branch_agrees(&self, node: &Node, pair: &Pair, read: Option<Sha>, predicted: &Predicted) -> bool {
+    fn branch_agrees(
+        &self,
+        node: &Node,
+        id: PairId,
+        pair: &Pair,
+        read: Option<Sha>,
+        predicted: &Predicted,
+    ) -> bool {
         let here = node.overlaid(pair).map_or(Source::Commit(read), Source::Node);
-        match self.source(predicted, pair) {
+        match self.source(predicted, id, pair) {
             Some(expected) => {
                 self.same(here, expected, pair) || self.same(Source::Commit(read), expected, pair)
             }
@@ -84,8 +88,15 @@ impl State {
         }
     }
 
-    fn job_file_agrees(&self, node: &Node, pair: &Pair, read: Option<Sha>, predicted: &Predicted) -> bool {
-        match predicted.nodes.get(pair) {
+    fn job_file_agrees(
+        &self,
+        node: &Node,
+        id: PairId,
+        pair: &Pair,
+        read: Option<Sha>,
+        predicted: &Predicted,
+    ) -> bool {
+        match predicted.nodes.get(&id) {
             Some(expected) if node.overlaid(pair) == Some(*expected) => true,
             Some(expected) => {
                 let written = self.nodes.get(expected).and_then(|node| node.written(pair));
@@ -107,102 +118,130 @@ impl State {
 pub(crate) struct Footprints {
     /// An item without a resolved node: it meets everything.
     opaque: Option<ItemId>,
-    /// Who writes a branch, the nearest last; with the branch whose push would carry it.
-    writers: BTreeMap<Pair, Vec<(ItemId, Option<Pair>)>>,
-    readers: BTreeMap<Pair, Vec<(ItemId, Option<Pair>)>>,
-    alterers: BTreeMap<Pair, Vec<(ItemId, Option<Pair>)>>,
-    consulters: BTreeMap<Pair, Vec<(ItemId, Option<Pair>)>>,
+    /// The last item with a resolved node.
+    last: Option<ItemId>,
+    /// Who has to do with each branch, by its number.
+    of: Vec<Parties>,
+}
+
+/// Who has to do with a branch.
+#[derive(Clone, Copy, Default)]
+struct Parties {
+    writers: Nearest,
+    readers: Nearest,
+    alterers: Nearest,
+    consulters: Nearest,
+}
+
+/// An item, with the branch whose push would carry it.
+#[derive(Clone, Copy)]
+struct Entry {
+    id: ItemId,
+    carried: Option<PairId>,
+}
+
+/// The nearest of several items, and the nearest that another push carries than that one's.
+#[derive(Clone, Copy, Default)]
+struct Nearest {
+    last: Option<Entry>,
+    other: Option<Entry>,
+}
+
+impl Nearest {
+    fn put(&mut self, entry: Entry) {
+        if self.last.is_some_and(|last| last.carried != entry.carried) {
+            self.other = self.last;
+        }
+        self.last = Some(entry);
+    }
+
+    /// The nearest item that the push of `carried` does not land.
+    fn outside(&self, carried: Option<PairId>) -> Option<ItemId> {
+        let last = self.last?;
+        if last.carried.is_none() || last.carried != carried {
+            return Some(last.id);
+        }
+        self.other.map(|other| other.id)
+    }
 }
 
 impl Footprints {
     /// Adds an item at its node. `carried` names the branch whose push would land it together with
     /// others of that branch: those do not count it as something to wait for.
-    pub fn add(&mut self, item: &Item, node: Option<&Node>, carried: Option<&Pair>) {
-        let entry = (item.id, carried.cloned());
-        let Some(node) = node.filter(|node| matches!(node.resolved, Some(Resolved::Jobs { .. }))) else {
-            self.opaque = Some(item.id);
+    pub fn add(&mut self, id: ItemId, print: Option<&Print>, carried: Option<PairId>) {
+        let entry = Entry { id, carried };
+        let Some(print) = print.filter(|print| print.resolved) else {
+            self.opaque = Some(id);
             return;
         };
-        for pair in item.pairs() {
-            self.writers.entry(pair.clone()).or_default().push(entry.clone());
+        self.last = Some(id);
+        for pair in &print.onto {
+            self.at_mut(*pair).writers.put(entry);
         }
-        for read in node.reads() {
-            let map = match &read.unit {
-                Unit::Branch(_) => &mut self.readers,
-                Unit::JobFile(_) => &mut self.consulters,
-            };
-            map.entry(read.unit.pair().clone()).or_default().push(entry.clone());
-        }
-        if let Some(Resolved::Jobs { alters_job_files, .. }) = &node.resolved {
-            for pair in alters_job_files {
-                self.alterers.entry(pair.clone()).or_default().push(entry.clone());
+        for read in &print.reads {
+            match read {
+                ReadId::Branch(pair) => self.at_mut(*pair).readers.put(entry),
+                ReadId::JobFile(pair) => self.at_mut(*pair).consulters.put(entry),
             }
+        }
+        for pair in &print.alters {
+            self.at_mut(*pair).alterers.put(entry);
         }
     }
 
-    /// An item among these that `item` meets, other than those that the push of `carried` lands
+    /// An item among these that one at a node meets, other than those that the push of `carried` lands
     /// together with it.
-    pub fn met_by(&self, item: &Item, node: Option<&Node>, carried: Option<&Pair>) -> Option<ItemId> {
-        let node = node.filter(|node| matches!(node.resolved, Some(Resolved::Jobs { .. })));
-        let Some(node) = node else {
-            return self.any();
+    pub fn met_by(&self, print: Option<&Print>, carried: Option<PairId>) -> Option<ItemId> {
+        let Some(print) = print.filter(|print| print.resolved) else {
+            return self.opaque.or(self.last);
         };
-        let counts = |entries: &Vec<(ItemId, Option<Pair>)>| {
-            let other = entries.iter().rev().find(|(_, with)| with.is_none() || with.as_ref() != carried);
-            other.map(|(id, _)| *id)
-        };
-        let look =
-            |map: &BTreeMap<Pair, Vec<(ItemId, Option<Pair>)>>, pair: &Pair| map.get(pair).and_then(counts);
         if self.opaque.is_some() {
             return self.opaque;
         }
-        let written =
-            item.pairs().find_map(|pair| look(&self.writers, pair).or_else(|| look(&self.readers, pair)));
+        let at = |pair: PairId| self.at(pair);
+        let written = print.onto.iter().find_map(|pair| {
+            let parties = at(*pair)?;
+            parties.writers.outside(carried).or_else(|| parties.readers.outside(carried))
+        });
         let read = || {
-            node.reads().iter().find_map(|read| match &read.unit {
-                Unit::Branch(pair) => look(&self.writers, pair),
-                Unit::JobFile(pair) => look(&self.alterers, pair),
+            print.reads.iter().find_map(|read| match read {
+                ReadId::Branch(pair) => at(*pair)?.writers.outside(carried),
+                ReadId::JobFile(pair) => at(*pair)?.alterers.outside(carried),
             })
         };
-        let altered = || match &node.resolved {
-            Some(Resolved::Jobs { alters_job_files, .. }) => {
-                alters_job_files.iter().find_map(|pair| look(&self.consulters, pair))
-            }
-            _ => None,
-        };
+        let altered = || print.alters.iter().find_map(|pair| at(*pair)?.consulters.outside(carried));
         written.or_else(read).or_else(altered)
     }
 
-    /// Whether `item` meets one of these for which `since` holds, other than those that the push of
+    /// Whether one at a node meets one of these for which `since` holds, other than those that the push of
     /// `carried` lands together with it.
     pub fn meets_since(
         &self,
-        item: &Item,
-        node: &Node,
-        carried: &Pair,
+        print: &Print,
+        carried: Option<PairId>,
         since: impl Fn(ItemId) -> bool,
     ) -> bool {
-        let found = |map: &BTreeMap<Pair, Vec<(ItemId, Option<Pair>)>>, pair: &Pair| {
-            let entries = map.get(pair).into_iter().flatten().rev();
-            let mut others = entries.filter(|(_, with)| with.as_ref() != Some(carried));
-            others.next().is_some_and(|(id, _)| since(*id))
-        };
-        let alters = match &node.resolved {
-            Some(Resolved::Jobs { alters_job_files, .. }) => &alters_job_files[..],
-            _ => &[],
-        };
+        let found = |nearest: Nearest| nearest.outside(carried).is_some_and(&since);
+        let at = |pair: PairId| self.at(pair).copied().unwrap_or_default();
         self.opaque.is_some_and(&since)
-            || item.pairs().any(|pair| found(&self.writers, pair) || found(&self.readers, pair))
-            || node.reads().iter().any(|read| match &read.unit {
-                Unit::Branch(pair) => found(&self.writers, pair),
-                Unit::JobFile(pair) => found(&self.alterers, pair),
+            || print.onto.iter().any(|pair| found(at(*pair).writers) || found(at(*pair).readers))
+            || print.reads.iter().any(|read| match read {
+                ReadId::Branch(pair) => found(at(*pair).writers),
+                ReadId::JobFile(pair) => found(at(*pair).alterers),
             })
-            || alters.iter().any(|pair| found(&self.consulters, pair))
+            || print.alters.iter().any(|pair| found(at(*pair).consulters))
     }
 
-    fn any(&self) -> Option<ItemId> {
-        let nearest = self.writers.values().filter_map(|entries| entries.last()).map(|(id, _)| *id).max();
-        self.opaque.or(nearest)
+    fn at(&self, pair: PairId) -> Option<&Parties> {
+        self.of.get(pair as usize)
+    }
+
+    fn at_mut(&mut self, pair: PairId) -> &mut Parties {
+        let at = pair as usize;
+        if at >= self.of.len() {
+            self.of.resize(at + 1, Parties::default());
+        }
+        &mut self.of[at]
     }
 }
 
@@ -218,15 +257,34 @@ impl Queue {
             Onto::Node(node) => Some(node),
             Onto::Commit(_) => None,
         });
-        let mut items: Vec<ItemId> = Vec::new();
-        for ahead in overlay.iter().map(|(_, node)| *node).chain(onto) {
-            let Some(ahead) = self.state.nodes.get(&ahead).filter(|ahead| ahead.id != node) else { continue };
-            items.extend(ahead.contains.iter().chain([&ahead.item]));
+        let ahead = overlay.iter().map(|(_, node)| *node).chain(onto);
+        let ahead: Vec<&Node> =
+            ahead.filter(|ahead| *ahead != node).filter_map(|ahead| self.state.nodes.get(&ahead)).collect();
+        let all = || ahead.iter().flat_map(|ahead| ahead.contains.iter().chain([&ahead.item]));
+        // Each of many nodes contains nearly the same items: they are marked rather than sorted.
+        let (Some(least), Some(most)) = (all().min(), all().max()) else { return Vec::new() };
+        let place = |id: &ItemId| usize::try_from(id.0 - least.0).unwrap_or_default();
+        let mut seen = vec![false; place(most) + 1];
+        let mut items: Vec<(u64, ItemId)> = Vec::new();
+        for id in all() {
+            if let Some(seen) = seen.get_mut(place(id))
+                && !std::mem::replace(seen, true)
+                && let Some(item) = self.state.items.get(id)
+            {
+                items.push((item.rank, *id));
+            }
         }
-        items.retain(|id| self.state.items.contains_key(id));
-        let rank = |id: &ItemId| self.state.items.get(id).map(|item| item.rank);
-        items.sort_by_key(rank);
-        items.dedup();
-        items
+        items.sort_unstable();
+        items.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The footprint of an item at its node.
+    pub(super) fn print_of(&self, item: &Item) -> Option<&Print> {
+        self.index.prints.get(item.node?)
+    }
+
+    /// Whether what an item's node says holds in a state.
+    pub(super) fn agrees(&self, node: &Node, predicted: &Predicted) -> bool {
+        self.index.prints.get(node.id).is_some_and(|print| self.state.agrees(node, print, predicted))
     }
 }

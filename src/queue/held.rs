@@ -68,7 +68,7 @@ impl Queue {
         for id in [self.index.gate_of.get(&number), self.index.check_of.get(&number)].into_iter().flatten() {
             let Some(item) = self.state.items.get_mut(id) else { continue };
             if !matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
-                item.node = None;
+                self.index.stale.extend(item.node.take());
                 item.stage = Stage::Queued;
                 self.index.dirty_items.insert(*id);
             }

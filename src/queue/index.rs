@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{
-    BuildId, ChangeId, ChangeNumber, ChangeStatus, EffectId, ItemId, Pipeline, QueueName, Reference, Sha,
-    Timestamp, VerdictKey,
+    BuildId, ChangeId, ChangeNumber, ChangeStatus, EffectId, ItemId, NodeId, Pipeline, QueueName, Reference,
+    Sha, Timestamp, VerdictKey,
 };
 
 use super::Queue;
-use super::jobs::Standing;
+use super::jobs::{Known, Standing};
+use super::print::Prints;
 use super::state::{Change, Item, State};
 use super::strategy::Hold;
 use super::timer::Timer;
@@ -38,6 +39,14 @@ pub(crate) struct Index {
     pub wanting: BTreeSet<(u8, u64, ItemId)>,
     /// Items whose builds their strategy holds back.
     pub held: BTreeMap<ItemId, Hold>,
+    /// What each node rests on, writes and reads.
+    pub prints: Prints,
+    /// Nodes whose merge is under way.
+    pub merging: BTreeSet<NodeId>,
+    /// Nodes that no item stands on.
+    pub stale: BTreeSet<NodeId>,
+    /// How each item stands, as its jobs were last looked at.
+    pub known: BTreeMap<ItemId, Known>,
     /// How each item stood when it was last looked at.
     pub standing: BTreeMap<ItemId, Standing>,
     pub timers: BTreeSet<(Timestamp, Timer)>,
@@ -62,6 +71,15 @@ impl Index {
         }
         for item in state.items.values() {
             index.add_item(item);
+        }
+        for node in state.nodes.values() {
+            index.prints.note(node);
+            if node.merged.is_none() && node.bad.is_none() {
+                index.merging.insert(node.id);
+            }
+            if state.items.get(&node.item).is_none_or(|item| item.node != Some(node.id)) {
+                index.stale.insert(node.id);
+            }
         }
         for (id, build) in state.builds.iter().filter(|(_, build)| !build.stopping) {
             index.running.insert(build.key, *id);
@@ -136,6 +154,15 @@ impl Index {
         self.wanting.remove(&item.claim());
         self.held.remove(&item.id);
         self.standing.remove(&item.id);
+        self.known.remove(&item.id);
+        self.stale.extend(item.node);
+    }
+
+    /// A node is gone.
+    pub fn forget_node(&mut self, node: NodeId) {
+        self.prints.forget(node);
+        self.merging.remove(&node);
+        self.stale.remove(&node);
     }
 
     /// The item no longer needs the key's verdict.

@@ -46,6 +46,14 @@ pub(crate) enum Standing {
     Passed,
 }
 
+/// What a look at an item's jobs has found.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    standing: Standing,
+    /// A build of it was bought, or a verdict is in use.
+    begun: bool,
+}
+
 impl Standing {
     /// Whether items behind must be judged without it.
     pub fn is_failing(self) -> bool {
@@ -149,6 +157,8 @@ impl Queue {
             self.index.wanting.remove(&claim);
         }
         let keys = if standing.has_failed() { item.keys.clone() } else { Default::default() };
+        let known = Known { standing, begun: self.is_begun(item) };
+        self.index.known.insert(id, known);
         let before = self.index.standing.insert(id, standing);
         if before != Some(standing) {
             // Where one build has failed, the others may be of no use.
@@ -175,6 +185,22 @@ impl Queue {
         for check in checks {
             self.end(check, Departure::Superseded);
         }
+    }
+
+    /// What was found of an item, unless there is news of it.
+    fn known_of(&self, item: &Item) -> Option<Known> {
+        let known = self.index.known.get(&item.id).copied()?;
+        (!self.index.dirty_items.contains(&item.id)).then_some(known)
+    }
+
+    /// How an item stands: as it was found, or worked out.
+    pub(super) fn standing_now(&self, item: &Item) -> Standing {
+        self.known_of(item).map_or_else(|| self.standing(item), |known| known.standing)
+    }
+
+    /// Whether a build of an item was bought, or a verdict is in use: as it was found, or worked out.
+    pub(super) fn is_begun_now(&self, item: &Item) -> bool {
+        self.known_of(item).map_or_else(|| self.is_begun(item), |known| known.begun)
     }
 
     /// How an item stands, from its node and its jobs.

@@ -32,38 +32,41 @@ impl Queue {
         let mut unpassed = Footprints::default();
         let (mut to_vote, mut alone) = (Vec::new(), Vec::new());
         // A push under way in another queue may change what is read here.
-        for item in self.state.items.values().filter(|item| item.queue.as_ref() != Some(name)) {
-            if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
-                undecided.add(item, self.node_of(item), None);
+        let landing = self.state.landings.values().flat_map(|landing| &landing.items);
+        for item in landing.filter_map(|id| self.state.items.get(id)) {
+            if item.queue.as_ref() != Some(name) {
+                undecided.add(item.id, self.print_of(item), None);
             }
         }
-        for id in order {
+        let last = order.iter().rposition(|id| self.may_be_next(*id)).map_or(0, |last| last + 1);
+        for id in order.iter().take(last) {
             let Some(item) = self.state.items.get(id) else { continue };
-            let node = self.node_of(item);
+            let print = self.print_of(item);
             let Some(pair) = item.pairs().next() else { continue };
+            let own = print.and_then(|print| print.onto.first().copied());
             let several = item.pairs().any(|other| other != pair);
             if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
-                undecided.add(item, node, None);
+                undecided.add(*id, print, None);
                 continue;
             }
             let may_land = self.pause_of(item).is_none() && self.closure_is_clean(*id);
             let passed = may_land && self.has_passed(item);
             if !(passed || may_land && self.is_pooled(item)) {
-                undecided.add(item, node, None);
-                unpassed.add(item, node, None);
+                undecided.add(*id, print, None);
+                unpassed.add(*id, print, None);
                 continue;
             }
-            if passed && unpassed.met_by(item, node, Some(pair)).is_none() {
+            if passed && unpassed.met_by(print, own).is_none() {
                 to_vote.push(*id);
             }
-            let (with, group) = if several { (None, None) } else { (Some(pair), groups.get(pair)) };
-            let fits = undecided.met_by(item, node, with).is_none()
+            let (with, group) = if several { (None, None) } else { (own, groups.get(pair)) };
+            let fits = undecided.met_by(print, with).is_none()
                 && self.lands_after_dependencies(item, group)
                 && self.starts_from(item, group);
             let carried = with.filter(|_| fits);
-            undecided.add(item, node, carried);
+            undecided.add(*id, print, carried);
             if !passed {
-                unpassed.add(item, node, carried);
+                unpassed.add(*id, print, carried);
             }
             if fits && several {
                 alone.push(*id);
@@ -87,15 +90,22 @@ impl Queue {
         }
     }
 
+    /// Whether an item may have a part in the next push or vote.
+    fn may_be_next(&self, id: ItemId) -> bool {
+        let item = self.state.items.get(&id);
+        item.is_some_and(|item| self.has_passed(item) || self.is_pooled(item))
+    }
+
     /// Whether the item's node starts from the tips, but for what the items before it in the push
     /// write in their common branch.
     fn starts_from(&self, item: &Item, group: Option<&Vec<ItemId>>) -> bool {
         let mut predicted = Predicted::default();
         let last = group.and_then(|items| items.last()).and_then(|id| self.state.items.get(id));
         if let Some((last, node)) = last.and_then(|last| Some((last, last.node?))) {
-            predicted.nodes.extend(last.pairs().map(|pair| (pair.clone(), node)));
+            let written = self.print_of(last).map_or(&[][..], |print| &print.onto);
+            predicted.nodes.extend(written.iter().map(|pair| (*pair, node)));
         }
-        self.node_of(item).is_some_and(|node| self.state.agrees(node, &predicted))
+        self.node_of(item).is_some_and(|node| self.agrees(node, &predicted))
     }
 
     /// Whether all that the item depends on has landed, or lands before it in the same push.

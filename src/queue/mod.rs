@@ -34,6 +34,7 @@ mod past;
 mod pins;
 mod pool;
 mod predict;
+mod print;
 pub mod resolve;
 mod schedule;
 mod seen;

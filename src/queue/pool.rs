@@ -19,6 +19,9 @@ use super::jobs::{JobState, Standing};
 use super::state::{Item, Stage};
 use super::strategy::{Hold, Load, most_pooled, pool_size};
 
+/// How many items are asked for their chances.
+const CHANCES_MAX: usize = 64;
+
 /// What is planned for one branch.
 #[derive(Default)]
 struct Lane {
@@ -58,16 +61,17 @@ impl Queue {
                 for pair in item.pairs() {
                     pool(&lanes.remove(pair).unwrap_or_default().run, None, sizes, holds);
                 }
-                ahead.add(item, self.node_of(item), None);
+                ahead.add(item.id, self.print_of(item), None);
                 continue;
             }
             let Some(pair) = item.pairs().next() else { continue };
             let lane = lanes.entry(pair.clone()).or_default();
             let begin = lane.run.first().and_then(|first| places.get(first));
             let since = |id| begin.is_some_and(|begin| places.get(&id) > Some(begin));
-            let node = self.node_of(item);
-            let apart = node.is_none_or(|node| ahead.meets_since(item, node, pair, since));
-            ahead.add(item, node, Some(pair));
+            let print = self.print_of(item);
+            let carried = print.and_then(|print| print.onto.first().copied());
+            let apart = print.is_none_or(|print| ahead.meets_since(print, carried, since));
+            ahead.add(item.id, print, carried);
             self.plan_member(item, apart, lane, sizes, holds);
         }
         for lane in lanes.values() {
@@ -97,10 +101,10 @@ impl Queue {
             pool(&std::mem::take(&mut lane.run), None, sizes, holds);
             return;
         }
-        let standing = self.standing(item);
+        let standing = self.standing_now(item);
         let rests_on_run = lane.run.last().is_none_or(|last| self.contains(item, *last));
         let follows = !apart && rests_on_run && !self.alters_job_files(item);
-        let begun = self.is_begun(item);
+        let begun = self.is_begun_now(item);
         match standing {
             Standing::Failing | Standing::Failed if follows && !lane.run.is_empty() => {
                 let run = std::mem::take(&mut lane.run);
@@ -139,14 +143,15 @@ impl Queue {
     /// What there is to build in a queue.
     fn load(&self, order: &[ItemId]) -> Load {
         let items = order.iter().filter_map(|id| self.state.items.get(id));
-        let unbuilt: Vec<&Item> = items.filter(|item| self.standing(item) == Standing::Building).collect();
-        let chances: u64 = unbuilt.iter().map(|item| self.chance(item)).sum();
-        let count = unbuilt.len() as u64;
-        Load {
-            unbuilt: u32::try_from(count).unwrap_or(u32::MAX),
-            slots: self.state.policy.as_ref().map_or(1, |policy| policy.slots),
-            chance: chances.checked_div(count).unwrap_or_default(),
-        }
+        let unbuilt: Vec<&Item> =
+            items.filter(|item| self.standing_now(item) == Standing::Building).collect();
+        let slots = self.state.policy.as_ref().map_or(1, |policy| policy.slots);
+        let count = u32::try_from(unbuilt.len()).unwrap_or(u32::MAX);
+        // Where there is a slot for each, it does not matter; else the next ones stand for all.
+        let next = if count <= slots { 0 } else { CHANCES_MAX };
+        let chances: Vec<u64> = unbuilt.iter().take(next).map(|item| self.chance(item)).collect();
+        let mean = chances.iter().sum::<u64>().checked_div(chances.len() as u64);
+        Load { unbuilt: count, slots, chance: mean.unwrap_or_default() }
     }
 
     fn contains(&self, item: &Item, other: ItemId) -> bool {
@@ -166,7 +171,7 @@ impl Queue {
     pub(super) fn is_pooled(&self, item: &Item) -> bool {
         item.pipeline == Pipeline::Gate
             && matches!(self.index.held.get(&item.id), Some(Hold::Pooled(_)))
-            && self.standing(item) == Standing::Building
+            && self.standing_now(item) == Standing::Building
     }
 
     /// Whether an item's failure may be that of something ahead of it that nothing has judged yet: what is
@@ -181,7 +186,7 @@ impl Queue {
         });
         let Some(bought) = failed.filter_map(|job| build_of(item, &job.key)).min() else { return false };
         let unjudged = |other: &Item| {
-            self.standing(other) == Standing::Building
+            self.standing_now(other) == Standing::Building
                 && self.jobs_of(other).iter().any(|job| {
                     let later = build_of(other, &job.key).is_none_or(|build| build > bought);
                     job.voting && !other.adopted.contains_key(&job.key) && later
@@ -194,7 +199,7 @@ impl Queue {
     /// Whether all voting jobs of an item have passed at its own node, as its queue knows by now.
     pub(super) fn has_passed(&self, item: &Item) -> bool {
         self.index.standing.get(&item.id) == Some(&Standing::Passed)
-            && self.standing(item) == Standing::Passed
+            && self.standing_now(item) == Standing::Passed
     }
 
     /// Notes which of the items of a push are judged by one behind them, and names those.

@@ -60,8 +60,10 @@ impl Queue {
         }
         let mut holds = std::mem::take(&mut ahead.holds);
         self.plan_pools(&order, queue, &mut holds);
-        for id in &order {
-            self.hold(*id, holds.remove(id));
+        if !holds.is_empty() || !self.index.held.is_empty() {
+            for id in &order {
+                self.hold(*id, holds.remove(id));
+            }
         }
         self.plan_landings(&order, name, queue);
         self.collect_nodes();
@@ -85,16 +87,14 @@ impl Queue {
             self.index.standing.insert(id, Standing::Bad);
             // Its node contains what is expected to leave: nothing is built there.
             ahead.holds.insert(id, Hold::Leaving);
-            let Some(item) = self.state.items.get(&id) else { return false };
             ahead.failing.insert(id);
-            ahead.undecided.add(item, None, None);
+            ahead.undecided.add(id, None, None);
             return false;
         }
         if let Some(hold) = walk.too_far(place) {
             // It may have been within a wider window before.
             ahead.holds.insert(id, hold);
-            let Some(item) = self.state.items.get(&id) else { return false };
-            ahead.undecided.add(item, None, None);
+            ahead.undecided.add(id, None, None);
             return false;
         }
         if let Some(pair) = self.without_branch(item) {
@@ -103,8 +103,9 @@ impl Queue {
         }
         self.ensure_node(id, queue, ahead);
         let Some(item) = self.state.items.get(&id) else { return false };
-        let meets = ahead.undecided.met_by(item, self.node_of(item), None);
-        let standing = self.standing(item);
+        let meets = walk.asks_what_it_meets().then(|| ahead.undecided.met_by(self.print_of(item), None));
+        let meets = meets.flatten();
+        let standing = self.standing_now(item);
         let hold = walk.holds(Seat { meets, standing }).or_else(|| self.share(item, standing, ahead));
         ahead.holds.extend(hold.map(|hold| (id, hold)));
         if (standing == Standing::Passed || standing == Standing::Building)
@@ -126,16 +127,15 @@ impl Queue {
     /// Adds an item to what is ahead of those that follow.
     pub(super) fn carry(&self, id: ItemId, standing: Standing, ahead: &mut Ahead) {
         let Some(item) = self.state.items.get(&id) else { return };
-        let node = self.node_of(item);
-        ahead.undecided.add(item, node, None);
+        let (node, print) = (self.node_of(item), self.print_of(item));
+        ahead.undecided.add(id, print, None);
         // What is on probation has no part in the likeliest path before it has passed.
         let beside = item.place.class == Class::Probation && standing != Standing::Passed;
         match node {
             Some(_) if beside => {}
             Some(node) if !standing.is_failing() => {
-                for (pair, _) in &node.onto {
-                    ahead.predicted.nodes.insert(pair.clone(), node.id);
-                }
+                let written = print.map_or(&[][..], |print| &print.onto);
+                ahead.predicted.nodes.extend(written.iter().map(|pair| (*pair, node.id)));
                 ahead.predicted.items.push(id);
             }
             _ if standing.is_failing() => {
@@ -147,6 +147,9 @@ impl Queue {
 
     /// Whether it rests on an item ahead that is expected to leave.
     fn failing_parent(&self, item: &Item, ahead: &Ahead) -> bool {
+        if ahead.failing.is_empty() {
+            return false;
+        }
         let changes = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
         let alone =
             |seen: &ChangeSnapshot| seen.form.is_some_and(|form| form.ignores_parents(seen.parents.len()));
@@ -188,9 +191,7 @@ impl Queue {
         let read_alike = |node: &Node| node.depends == depends;
         let zuul = queue.strategy == StrategyPolicy::Zuul;
         let holds = |node: &Node| {
-            read_alike(node)
-                && self.state.agrees(node, &ahead.predicted)
-                && (!zuul || self.has_chain(node, ahead))
+            read_alike(node) && self.agrees(node, &ahead.predicted) && (!zuul || self.has_chain(node, ahead))
         };
         if old.is_some_and(|node| !lost && holds(node)) {
             return;
@@ -208,9 +209,21 @@ impl Queue {
             self.observe_tips(id);
             return;
         };
-        let overlay: Vec<(Pair, NodeId)> =
-            ahead.predicted.nodes.iter().map(|(pair, node)| (pair.clone(), *node)).collect();
+        let overlay = self.overlay(&ahead.predicted);
         self.make_node(id, Pipeline::Gate, merges, overlay);
+    }
+
+    /// What the branches are in a predicted state where items ahead write them, sorted by branch.
+    fn overlay(&self, predicted: &Predicted) -> Vec<(Pair, NodeId)> {
+        let named = predicted.nodes.iter().filter_map(|(id, node)| {
+            let print = self.index.prints.get(*node)?;
+            let at = print.onto.iter().position(|written| written == id)?;
+            let (pair, _) = self.state.nodes.get(node)?.onto.get(at)?;
+            Some((pair.clone(), *node))
+        });
+        let mut overlay: Vec<(Pair, NodeId)> = named.collect();
+        overlay.sort_unstable();
+        overlay
     }
 
     /// Whether a node contains exactly the items ahead that are expected to land.
@@ -264,7 +277,8 @@ impl Queue {
         predicted: &Predicted,
     ) -> Option<Merge> {
         let tip = self.state.tips.get(&change.pair)?.commit?;
-        let onto = match predicted.nodes.get(&change.pair) {
+        let foretold = self.index.prints.known(&change.pair).and_then(|pair| predicted.nodes.get(&pair));
+        let onto = match foretold {
             Some(node) => Onto::Node(*node),
             None => Onto::Commit(tip),
         };
@@ -312,12 +326,7 @@ impl Queue {
 
     /// Lets go of nodes that no item stands on and no merge under way starts from.
     fn collect_nodes(&mut self) {
-        if self.state.nodes.len() <= self.state.items.len() {
-            return;
-        }
-        let current: BTreeSet<NodeId> = self.state.items.values().filter_map(|item| item.node).collect();
-        let stale: Vec<NodeId> =
-            self.state.nodes.keys().copied().filter(|node| !current.contains(node)).collect();
+        let stale: Vec<NodeId> = self.index.stale.iter().copied().collect();
         for node in stale {
             self.release(node);
         }

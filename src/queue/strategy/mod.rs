@@ -45,7 +45,7 @@ pub(crate) enum Hold {
 /// An item as a strategy sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seat {
-    /// An undecided item ahead that it meets.
+    /// An undecided item ahead that it meets, where the strategy asks.
     pub meets: Option<ItemId>,
     /// How it stands.
     pub standing: Standing,
@@ -55,6 +55,11 @@ pub(super) struct Seat {
 pub(super) trait Walk {
     /// Why the item at `place` gets no node for now; `None` when it gets one.
     fn too_far(&self, place: u32) -> Option<Hold>;
+
+    /// Whether it matters what an item meets ahead.
+    fn asks_what_it_meets(&self) -> bool {
+        false
+    }
 
     /// Why an item that has a node claims no slots; `None` when it may.
     fn holds(&mut self, seat: Seat) -> Option<Hold>;

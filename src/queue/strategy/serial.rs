@@ -13,6 +13,10 @@ impl Walk for Serial {
         (place >= PREPARED).then_some(Hold::Window(PREPARED))
     }
 
+    fn asks_what_it_meets(&self) -> bool {
+        true
+    }
+
     fn holds(&mut self, seat: Seat) -> Option<Hold> {
         seat.meets.map(|_| Hold::Turn)
     }
