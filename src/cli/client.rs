@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
 use crate::model::ChangeNumber;
+use crate::model::cost::{CostOf, Costs};
 use crate::model::event::Command;
 use crate::model::view::View;
 use crate::web::clean::one_line;
@@ -41,6 +42,17 @@ pub fn explain(at: &DaemonAt, change: ChangeNumber) -> Result<Explanation, Failu
         Response::Explained(Some(found)) => Ok(*found),
         Response::Explained(None) => Err(Failure::new(Exit::Failed, format_args!("find change {change}"))
             .hint("it may not be approved yet, be gated by no queue, be private, or have ended long ago")),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Asks what changes cost.
+///
+/// # Errors
+/// As [`fetch_view`], and when something is asked about that is not there.
+pub fn costs(at: &DaemonAt, asked: Vec<CostOf>) -> Result<Costs, Failure> {
+    match ask(at, &Request::Costs { asked })? {
+        Response::Costs(costs) => Ok(*costs),
         other => Err(unexpected(other)),
     }
 }

@@ -50,6 +50,12 @@ impl DaemonAt {
         Ok(folder.unwrap_or(Path::new(".")).to_owned())
     }
 
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        let from_environment = || std::env::var_os("SEAKEEPER_CONFIG").map(PathBuf::from);
+        self.config.clone().or_else(from_environment).unwrap_or_else(|| "seakeeper.toml".into())
+    }
+
     /// The socket's path.
     ///
     /// # Errors
@@ -58,8 +64,7 @@ impl DaemonAt {
         if let Some(path) = &self.socket {
             return Ok(path.clone());
         }
-        let from_environment = || std::env::var_os("SEAKEEPER_CONFIG").map(PathBuf::from);
-        let file = self.config.clone().or_else(from_environment).unwrap_or_else(|| "seakeeper.toml".into());
+        let file = self.config_file();
         let name = file.display();
         let text = std::fs::read_to_string(&file).map_err(|error| {
             Failure::new(Exit::Configuration, format_args!("read {name}: {error}"))

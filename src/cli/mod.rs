@@ -2,6 +2,7 @@
 
 mod backup;
 mod build_shim;
+mod builds;
 mod change_arg;
 mod check_config;
 mod client;
@@ -81,6 +82,9 @@ enum Command {
     /// Tell why a change is where it is, when it will probably land, and what has happened to it.
     #[command(after_help = explain::Explain::EXAMPLES)]
     Explain(explain::Explain),
+    /// List how many builds a change to each repository causes, and why, the dearest first.
+    #[command(after_help = builds::Builds::EXAMPLES)]
+    Builds(builds::Builds),
     /// List the jobs that have failed and passed with the same content.
     #[command(after_help = flakes::Flakes::EXAMPLES)]
     Flakes(flakes::Flakes),
@@ -146,6 +150,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Enqueue(command) => command.run(),
         Command::Dequeue(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Builds(command) => command.run(),
         Command::Flakes(command) => command.run(),
         Command::Promote(command) => command.run(),
         Command::Recheck(command) => command.run(),

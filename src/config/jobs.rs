@@ -53,6 +53,7 @@ fn read_keys(job: &Section<'_>, name: JobName, trust: &str) -> JobPolicy {
         repositories: Patterns::default(),
         branches: Patterns::default(),
         inputs: read_inputs(job),
+        sites: job.flag("sites", true),
         paths: job.paths("paths"),
         ignored_files: read_files(job, "ignored-files"),
         runs_for: job.choice("runs-for", RUNS_FOR, RunsFor::Inputs),

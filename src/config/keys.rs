@@ -85,6 +85,11 @@ pub(super) const TABLES: &[(&str, &str, &str)] = &[
         "[template.NAME]",
         "Keys that several jobs share: any of `[[job]]` but `name`, `repositories`, `branches` and `template`. A job takes them with `template = \"NAME\"`, and what it says itself goes first. Job files may name these templates, too.",
     ),
+    (
+        "site",
+        "[[site]]",
+        "Repositories that are deployed together. Their jobs read each other, and run for each other's changes; see docs/sites.md for what that costs.",
+    ),
     ("job", "[[job]]", "What is built. Jobs of this file are enforced: no repository can weaken them."),
     ("priority", "[priority]", "Who goes first in a queue. Operators move changes with `seakeeper promote`."),
     ("limits", "[limits]", "Bounds and deadlines; the defaults suit most sites."),
@@ -114,6 +119,7 @@ const PARENTS: &[(&str, &[&str])] = &[
             "pipeline",
             "queue",
             "template",
+            "site",
             "job",
             "priority",
             "limits",
@@ -127,6 +133,7 @@ const PARENTS: &[(&str, &[&str])] = &[
 pub(super) const JOB_FILE_KEYS: &[&str] = &[
     "name",
     "inputs",
+    "sites",
     "paths",
     "ignored-files",
     "runs-for",
@@ -195,8 +202,10 @@ const KEYS: &[KeyDoc] = &[
     value("pipeline.on-demand", "success", "0", "The vote when its jobs pass, on the gate's label; 0 for none."),
     value("pipeline.on-demand", "failure", "0", "The vote when a job fails; 0 for none."),
     required("queue", "name", r#""main""#, "Its name, in messages and on the page."),
-    required("queue", "repositories", r#"["mediawiki/*"]"#, "Its repositories; `*` stands for any characters, `?` for one."),
+    required("queue", "repositories", r#"["mediawiki/*"]"#, "Its repositories; `*` stands for any characters, `?` for one. May be left out with `sites`."),
+    value("queue", "sites", "false", "Whether it stands for one queue for each group of sites that share a repository, with all its other keys: `NAME` where there is one group, else `NAME-SITE` after the first site of each. With `repositories` beside it, `NAME` is the queue of those that are in no site."),
     value("queue", "branches", r#"["*"]"#, "Its branches."),
+    value("queue", "per-branch", "false", "Whether it stands for one queue for each branch, named `NAME:BRANCH`: changes of different branches then do not wait for each other, and are not tested together."),
     value("queue", "strategy", r#""adaptive""#, "`adaptive` builds the likeliest states as far as slots go, and batches where they do not suffice; `ranked` never makes batches, `batch` always does under load; `dependent` builds the first `window` changes at once, each on those ahead (the default where `window` is set); `serial` builds one at a time. See docs/strategies.md."),
     value("queue", "window", "40", "How many changes `dependent` builds at once."),
     value("queue", "window-growth", "false", "Whether that number grows by one with each change that lands, up to five times itself, and is halved by each that fails, down to 3."),
@@ -207,11 +216,18 @@ const KEYS: &[KeyDoc] = &[
     value("queue", "topics", r#""as-gerrit""#, "`together`: the open changes of one topic in this queue are one item, which lands whole; `apart`: a topic is a name only; `as-gerrit`: together where Gerrit itself submits whole topics (`change.submitWholeTopic`) and the queue lands by push."),
     value("queue", "landing", r#""push""#, "`push`: the daemon pushes the tested commit; `submit`: Gerrit submits one change after another, and what it makes is compared with what was tested."),
     value("queue", "after-failure", r#""forget""#, "`forget`: after a failure a new vote is needed; `keep`: the change comes back when the cause is gone."),
+    value("queue", "outside", r#""strict""#, "How jobs see branches that they read and that this queue does not gate: `strict`: as they stand, and when one moves what has read it is judged again; `pinned`: all changes of the queue see one commit of each, until it is as old as `outside-age` or the queue is empty. What moves outside meanwhile is not tested with what lands."),
+    value("queue", "outside-age", r#""1h""#, "How old such a commit may be."),
+    required("site", "name", r#""web""#, "Its name."),
+    required("site", "repositories", r#"["mediawiki/core", "mediawiki/vendor"]"#, "Its repositories: names, which must be there, or patterns with `*` and `?`. They may be in other sites, too."),
+    words("site", "branch", "the default branch of each", r#""main""#, "The branch that is read of a repository that has none of the name of the change's branch."),
+    value("site", "inputs", "true", "Whether each job of these repositories reads all of them: it then runs for changes to each of them, on the state that the queue ahead produces. `false`: the site only groups queues."),
     required("job", "name", r#""unit""#, "Its name."),
     words("job", "repositories", "those of all queues", r#"["mediawiki/*"]"#, "The repositories that it is for."),
     value("job", "branches", r#"["*"]"#, "The branches that it is for."),
     required("job", "commands", r#"["make test"]"#, "Shell commands, run one after another in the checkout."),
     value("job", "inputs", "[]", "Further repositories that it reads; it runs for their changes too."),
+    value("job", "sites", "true", "Whether it reads the other repositories of its repository's sites, and runs for their changes, where the site has `inputs`."),
     value("job", "paths", "[]", "Only these paths are checked out; a change elsewhere needs no build. All when empty."),
     value("job", "ignored-files", "[]", "Files (patterns) that are left out of the checkout, for example `docs/*`."),
     value("job", "runs-for", r#""inputs""#, "`inputs`: for changes to any of its inputs; `own`: for changes to its own repository only; `files`: for changes to its `files` only."),
@@ -291,7 +307,7 @@ pub(super) fn sample(table: &str, key: &str) -> String {
     let example = KEYS.iter().find(|doc| doc.table == table && doc.key == key).map(|doc| doc.example);
     match example {
         Some(example) => format!("{key} = {example}"),
-        None if ["queue", "job", "periodic", "on-demand"].contains(&key) => {
+        None if ["queue", "site", "job", "periodic", "on-demand"].contains(&key) => {
             format!("[[{}]]", path(table, key))
         }
         None if key == "template" => "[template.NAME]".to_owned(),

@@ -13,6 +13,7 @@ mod problem;
 mod quantity;
 mod reference;
 mod section;
+mod sites;
 mod strategy;
 mod templates;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The part of the configuration that the core decides by: pipelines, queues, jobs, limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeValue;
 
@@ -9,36 +9,39 @@ use super::needs::check_needs;
 use super::pipelines::{read_pipelines, refuse_unknown_pipelines};
 use super::priority::read_priority;
 use super::section::{At, Section};
+use super::sites::{derive, read_sites, warn_about_sites};
 use super::strategy::{read_strategy, read_tuning};
 use super::templates::{Templates, written};
 use crate::model::pipeline::Pipelines;
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, QueuePolicy, TopicPolicy,
+    AfterFailure, CheckPolicy, GatePolicy, LandingMode, Limits, Need, OutsidePolicy, QueuePolicy, TopicPolicy,
 };
-use crate::model::{Account, JobPolicy, Pattern, Patterns, Policy, QueueName};
+use crate::model::{Account, JobPolicy, Pattern, Patterns, Policy, QueueName, SitePolicy};
 
 /// Reads everything that makes up the policy.
 pub(super) fn read_policy(top: &Section<'_>, account: &str, job_files: bool, slots: u32) -> Policy {
     let pipelines = top.table("pipeline", "pipeline");
-    let queues = read_queues(top);
+    let sites = read_sites(top);
+    let queues = read_queues(top, &sites);
     let check = read_check(&pipelines.table("check", "pipeline.check"));
     let others = read_pipelines(&pipelines, check.recheck.as_deref());
     let jobs = read_jobs(top, &queues, &others);
-    let policy = Policy {
+    warn_about_strays(top, &queues, &jobs, job_files);
+    warn_about_sites(top, &queues, &sites);
+    Policy {
         account: Account::from(account),
         gate: read_gate(&pipelines.table("gate", "pipeline.gate")),
         check,
         queues: queues.into_iter().map(|queue| queue.value).collect(),
-        jobs: jobs.iter().map(|job| job.value.clone()).collect(),
+        sites: sites.into_iter().map(|site| site.value).collect(),
+        jobs: jobs.into_iter().map(|job| job.value).collect(),
         job_files,
         templates: written(top),
         slots,
         limits: read_limits(&top.table("limits", "limits")),
         priority: read_priority(&top.table("priority", "priority")),
         pipelines: others,
-    };
-    warn_about_strays(top, &policy, &jobs);
-    policy
+    }
 }
 
 fn read_gate(gate: &Section<'_>) -> GatePolicy {
@@ -107,60 +110,80 @@ fn parse_need(text: &str) -> Option<Need> {
     (plain && (1..=100).contains(&min)).then(|| Need { label: label.into(), min })
 }
 
-fn read_queues(top: &Section<'_>) -> Vec<At<QueuePolicy>> {
+fn read_queues(top: &Section<'_>, sites: &[At<SitePolicy>]) -> Vec<At<QueuePolicy>> {
     let mut queues = Vec::new();
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     let sections = top.tables("queue", "queue");
     if sections.is_empty() && !top.has("queue") {
         let remedy = "add `[[queue]]` with `name = \"main\"` and `repositories = [\"*\"]`";
         top.source.absent(0, "queue", "there is no queue, so nothing would land", remedy);
     }
     for section in sections {
-        let name = read_name(&section);
-        if let Some(name) = &name {
-            refuse_twin(&section, &mut names, name);
-        }
-        if !section.has("repositories") {
+        if !section.has("repositories") && !section.flag("sites", false) {
             section.missing("repositories");
         }
-        let queue = QueuePolicy {
-            name: QueueName::from(name.map_or("", |name| name.value)),
-            repositories: section.patterns("repositories").unwrap_or_default(),
-            branches: section.patterns("branches").unwrap_or_else(|| Patterns::new(&["*"])),
-            strategy: read_strategy(&section),
-            max_items_per_push: section.count("max-items-per-push", 50, 1, 1_000),
-            merge_from: section
-                .texts("merge-from")
-                .unwrap_or_default()
-                .iter()
-                .map(|t| t.value.into())
-                .collect(),
-            after_failure: section.choice(
-                "after-failure",
-                &[("forget", AfterFailure::Forget), ("keep", AfterFailure::Keep)],
-                AfterFailure::Forget,
-            ),
-            landing: section.choice(
-                "landing",
-                &[("push", LandingMode::Push), ("submit", LandingMode::Submit)],
-                LandingMode::Push,
-            ),
-            topics: section.choice(
-                "topics",
-                &[
-                    ("as-gerrit", TopicPolicy::AsHost),
-                    ("apart", TopicPolicy::Apart),
-                    ("together", TopicPolicy::Together),
-                ],
-                TopicPolicy::AsHost,
-            ),
-            tuning: read_tuning(&section),
-        };
-        refuse_references(&section, &queue);
-        refuse_submitted_topics(&section, &queue);
-        queues.push(At { value: queue, at: section.at });
+        let name = read_name(&section);
+        let declared = read_queue(&section, QueueName::from(name.as_ref().map_or("", |name| name.value)));
+        refuse_references(&section, &declared);
+        refuse_submitted_topics(&section, &declared);
+        for queue in derive(&section, declared, sites) {
+            if name.is_some() && !names.insert(queue.name.clone()) {
+                refuse_twin_queue(&section, &queue);
+            }
+            queues.push(At { value: queue, at: section.at });
+        }
     }
     queues
+}
+
+fn read_queue(section: &Section<'_>, name: QueueName) -> QueuePolicy {
+    QueuePolicy {
+        name,
+        family: None,
+        per_branch: section.flag("per-branch", false),
+        repositories: section.patterns("repositories").unwrap_or_default(),
+        branches: section.patterns("branches").unwrap_or_else(|| Patterns::new(&["*"])),
+        strategy: read_strategy(section),
+        max_items_per_push: section.count("max-items-per-push", 50, 1, 1_000),
+        merge_from: section.texts("merge-from").unwrap_or_default().iter().map(|t| t.value.into()).collect(),
+        after_failure: section.choice(
+            "after-failure",
+            &[("forget", AfterFailure::Forget), ("keep", AfterFailure::Keep)],
+            AfterFailure::Forget,
+        ),
+        landing: section.choice(
+            "landing",
+            &[("push", LandingMode::Push), ("submit", LandingMode::Submit)],
+            LandingMode::Push,
+        ),
+        topics: section.choice(
+            "topics",
+            &[
+                ("as-gerrit", TopicPolicy::AsHost),
+                ("apart", TopicPolicy::Apart),
+                ("together", TopicPolicy::Together),
+            ],
+            TopicPolicy::AsHost,
+        ),
+        tuning: read_tuning(section),
+        outside: read_outside(section),
+    }
+}
+
+/// How jobs see what the queue does not gate; an age without pins is probably not meant.
+fn read_outside(section: &Section<'_>) -> OutsidePolicy {
+    let age_ms = section.duration_of_at_least("outside-age", 3_600_000, 1_000);
+    let pinned = OutsidePolicy::Pinned { age_ms };
+    let outside = section.choice(
+        "outside",
+        &[("strict", OutsidePolicy::Strict), ("pinned", pinned)],
+        OutsidePolicy::Strict,
+    );
+    if outside == OutsidePolicy::Strict && section.has("outside-age") {
+        let what = "has an effect with `outside = \"pinned\"` only";
+        section.source.warn(section.at_of("outside-age"), "queue.outside-age", what, "remove it");
+    }
+    outside
 }
 
 /// Branches are written by their short names; `refs/…` would match nothing.
@@ -192,14 +215,24 @@ pub(super) fn refuse_twin<'a>(
     }
 }
 
+/// A name that is another queue's; one that was derived says from what.
+fn refuse_twin_queue(section: &Section<'_>, queue: &QueuePolicy) {
+    let (at, name) = (section.at_of("name"), &queue.name);
+    let what = match queue.family.as_ref().filter(|family| *family != name) {
+        None => format!("`{name}` is declared twice"),
+        Some(family) => format!("`{family}` stands for a queue `{name}`, and there is another of that name"),
+    };
+    section.problem(at, "name", what, "rename one");
+}
+
 fn read_jobs(top: &Section<'_>, queues: &[At<QueuePolicy>], pipelines: &Pipelines) -> Vec<At<JobPolicy>> {
     let templates = Templates::read(top, "template");
     let mut jobs = Vec::new();
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     for section in top.tables("job", "job") {
         let section = templates.under(section);
-        if let Some(name) = section.text("name") {
-            refuse_twin(&section, &mut names, &name);
+        if let Some(name) = section.text("name").filter(|name| !names.insert(name.value)) {
+            section.problem(name.at, "name", format!("`{}` is declared twice", name.value), "rename one");
         }
         let repositories = section.patterns("repositories").unwrap_or_else(|| every_gated(queues));
         let branches = section.patterns("branches").unwrap_or_else(|| Patterns::new(&["*"]));
@@ -225,44 +258,25 @@ fn every_gated(queues: &[At<QueuePolicy>]) -> Patterns {
 
 /// Queues without a job land nothing, jobs without a queue never run: both are allowed and unlikely to
 /// be meant.
-fn warn_about_strays(top: &Section<'_>, policy: &Policy, jobs: &[At<JobPolicy>]) {
-    let sections = top.tables_at("queue");
-    for (queue, at) in policy.queues.iter().zip(sections) {
-        if !policy.jobs.iter().any(|job| may_meet(&job.repositories, &queue.repositories)) {
+fn warn_about_strays(top: &Section<'_>, queues: &[At<QueuePolicy>], jobs: &[At<JobPolicy>], job_files: bool) {
+    for At { value: queue, at } in queues {
+        if !jobs.iter().any(|job| job.value.repositories.meet(&queue.repositories)) {
             let what =
                 format!("no job is for the repositories of queue `{}`, so its changes wait", queue.name);
-            let remedy = if policy.job_files {
+            let remedy = if job_files {
                 "add a `[[job]]`, or see that each has a `seakeeper.toml`"
             } else {
                 "add a `[[job]]`"
             };
-            top.source.warn(at, "queue", what, remedy);
+            top.source.warn(*at, "queue", what, remedy);
         }
     }
-    for job in jobs {
-        if !policy.queues.iter().any(|queue| may_meet(&job.value.repositories, &queue.repositories)) {
-            let what =
-                format!("job `{}` is for no repository of any queue, so it never runs", job.value.name);
-            top.source.warn(job.at, "job", what, "correct its `repositories`, or remove it");
+    for At { value: job, at } in jobs {
+        if !queues.iter().any(|queue| job.repositories.meet(&queue.value.repositories)) {
+            let what = format!("job `{}` is for no repository of any queue, so it never runs", job.name);
+            top.source.warn(*at, "job", what, "correct its `repositories`, or remove it");
         }
     }
-}
-
-/// Whether some name could match both. Two patterns with wildcards are taken to meet unless their
-/// beginnings differ.
-fn may_meet(some: &Patterns, others: &Patterns) -> bool {
-    some.0.iter().any(|a| {
-        others.0.iter().any(|b| match (a.literal(), b.literal()) {
-            (Some(name), _) => b.matches(name),
-            (_, Some(name)) => a.matches(name),
-            (None, None) => {
-                let head =
-                    |pattern: &Pattern| pattern.as_str().split(['*', '?']).next().unwrap_or("").to_owned();
-                let (a, b) = (head(a), head(b));
-                a.starts_with(&b) || b.starts_with(&a)
-            }
-        })
-    })
 }
 
 fn read_limits(limits: &Section<'_>) -> Limits {

@@ -330,14 +330,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Where the tables `[[key]]` stand.
-    pub(super) fn tables_at(&self, key: &str) -> Vec<usize> {
-        match self.get(key).map(|value| value.get_ref()) {
-            Some(DeValue::Array(values)) => values.iter().map(|value| value.span().start).collect(),
-            _ => Vec::new(),
-        }
-    }
-
     /// An element of a list as a table.
     pub(super) fn nested(
         &self,

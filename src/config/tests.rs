@@ -11,7 +11,7 @@ use crate::model::Pair;
 use crate::model::job::Attempts;
 use crate::model::policy::{AfterFailure, StrategyPolicy};
 
-const MINIMAL: &str = include_str!("../../config/minimal.toml");
+pub(super) const MINIMAL: &str = include_str!("../../config/minimal.toml");
 const EXAMPLE: &str = include_str!("../../config/example.toml");
 
 /// A folder with the files that configurations name, gone at the end.
@@ -47,13 +47,13 @@ impl Drop for Folder {
     }
 }
 
-fn accept(text: &str) -> (Config, Vec<Warning>) {
+pub(super) fn accept(text: &str) -> (Config, Vec<Warning>) {
     let folder = Folder::new();
     folder.parse(text).unwrap_or_else(|problems| panic!("{}", folder.lines(&problems)))
 }
 
 /// All complaints about `text`, one per line, files without their folder.
-fn complaints(text: &str) -> String {
+pub(super) fn complaints(text: &str) -> String {
     let folder = Folder::new();
     folder.lines(&folder.parse(text).err().unwrap_or_default())
 }
@@ -64,7 +64,7 @@ fn minimal_with(heading: &str, line: &str) -> String {
 }
 
 /// `text` with `line` put behind `heading`, or both at its end.
-fn insert_after(text: &str, heading: &str, line: &str) -> String {
+pub(super) fn insert_after(text: &str, heading: &str, line: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     match lines.iter().position(|line| *line == heading) {
         Some(at) => lines.insert(at + 1, line),
@@ -118,6 +118,7 @@ fn the_written_defaults_of_the_example_are_the_real_ones() {
     // What has no default is written as an example.
     policy.priority.urgent_hashtag = None;
     (policy.priority.most_per_owner, policy.priority.most_per_repository) = (None, None);
+    policy.sites[0].branch = None;
     assert_eq!(written.policy, absent.policy);
     assert_eq!(written.gerrit.poll_ms, absent.gerrit.poll_ms);
     assert_eq!(written.gerrit.sweep_ms, absent.gerrit.sweep_ms);

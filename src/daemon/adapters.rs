@@ -47,11 +47,9 @@ pub fn start_gerrit(
     started.map_err(|error| anyhow!("failed to {error}"))
 }
 
-/// Whether a branch's tip is of interest: it is gated, or a job reads its repository.
+/// Whether a branch's tip is of interest: it is gated, or jobs read its repository.
 fn concerns(policy: &Policy, pair: &Pair) -> bool {
-    let read =
-        |job: &crate::model::JobPolicy| job.inputs.iter().any(|input| input.repository == pair.repository);
-    policy.queue_of(pair).is_some() || policy.jobs.iter().any(read)
+    policy.queue_of(pair).is_some() || policy.reads(&pair.repository)
 }
 
 /// Asks Gerrit who the daemon is there: its merges must carry an address that Gerrit knows.
@@ -73,12 +71,14 @@ pub async fn learn_identity(gerrit: &Gerrit, config: &Config, board: &Board) -> 
     }
 }
 
-/// Starts the git adapter, whose merges carry `identity`.
+/// Starts the git adapter, whose merges carry `identity`. `remembered` are the repositories that an earlier
+/// run has seen: until Gerrit has told of all, what they read and who reads them must not be forgotten.
 pub fn start_git(
     config: &InForce,
     gerrit: &Gerrit,
     identity: &Identity,
     state: &Path,
+    remembered: Vec<Repository>,
     inbox: Inbox,
 ) -> anyhow::Result<Git> {
     let (sign_off, content_merge, read_only) = (gerrit.clone(), gerrit.clone(), gerrit.clone());
@@ -106,7 +106,13 @@ pub fn start_git(
         default_branch: Arc::new(move |repository: &Repository| {
             default_branch.project(repository)?.default_branch
         }),
-        known: Arc::new(move || known.repositories()),
+        known: Arc::new(move || {
+            let mut all = known.repositories();
+            if !known.ready() {
+                all.extend(remembered.iter().cloned());
+            }
+            all
+        }),
         parse_job_file: Arc::new(move |pair: &Pair, text: &str| job_file(&parser.get(), pair, text)),
         clock: Arc::new(SystemClock),
         client: push_client(&config.gerrit.url)?,

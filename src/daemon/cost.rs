@@ -1,28 +1,78 @@
 //! What a change costs: how many builds one to each repository causes, found by the very rules by which
-//! the queue finds an item's jobs.
+//! the queue finds an item's jobs. A daemon that runs looks at the branches as they are, with their job
+//! files; the doctor, and who has only a configuration, at branches that are made up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::reload::Running;
 use crate::gerrit::{Finding, Level};
+use crate::model::cost::{CausedBuild, ChangeCost, CostOf, Costs};
 use crate::model::job::RunsFor;
 use crate::model::time::in_words;
-use crate::model::tree::Resolved;
-use crate::model::{Branch, JobName, Pair, Patterns, Pipeline, Policy, Repository, Sha};
-use crate::queue::resolve::{FoundJobFile, Trees, resolve};
+use crate::model::{Branch, JobName, Pair, Patterns, Policy, Repository, Sha};
+use crate::queue::cost::{cost_of, costs, select};
+use crate::queue::resolve::{FoundJobFile, Trees};
 
 /// Most repositories named in one finding.
 const NAMES_MAX: usize = 5;
+/// How many of the dearest repositories are named.
+const DEAREST: usize = 3;
+/// Most builds that one answer tells of; of those beyond, only the number.
+const BUILDS_MAX: usize = 100_000;
+/// How long the job files of repositories that were named are fetched, where they are not there yet.
+const FETCH_MAX: Duration = Duration::from_secs(30);
 
-/// One finding for all repositories of which a change causes the same builds. `durations` are how long jobs
-/// probably take, in milliseconds, where that is known.
+/// What changes to these branches cost now.
+///
+/// # Errors
+/// When something is asked about that is not there.
+pub fn count(running: &Running, policy: &Policy, asked: &[CostOf]) -> Result<Costs, String> {
+    let pairs = select(policy, &running.gerrit.branches(), asked)?;
+    // All repositories at once would take a server's whole day.
+    let budget = if asked.is_empty() { Duration::ZERO } else { FETCH_MAX };
+    let mut trees = running.git.at_tips(budget);
+    let changes = costs(policy, &pairs, &mut trees);
+    let mut all = Costs { changes, unread: if policy.job_files { trees.into_unread() } else { Vec::new() } };
+    all.cut(BUILDS_MAX);
+    Ok(all)
+}
+
+/// What changes cost by the configuration alone: to the repositories that it names one by one, and to those
+/// asked about by name. Job files are left out, and every repository has the branch that is asked about.
+///
+/// # Errors
+/// When something is asked about that no queue gates.
+pub fn count_offline(policy: &Policy, asked: &[CostOf]) -> Result<Costs, String> {
+    let patterns = policy.queues.iter().flat_map(|queue| {
+        let branches = queue.branches.0.iter().filter_map(|pattern| pattern.literal());
+        let branch = branches.into_iter().next().unwrap_or("main");
+        queue.repositories.0.iter().filter_map(move |pattern| Some((pattern.literal()?, branch)))
+    });
+    let named = asked.iter().filter_map(|one| {
+        let branch = one.branch.as_ref().map_or("main", |branch| branch.as_str());
+        Some((one.repository.literal()?, branch))
+    });
+    let exist: BTreeSet<Pair> = patterns.chain(named).map(|(name, branch)| Pair::new(name, branch)).collect();
+    let exist: Vec<Pair> = exist.into_iter().collect();
+    let pairs = select(policy, &exist, asked)?;
+    let mut trees = Everything::new(policy, &exist);
+    Ok(Costs { changes: costs(policy, &pairs, &mut trees), unread: Vec::new() })
+}
+
+/// One finding for all repositories of which a change causes the same builds, and one for the dearest.
+/// `durations` are how long jobs probably take, in milliseconds, where that is known.
 pub fn look(policy: &Policy, gated: &[Pair], durations: &BTreeMap<JobName, i64>) -> Vec<Finding> {
     let mut alike: Vec<(String, Vec<String>)> = Vec::new();
-    for pair in gated {
-        let words = in_words_of(policy, gated, pair, durations);
+    let mut trees = Everything::new(policy, gated);
+    let all: Vec<ChangeCost> = gated.iter().filter_map(|pair| cost_of(policy, pair, &mut trees)).collect();
+    for cost in &all {
+        let words = in_words_of(policy, cost, durations);
+        let name = cost.pair.repository.to_string();
         match alike.iter_mut().find(|(known, _)| *known == words) {
-            Some((_, names)) => names.push(pair.repository.to_string()),
-            None => alike.push((words, vec![pair.repository.to_string()])),
+            Some((_, names)) => names.push(name),
+            None => alike.push((words, vec![name])),
         }
     }
     let tell = |(words, names): (String, Vec<String>)| {
@@ -33,19 +83,38 @@ pub fn look(policy: &Policy, gated: &[Pair], durations: &BTreeMap<JobName, i64>)
         }
         Finding::new("builds", Level::Note, place, words)
     };
-    alike.into_iter().map(tell).collect()
+    let mut findings: Vec<Finding> = alike.into_iter().map(tell).collect();
+    findings.extend(dearest(all));
+    findings
 }
 
-fn in_words_of(policy: &Policy, gated: &[Pair], pair: &Pair, durations: &BTreeMap<JobName, i64>) -> String {
+/// The repositories whose changes cause most builds, where they differ.
+fn dearest(mut all: Vec<ChangeCost>) -> Option<Finding> {
+    all.sort_by(|a, b| (b.count, b.checkouts, &a.pair).cmp(&(a.count, a.checkouts, &b.pair)));
+    let (first, last) = (all.first()?, all.last()?);
+    if first.count == last.count {
+        return None;
+    }
+    let tell = |cost: &ChangeCost| format!("{} ({})", cost.pair.repository, counted(cost.count, "build"));
+    let names: Vec<String> = all.iter().take(DEAREST).map(tell).collect();
+    let text =
+        format!("most builds are caused by changes to {}; `seakeeper builds` lists why", names.join(", "));
+    Some(Finding::new("dearest", Level::Note, "queues", text))
+}
+
+fn in_words_of(policy: &Policy, cost: &ChangeCost, durations: &BTreeMap<JobName, i64>) -> String {
     let own = if policy.job_files { "; jobs of job files come on top" } else { "" };
-    let builds = builds(policy, gated, pair);
+    let (pair, builds) = (&cost.pair, &cost.builds);
+    if !cost.problem.is_empty() {
+        return format!("it cannot be told which builds a change causes: {}", cost.problem);
+    }
     if builds.is_empty() {
         return format!("a change causes no build of the configuration's jobs{own}");
     }
     let by_files = |job: &JobName| {
         policy.jobs.iter().any(|known| known.name == *job && known.runs_for == RunsFor::Files)
     };
-    let name = |(job, home): &(JobName, Pair)| {
+    let name = |CausedBuild { job, home, .. }: &CausedBuild| {
         let home = if home.repository == pair.repository {
             String::new()
         } else {
@@ -56,33 +125,42 @@ fn in_words_of(policy: &Policy, gated: &[Pair], pair: &Pair, durations: &BTreeMa
         format!("{job}{home}{files}{time}")
     };
     let names: Vec<String> = builds.iter().map(name).collect();
-    let known: Vec<i64> = builds.iter().filter_map(|(job, _)| durations.get(job)).copied().collect();
+    let known: Vec<i64> = builds.iter().filter_map(|build| durations.get(&build.job)).copied().collect();
     let sum = match known.len() {
         0 => String::new(),
         all if all == builds.len() => format!(", {} of slots together", in_words(known.iter().sum())),
         some => format!(", {} of slots for the {some} whose time is known", in_words(known.iter().sum())),
     };
-    let (count, noun) = (builds.len(), if builds.len() == 1 { "build" } else { "builds" });
-    let most = if builds.iter().any(|(job, _)| by_files(job)) { "at most " } else { "" };
-    format!("a change causes {most}{count} {noun}: {}{sum}{own}", names.join(", "))
+    let most = if builds.iter().any(|build| by_files(&build.job)) { "at most " } else { "" };
+    format!("a change causes {most}{}: {}{sum}{own}", counted(builds.len(), "build"), names.join(", "))
 }
 
-/// The jobs of a change to `pair`, each with the branch that it is run for.
-fn builds(policy: &Policy, gated: &[Pair], pair: &Pair) -> Vec<(JobName, Pair)> {
-    let gate = Pipeline::Gate;
-    match resolve(policy, &gate, std::slice::from_ref(pair), &[], &mut Everything { policy, gated }) {
-        Resolved::Jobs { jobs, .. } => jobs.into_iter().map(|job| (job.name, job.home)).collect(),
-        Resolved::Broken { .. } | Resolved::Failed { .. } => Vec::new(),
-    }
+/// `1 build`, `2 builds`.
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// Trees in which each branch is there and has no job file: what counts is who reads whom.
-struct Everything<'a> {
-    policy: &'a Policy,
-    gated: &'a [Pair],
+struct Everything {
+    known: Vec<Repository>,
+    /// The branch of each repository that is gated.
+    branches: BTreeMap<Repository, Branch>,
 }
 
-impl Trees for Everything<'_> {
+impl Everything {
+    /// The repositories with these branches, and those that the configuration names.
+    fn new(policy: &Policy, gated: &[Pair]) -> Self {
+        let branches: BTreeMap<Repository, Branch> =
+            gated.iter().map(|pair| (pair.repository.clone(), pair.branch.clone())).collect();
+        let inputs = policy.jobs.iter().flat_map(|job| &job.inputs).map(|input| input.repository.clone());
+        let patterns = policy.sites.iter().flat_map(|site| &site.repositories.0);
+        let named = patterns.filter_map(|pattern| pattern.literal()).map(Repository::from);
+        let known: BTreeSet<Repository> = branches.keys().cloned().chain(inputs).chain(named).collect();
+        Self { known: known.into_iter().collect(), branches }
+    }
+}
+
+impl Trees for Everything {
     fn commit(&mut self, _: &Pair) -> Result<Option<Sha>, String> {
         Ok(Some(Sha::default()))
     }
@@ -104,15 +182,11 @@ impl Trees for Everything<'_> {
     }
 
     fn repositories(&self) -> Vec<Repository> {
-        let inputs = self.policy.jobs.iter().flat_map(|job| &job.inputs).map(|input| &input.repository);
-        let all: BTreeSet<&Repository> =
-            self.gated.iter().map(|pair| &pair.repository).chain(inputs).collect();
-        all.into_iter().cloned().collect()
+        self.known.clone()
     }
 
     fn default_branch(&mut self, repository: &Repository) -> Result<Option<Branch>, String> {
-        let own = self.gated.iter().find(|pair| pair.repository == *repository);
-        Ok(Some(own.map_or_else(|| "main".into(), |pair| pair.branch.clone())))
+        Ok(Some(self.branches.get(repository).cloned().unwrap_or_else(|| "main".into())))
     }
 }
 
@@ -128,6 +202,7 @@ mod tests {
             std::fs::write(folder.join(file), file).unwrap();
         }
         let text = include_str!("../../config/minimal.toml");
+        let text = text.replace("bench-*", "*");
         let text = format!("{}\n{jobs}", &text[..text.find("[[job]]").unwrap()]);
         let read = Config::parse(text.as_bytes(), &folder.join("seakeeper.toml"));
         std::fs::remove_dir_all(&folder).unwrap();
@@ -174,8 +249,43 @@ files = ["docs/*"]
             ("more", "a change causes at most 2 builds: docs where it changes its files, unit (1m 01s), 1m 01s of slots for the 1 whose time is known"),
         ]
         .map(|(place, words)| (place, format!("{words}{own}")));
+        let dearest = "most builds are caused by changes to app (3 builds), lib (2 builds), more (1 build); `seakeeper builds` lists why";
+        let expected = expected.into_iter().chain([("queues", dearest.to_owned())]).collect::<Vec<_>>();
         let expected: Vec<(&str, &str)> =
             expected.iter().map(|(place, words)| (*place, words.as_str())).collect();
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn offline_the_repositories_that_the_configuration_names_are_counted_and_those_asked_about() {
+        let policy = policy(
+            "offline",
+            r#"
+[[site]]
+name = "web"
+repositories = ["app", "lib"]
+[[job]]
+name = "unit"
+repositories = ["app", "lib"]
+commands = ["true"]
+"#,
+        );
+        let asked = |texts: &[&str]| {
+            let asked: Vec<CostOf> = texts.iter().map(|text| CostOf::parse(text)).collect();
+            let found = count_offline(&policy, &asked).map(|costs| costs.changes);
+            found.map(|changes| {
+                let told = |cost: &ChangeCost| {
+                    let builds = cost.builds.iter();
+                    let builds: Vec<String> =
+                        builds.map(|build| format!("{} {}", build.home.repository, build.why)).collect();
+                    format!("{}: {}", cost.pair, builds.join(", "))
+                };
+                changes.iter().map(told).collect::<Vec<_>>()
+            })
+        };
+        let app = "app main: app own, lib through site web";
+        assert_eq!(asked(&["app:main"]), Ok(vec![app.to_owned()]));
+        let why = asked(&["gone:refs/x"]).unwrap_err();
+        assert!(why.starts_with("find a gated branch `gone:refs/x`"), "{why}");
     }
 }

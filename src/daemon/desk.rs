@@ -13,16 +13,19 @@ use super::SystemClock;
 use super::reload::Reloader;
 use super::run::Message;
 use super::sight::Sight;
+use crate::model::cost::CostOf;
 use crate::model::event::Command;
 use crate::model::view::View;
 use crate::model::{Account, BuildId, ChangeNumber, Event, Repository, ResolvedInput};
 use crate::port::Clock as _;
-use crate::web::{Answer, Asked, Desk, Health, History, Metrics, Reloaded, Reloading, Verdict};
+use crate::web::{Answer, Asked, Costing, Desk, Health, History, Metrics, Reloaded, Reloading, Verdict};
 
 /// Begins a line that names a repository, in the list of what a build's log can show.
 const REPOSITORY: &str = "repository ";
 /// How long a command waits for the loop.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// What is said to whoever asks too early or too late.
+const NOT_READY: &str = "the daemon is starting or stopping: ask again when it is ready";
 /// A loop that has not turned for so long is taken for dead, in milliseconds.
 const STUCK_MS: i64 = 120_000;
 
@@ -278,8 +281,7 @@ impl Desk for Board {
         let reloader = lock(&self.reloader).upgrade();
         Box::pin(async move {
             let Some(reloader) = reloader else {
-                let text = "the daemon is starting or stopping: ask again when it is ready".to_owned();
-                return Reloaded { verdict: Verdict::NotNow, lines: vec![text] };
+                return Reloaded { verdict: Verdict::NotNow, lines: vec![NOT_READY.to_owned()] };
             };
             // On a task of its own: a client that goes away must not leave it half done.
             let task = tokio::spawn(async move { reloader.reload(by.as_str()).await });
@@ -287,6 +289,15 @@ impl Desk for Board {
                 let text = format!("the daemon broke off: {error}; see its log and restart it");
                 Reloaded { verdict: Verdict::NotNow, lines: vec![text] }
             })
+        })
+    }
+
+    fn costs(&self, asked: Vec<CostOf>) -> Costing {
+        let reloader = lock(&self.reloader).upgrade();
+        Box::pin(async move {
+            let Some(reloader) = reloader else { return Err(NOT_READY.to_owned()) };
+            let counted = tokio::task::spawn_blocking(move || reloader.costs(&asked)).await;
+            counted.unwrap_or_else(|error| Err(format!("count builds: {error}; see the daemon's log")))
         })
     }
 

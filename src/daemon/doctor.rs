@@ -155,7 +155,7 @@ fn machine(config: &Config, scratch: &Path) -> Vec<Finding> {
 fn jobs(config: &Config) -> Vec<Finding> {
     let tell = |job: &crate::model::JobPolicy| {
         let inputs: Vec<&str> = job.inputs.iter().map(|input| input.repository.as_str()).collect();
-        let of = if inputs.is_empty() { "other repositories".to_owned() } else { inputs.join(", ") };
+        let of = if inputs.is_empty() { "what else it reads".to_owned() } else { inputs.join(", ") };
         let what = match job.runs_for {
             RunsFor::Inputs => return None,
             RunsFor::Own => format!(
@@ -171,7 +171,17 @@ fn jobs(config: &Config) -> Vec<Finding> {
         };
         Some(Finding::new("runs-for", Level::Note, format!("job {}", job.name), what))
     };
-    config.policy.jobs.iter().filter_map(tell).collect()
+    let apart = config.policy.jobs.iter().filter(|job| !job.sites && job.runs_for != RunsFor::Own);
+    let apart = apart.filter_map(|job| {
+        let mut sites = config.policy.sites.iter().filter(|site| site.inputs);
+        let site = sites.find(|site| site.repositories.meet(&job.repositories))?;
+        let what = format!(
+            "it does not read the rest of its sites (`sites = false`): a change elsewhere in site {} lands without it and may break it",
+            site.name
+        );
+        Some(Finding::new("sites", Level::Note, format!("job {}", job.name), what))
+    });
+    config.policy.jobs.iter().filter_map(tell).chain(apart).collect()
 }
 
 /// Queues without repositories.
@@ -179,7 +189,7 @@ fn queues(config: &Config, landings: &[Landing]) -> Vec<Finding> {
     let queues = config.policy.queues.iter().map(|queue| {
         let place = format!("queue {}", queue.name);
         let is_of = |landing: &&Landing| {
-            config.policy.queue_of(&landing.pair).is_some_and(|found| found.name == queue.name)
+            config.policy.queue_of(&landing.pair).is_some_and(|found| found.declared().name == queue.name)
         };
         let count = landings.iter().filter(is_of).count();
         if count > 0 {

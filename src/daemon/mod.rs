@@ -7,7 +7,7 @@
 
 mod adapters;
 pub mod backup;
-mod cost;
+pub mod cost;
 mod desk;
 mod doctor;
 mod in_force;

@@ -24,6 +24,7 @@ use crate::executor::local::Local;
 use crate::gerrit::Gerrit;
 use crate::git::Upkeep;
 use crate::model::Policy;
+use crate::model::cost::{CostOf, Costs};
 use crate::store::Keep;
 use crate::web::{Reloaded, Verdict};
 
@@ -64,6 +65,18 @@ impl Reloader {
     pub fn begin(&self, running: Running) {
         // They are started once in the life of a process.
         let _ = self.running.set(running);
+    }
+
+    /// Counts the builds that changes cause, under the configuration in force. Blocks: not for an async task.
+    ///
+    /// # Errors
+    /// In words with the remedy.
+    pub fn costs(&self, asked: &[CostOf]) -> Result<Costs, String> {
+        let running = self
+            .running
+            .get()
+            .ok_or("the daemon is starting and waits for Gerrit: ask again when it is ready")?;
+        super::cost::count(running, &self.config.get().policy, asked)
     }
 
     /// Reads the file anew; `by` is who asked for it, for the log.

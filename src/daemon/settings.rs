@@ -37,6 +37,8 @@ pub fn rules_of(config: &Config) -> Rules {
         // A pattern names no branch to ask for: the usual ones show which repositories there are.
         branches.extend(USUAL_BRANCHES.map(str::to_owned));
     }
+    let read = policy.sites.iter().filter_map(|site| site.branch.as_ref());
+    branches.extend(read.map(|branch| branch.as_str().to_owned()));
     Rules {
         approval: approval(config),
         branches,

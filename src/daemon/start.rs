@@ -41,6 +41,7 @@ pub async fn serve(config: Config, log: Log) -> anyhow::Result<()> {
 
     let (sender, receiver) = mpsc::channel();
     let view = engine.queue().view(SystemClock.now());
+    let remembered = engine.queue().repositories();
     let sight = Sight::new(config.web.visible_to);
     let board = Arc::new(Board::new(view, sight, sender.clone(), state.join("logs")));
     log.follow(&board);
@@ -61,7 +62,7 @@ pub async fn serve(config: Config, log: Log) -> anyhow::Result<()> {
         _ = signals.0.recv() => return Ok(()),
         _ = signals.1.recv() => return Ok(()),
     };
-    let git = start_git(&config, &gerrit, &identity, &state, inbox_of(&sender))?;
+    let git = start_git(&config, &gerrit, &identity, &state, remembered, inbox_of(&sender))?;
     let local = start_local(&config, &state, inbox_of(&sender))?;
     watch_health(&board, &gerrit);
     count_requests(&board, &gerrit);

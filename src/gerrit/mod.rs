@@ -277,6 +277,11 @@ impl Gerrit {
         self.shared.runtime.block_on(host::submit(&self.shared.rest, number, repository, revision))
     }
 
+    /// The gated branches that were seen, and those that jobs read, sorted.
+    pub fn branches(&self) -> Vec<Pair> {
+        self.shared.ledger.existing_tips()
+    }
+
     /// The repositories with gated branches that were seen, sorted.
     pub fn repositories(&self) -> Vec<Repository> {
         let mut all: Vec<Repository> =

@@ -17,6 +17,7 @@ mod receive;
 mod shared;
 mod store;
 mod submit;
+mod tips;
 mod trees;
 mod trial;
 mod upkeep;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use layout::store_path;
 pub use shared::is_loopback;
+pub use tips::TipTrees;
 pub use trial::Trial;
 pub use upkeep::Upkeep;
 
@@ -221,7 +223,7 @@ impl TreeStore for Git {
     fn begin(&mut self, effect: Effect, again: bool) {
         let id = effect.id;
         match effect.kind {
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips, pins } => {
                 if merges.is_empty() && tips.is_empty() {
                     let outcome = Prepared::Failed { why: "prepare a node: it has no change".into() };
                     self.shared.inbox.deliver(vec![Event::NodePrepared { effect: id, node, outcome }]);
@@ -236,6 +238,7 @@ impl TreeStore for Git {
                     overlay,
                     depends,
                     tips,
+                    pins,
                 }));
             }
             EffectKind::ReleaseNode { node } => self.work.add(Task::Release(node)),

@@ -27,6 +27,7 @@ pub(super) struct Preparation {
     pub overlay: Vec<(Pair, NodeId)>,
     pub depends: Vec<Pair>,
     pub tips: Vec<(Pair, Sha)>,
+    pub pins: Vec<(Pair, Option<Sha>)>,
 }
 
 /// A branch as far as it is merged.
@@ -79,7 +80,9 @@ impl Preparation {
         if merged {
             let item = self.judged();
             let overlay = self.overlay.iter().cloned().collect();
-            let mut trees = NodeTrees { shared, writes: &writes, overlay, changed: BTreeMap::new() };
+            let pins = self.pins.iter().cloned().collect();
+            let changed = BTreeMap::new();
+            let mut trees = NodeTrees { shared, writes: &writes, overlay, pins, changed };
             let outcome = resolve(&shared.policy(), &self.pipeline, &item, &self.depends, &mut trees);
             events.push(Event::JobsResolved { effect, node, outcome });
         }

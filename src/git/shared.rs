@@ -191,6 +191,22 @@ impl Shared {
         tips.insert(pair.clone(), Tip { commit, at: Instant::now(), observed });
     }
 
+    /// What was seen of a branch's tip last, if anything was.
+    pub fn noted_tip(&self, pair: &Pair) -> Option<Option<Sha>> {
+        lock(&self.tips).get(pair).map(|tip| tip.commit)
+    }
+
+    /// The repository's store if there is one, or if it may be made.
+    pub fn existing_store(
+        &self,
+        repository: &Repository,
+        may_make: bool,
+    ) -> Result<Option<Arc<Store>>, String> {
+        let exists = lock(&self.stores).contains_key(repository)
+            || layout::store_path(&self.settings.folder, repository).exists();
+        if exists || may_make { self.store(repository).map(Some) } else { Ok(None) }
+    }
+
     /// A branch's tip, from what was seen last or from the review host; its commit is in the store.
     pub fn tip(&self, store: &Store, branch: &Branch) -> Result<Option<Sha>, String> {
         let pair = Pair { repository: store.repository.clone(), branch: branch.clone() };

@@ -54,6 +54,7 @@ pub(super) fn policy() -> Policy {
         repositories: Patterns::new(&["*"]),
         branches: Patterns::new(&["*"]),
         inputs: Vec::new(),
+        sites: true,
         paths: Vec::new(),
         ignored_files: Patterns::new(&["docs/*"]),
         runs_for: RunsFor::Inputs,
@@ -74,6 +75,7 @@ pub(super) fn policy() -> Policy {
     Policy {
         account: "bot".into(),
         queues: Vec::new(),
+        sites: Vec::new(),
         jobs: vec![job],
         job_files: true,
         templates: Default::default(),
@@ -160,6 +162,7 @@ pub(super) fn prepare(node: u64, merges: Vec<Merge>, overlay: Vec<(Pair, NodeId)
         overlay,
         depends: Vec::new(),
         tips: Vec::new(),
+        pins: Vec::new(),
     }
 }
 

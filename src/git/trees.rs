@@ -29,6 +29,21 @@ pub(super) struct NodeTrees<'a> {
     pub overlay: BTreeMap<Pair, NodeId>,
     /// The files that the item changes, where they were asked for.
     pub changed: BTreeMap<Pair, Changed>,
+    /// What counts for the tips of these branches.
+    pub pins: BTreeMap<Pair, Option<Sha>>,
+}
+
+impl NodeTrees<'_> {
+    /// A commit that once was the branch's tip; it is fetched with the branch where it is not there.
+    fn pinned(&self, store: &Store, pair: &Pair, commit: Sha) -> Result<Option<Sha>, String> {
+        if !store.has(commit) {
+            self.shared.read_tip(store, &pair.branch)?;
+        }
+        if store.has(commit) {
+            return Ok(Some(commit));
+        }
+        Err(format!("find the commit {} of {pair}: the review host has it no more", commit.short()))
+    }
 }
 
 impl Trees for NodeTrees<'_> {
@@ -41,7 +56,11 @@ impl Trees for NodeTrees<'_> {
             let kept = store.node(*node, &pair.branch)?;
             return kept.map(Some).ok_or_else(|| format!("find node {node} in {pair}: it was not prepared"));
         }
-        self.shared.tip(&store, &pair.branch)
+        match self.pins.get(pair) {
+            Some(Some(commit)) => self.pinned(&store, pair, *commit),
+            Some(None) => Ok(None),
+            None => self.shared.tip(&store, &pair.branch),
+        }
     }
 
     fn job_file(&mut self, pair: &Pair, commit: Sha) -> Result<Option<FoundJobFile>, String> {
@@ -126,7 +145,7 @@ fn first_parent(store: &Store, commit: Sha) -> Result<Option<Sha>, String> {
 }
 
 /// The text of a job file, or what is wrong with it in words for the author.
-fn read_job_file(store: &Store, blob: Sha) -> Result<Result<String, String>, String> {
+pub(super) fn read_job_file(store: &Store, blob: Sha) -> Result<Result<String, String>, String> {
     let handle = store.handle()?;
     let blob = handle.find_blob(oid(blob)).map_err(|error| store.failed("read a job file", &error))?;
     if blob.size() > LONGEST_JOB_FILE {

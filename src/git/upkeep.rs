@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::shared::Shared;
+use super::tips::TipTrees;
 use super::{layout, process, store};
 use crate::model::{Policy, Repository};
 
@@ -27,6 +28,11 @@ impl Upkeep {
     /// Puts another policy in force for the nodes prepared from now on; job files are read again.
     pub fn set_policy(&self, policy: Arc<Policy>) {
         self.0.set_policy(policy);
+    }
+
+    /// The branches as they are now; what was not fetched yet is fetched within `budget` only.
+    pub fn at_tips(&self, budget: Duration) -> TipTrees {
+        TipTrees::new(self.0.clone(), budget)
     }
 
     /// The stores that were not packed for longer than `age`, longest first.

@@ -257,6 +257,7 @@ mod tests {
             overlay: overlay.iter().map(|node| (pair("elsewhere"), NodeId(*node))).collect(),
             depends: Vec::new(),
             tips: Vec::new(),
+            pins: Vec::new(),
         })
     }
 

@@ -249,6 +249,9 @@ pub enum EffectKind {
         /// other branches that are not at their tips.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tips: Vec<(Pair, Sha)>,
+        /// What counts for the tips of branches outside of the item's queue; `None` for no such branch.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pins: Vec<(Pair, Option<Sha>)>,
     },
     /// The node's commits need no longer be kept. No answer.
     ReleaseNode {

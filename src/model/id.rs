@@ -82,6 +82,10 @@ name!(
     /// A pipeline by its name.
     PipelineName
 );
+name!(
+    /// A site by its configured name.
+    SiteName
+);
 
 macro_rules! number {
     ($(#[$doc:meta])* $type:ident) => {

@@ -95,6 +95,9 @@ pub struct JobPolicy {
     pub branches: Patterns,
     /// What it reads beside its home.
     pub inputs: Vec<InputPolicy>,
+    /// Whether it reads the other repositories of its home's sites, too.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub sites: bool,
     /// Only these paths of its home are read and checked out; empty means all.
     pub paths: Vec<Arc<str>>,
     /// Files of its home that are no input (patterns): left out of the checkout and of the key.
@@ -121,6 +124,14 @@ pub struct JobPolicy {
     /// The pipelines in which it runs.
     #[serde(default, skip_serializing_if = "JobPipelines::is_usual")]
     pub pipelines: JobPipelines,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 /// An input at a node.

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod change;
+pub mod cost;
 pub mod event;
 pub mod form;
 pub mod id;
@@ -16,6 +17,7 @@ pub mod reason;
 pub mod reference;
 pub mod report;
 pub mod run;
+pub mod site;
 pub mod time;
 pub mod tree;
 pub mod verdict;
@@ -27,7 +29,7 @@ pub use event::{Event, Outcome};
 pub use form::LandingForm;
 pub use id::{
     Account, Branch, BuildId, ChangeId, ChangeNumber, EffectId, ItemId, JobName, Label, NodeId, Pair,
-    PatchSet, PipelineName, QueueName, Repository, Sha,
+    PatchSet, PipelineName, QueueName, Repository, Sha, SiteName,
 };
 pub use item::{Departure, ItemChange};
 pub use job::{BuildSpec, InputPolicy, JobPolicy, ResolvedInput, ResolvedJob};
@@ -37,5 +39,6 @@ pub use policy::Policy;
 pub use priority::{Class, Place};
 pub use reason::Reason;
 pub use reference::{Reference, Target};
+pub use site::SitePolicy;
 pub use time::Timestamp;
 pub use verdict::{Verdict, VerdictKey};

@@ -1,12 +1,13 @@
 //! The configuration as the core sees it: checked, complete, free of files and addresses.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::pipeline::{Asks, Pipelines};
 use super::priority::PriorityPolicy;
-use super::{Account, Branch, JobPolicy, Label, Pair, Patterns, QueueName, Repository};
+use super::{Account, Branch, JobPolicy, Label, Pair, Patterns, QueueName, Repository, SitePolicy};
 
 /// Everything that the core decides by. A new one arrives as an event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct Policy {
     pub account: Account,
     /// The queues, in order of declaration; a repository belongs to the first that matches.
     pub queues: Vec<QueuePolicy>,
+    /// The sites, in order of declaration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<SitePolicy>,
     /// The operator's jobs, all of them enforced.
     pub jobs: Vec<JobPolicy>,
     /// Whether repositories may declare jobs in their own `seakeeper.toml`.
@@ -43,6 +47,12 @@ pub struct Policy {
 pub struct QueuePolicy {
     /// Its name.
     pub name: QueueName,
+    /// The name under which it is declared, where it is derived from sites: perhaps one of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<QueueName>,
+    /// Whether it stands for one queue for each branch, named after it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub per_branch: bool,
     /// Its repositories.
     pub repositories: Patterns,
     /// Its branches.
@@ -64,6 +74,28 @@ pub struct QueuePolicy {
     /// How its strategy is tuned.
     #[serde(default)]
     pub tuning: Tuning,
+    /// How jobs see branches that it does not gate.
+    #[serde(default, skip_serializing_if = "OutsidePolicy::is_usual")]
+    pub outside: OutsidePolicy,
+}
+
+/// How the jobs of a queue see branches that they read and that the queue does not gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum OutsidePolicy {
+    /// As they stand; when one moves, what has read it is judged again.
+    #[default]
+    Strict,
+    /// As they stood at some time, all items alike.
+    Pinned {
+        /// For how long, in milliseconds.
+        age_ms: i64,
+    },
+}
+
+impl OutsidePolicy {
+    fn is_usual(&self) -> bool {
+        *self == Self::Strict
+    }
 }
 
 /// What a topic means.
@@ -234,14 +266,74 @@ fn is_blank(text: &Arc<str>) -> bool {
     text.is_empty()
 }
 
+fn is_no(flag: &bool) -> bool {
+    !*flag
+}
+
+impl QueuePolicy {
+    /// Whether `name` is its name, or the one from which it is derived together with others.
+    pub fn is_called(&self, name: &QueueName) -> bool {
+        self.name == *name || self.family.as_ref() == Some(name)
+    }
+
+    /// Whether a queue called `name` is the one meant here, or one of those that it stands for by branch.
+    pub fn owns(&self, name: &QueueName) -> bool {
+        if !self.per_branch {
+            return self.name == *name;
+        }
+        let rest = name.as_str().strip_prefix(self.name.as_str());
+        rest.is_some_and(|rest| rest.starts_with(BRANCH_MARK))
+    }
+
+    /// The name of the queue for `branch`.
+    fn name_for(&self, branch: &Branch) -> QueueName {
+        match self.per_branch {
+            true => QueueName::from(format!("{}{BRANCH_MARK}{branch}", self.name)),
+            false => self.name.clone(),
+        }
+    }
+}
+
+/// Between the name of a queue and its branch: no declared name has this character.
+const BRANCH_MARK: char = ':';
+
+/// A queue as the changes of one branch see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueueAt<'a> {
+    /// Its name: that of the declaration, or the branch's own.
+    pub name: QueueName,
+    declared: &'a QueuePolicy,
+}
+
+impl<'a> QueueAt<'a> {
+    /// As it is declared.
+    pub fn declared(&self) -> &'a QueuePolicy {
+        self.declared
+    }
+}
+
+impl Deref for QueueAt<'_> {
+    type Target = QueuePolicy;
+
+    fn deref(&self) -> &QueuePolicy {
+        self.declared
+    }
+}
+
 impl Policy {
     /// The queue that gates `pair`, if one does.
-    pub fn queue_of(&self, pair: &Pair) -> Option<&QueuePolicy> {
-        self.queues.iter().find(|queue| {
+    pub fn queue_of(&self, pair: &Pair) -> Option<QueueAt<'_>> {
+        let declared = self.queues.iter().find(|queue| {
             queue.repositories.matches(pair.repository.as_str())
                 && queue.branches.matches(pair.branch.as_str())
                 && !pair.branch.as_str().starts_with("refs/")
-        })
+        })?;
+        Some(QueueAt { name: declared.name_for(&pair.branch), declared })
+    }
+
+    /// The declaration of the queue called `name`, if there is one.
+    pub fn queue_named(&self, name: &QueueName) -> Option<&QueuePolicy> {
+        self.queues.iter().find(|queue| queue.owns(name))
     }
 
     /// Whether under `other` the same jobs are found at each node, and the same commits may come in with
@@ -251,6 +343,7 @@ impl Policy {
             policy.queues.iter().map(|queue| (&queue.repositories, &queue.branches, &*queue.merge_from))
         }
         self.jobs == other.jobs
+            && self.sites == other.sites
             && self.job_files == other.job_files
             && self.templates == other.templates
             && merged(self).eq(merged(other))
@@ -263,6 +356,12 @@ impl Policy {
         let others = self.pipelines.on_demand.iter();
         let others = others.map(|own| (own.comment.to_string(), Some(own.name.clone())));
         check.into_iter().chain(others).collect()
+    }
+
+    /// Whether jobs may read `repository` though no queue gates it.
+    pub fn reads(&self, repository: &Repository) -> bool {
+        let named = |job: &JobPolicy| job.inputs.iter().any(|input| input.repository == *repository);
+        self.jobs.iter().any(named) || self.sites.iter().any(|site| site.inputs && site.has(repository))
     }
 
     /// Whether any queue has branches of `repository`.

@@ -298,11 +298,8 @@ impl fmt::Display for Reason {
             Self::Looking => write!(f, "passed; the last look before landing"),
             Self::Landing => write!(f, "is being pushed"),
             Self::UnknownPush { until } => {
-                write!(
-                    f,
-                    "a push ended without an answer and may still land; looked at until {}",
-                    until.of_day()
-                )
+                let until = until.of_day();
+                write!(f, "a push ended without an answer and may still land; looked at until {until}")
             }
             Self::Moved { pair } => {
                 write!(f, "{pair} moved while it was being landed: tested again if need be")

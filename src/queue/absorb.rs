@@ -3,8 +3,8 @@
 use crate::model::event::BuildPhase;
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{
-    BuildId, ChangeNumber, EffectId, EffectKind, Event, ItemId, JobName, NodeId, Outcome, Policy, Timestamp,
-    Verdict,
+    BuildId, ChangeNumber, EffectId, EffectKind, Event, ItemId, JobName, NodeId, Outcome, Policy, QueueName,
+    Timestamp, Verdict,
 };
 
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl Queue {
         if self.state.policy.as_ref() == Some(&policy) {
             return;
         }
-        for queue in &policy.queues {
+        for queue in policy.queues.iter().filter(|queue| !queue.per_branch) {
             self.state.queues.entry(queue.name.clone()).or_default();
         }
         if self.state.policy.as_ref().is_none_or(|before| !before.finds_the_same_jobs(&policy)) {
@@ -65,6 +65,7 @@ impl Queue {
         }
         self.change_queues(&policy);
         self.configure_runs(&policy);
+        self.keep_pins(&policy);
         self.state.policy = Some(policy);
         self.index.timers.extend(Timer::all(&self.state));
         self.mark_all();
@@ -76,16 +77,17 @@ impl Queue {
         let orders: Vec<Vec<ItemId>> = self.state.queues.values().cloned().collect();
         for id in orders.into_iter().flatten() {
             let Some(item) = self.state.items.get_mut(&id) else { continue };
-            let mut queues = item.changes.iter().map(|change| policy.queue_of(&change.pair));
-            let Some(Some(to)) = queues.next() else { continue };
-            if item.queue.as_ref() == Some(&to.name) || queues.any(|other| other != Some(to)) {
+            let names = item.changes.iter().map(|change| Some(policy.queue_of(&change.pair)?.name));
+            let mut names = names.collect::<Vec<Option<QueueName>>>().into_iter();
+            let Some(Some(to)) = names.next() else { continue };
+            if item.queue.as_ref() == Some(&to) || names.any(|other| other.as_ref() != Some(&to)) {
                 continue;
             }
-            let from = item.queue.replace(to.name.clone());
+            let from = item.queue.replace(to.clone());
             if let Some(order) = from.and_then(|name| self.state.queues.get_mut(&name)) {
                 order.retain(|other| *other != id);
             }
-            self.state.queues.entry(to.name.clone()).or_default().push(id);
+            self.state.queues.entry(to).or_default().push(id);
         }
     }
 
@@ -183,6 +185,7 @@ impl Queue {
             Resolved::Jobs { jobs, noop, unneeded, .. } => {
                 if !is_run {
                     self.learn_tips(node);
+                    self.learn_pins(node);
                 }
                 if current {
                     self.take_keys(id, jobs.iter().map(|job| job.key).collect());

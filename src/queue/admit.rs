@@ -109,8 +109,8 @@ impl Queue {
         if now.revision != came.revision {
             return Some(Departure::NewPatchSet { patchset: now.patchset });
         }
-        let queue = policy.queue_of(&came.pair).map(|queue| &queue.name);
-        if queue.is_none() || item.pipeline.lands() && queue != item.queue.as_ref() {
+        let queue = policy.queue_of(&came.pair).map(|queue| queue.name);
+        if queue.is_none() || item.pipeline.lands() && queue != item.queue {
             return Some(Departure::QueueRemoved);
         }
         match &item.pipeline {
@@ -229,7 +229,7 @@ impl Queue {
         let Some(queue) = policy.queue_of(&change.snapshot.pair()) else { return };
         let changes = self.arranged(&self.group(number, policy));
         let item = ItemId(self.state.last_item + 1);
-        let queue = Some(queue.name.clone());
+        let queue = Some(queue.name);
         self.act(Action::Decision(Decision::Entered { item, pipeline: Pipeline::Gate, queue, changes }));
         self.place(item);
     }
@@ -322,7 +322,7 @@ impl Queue {
                 .state
                 .policy
                 .as_ref()
-                .and_then(|p| p.queue_of(&snapshot.pair()).map(|queue| queue.name.clone())),
+                .and_then(|p| p.queue_of(&snapshot.pair()).map(|queue| queue.name)),
             vote: None,
             says: Some(Says::Waiting { reason }),
             again_of: None,

@@ -140,6 +140,7 @@ impl Queue {
             onto: Vec::new(),
             overlay: Arc::new(Vec::new()),
             depends: Vec::new(),
+            pins: Vec::new(),
             policy_epoch: self.state.policy_epoch,
             date: Timestamp::default(),
             asked_epoch: 0,
@@ -184,6 +185,7 @@ impl Queue {
             if let Some(order) = self.state.queues.get_mut(name) {
                 order.retain(|other| *other != id);
             }
+            self.forget_pins_of(name);
             self.index.dirty_queues.insert(name.clone());
         }
         self.note_end(&item, departure);

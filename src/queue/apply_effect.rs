@@ -14,10 +14,11 @@ impl Queue {
     pub(super) fn apply_effect(&mut self, effect: &Effect) {
         self.state.last_effect = self.state.last_effect.max(effect.id.0);
         match &effect.kind {
-            EffectKind::PrepareNode { node, date, merges, overlay, depends, .. } => {
+            EffectKind::PrepareNode { node, date, merges, overlay, depends, pins, .. } => {
                 self.apply_prepare(*node, *date, merges, overlay);
                 if let Some(known) = self.state.nodes.get_mut(node) {
                     known.depends.clone_from(depends);
+                    known.pins.clone_from(pins);
                 }
             }
             EffectKind::ReleaseNode { node } => {

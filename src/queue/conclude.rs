@@ -139,7 +139,7 @@ impl Queue {
     /// Whether the end of a gate item uses up its approval.
     pub(super) fn uses_up_approval(&self, item: &Item, departure: &Departure) -> bool {
         let keeps = self.state.policy.as_ref().is_some_and(|policy| {
-            let queue = policy.queues.iter().find(|queue| Some(&queue.name) == item.queue.as_ref());
+            let queue = item.queue.as_ref().and_then(|name| policy.queue_named(name));
             queue.is_some_and(|queue| queue.after_failure == crate::model::policy::AfterFailure::Keep)
         });
         match departure {

@@ -200,9 +200,9 @@ impl Queue {
         if target.status == Some(ChangeStatus::Merged) || group.contains(&change) {
             return None;
         }
-        let queue = policy.queue_of(&target.pair).map(|queue| queue.name.clone());
-        let own = policy.queue_of(&snapshot.pair()).map(|queue| &queue.name);
-        if queue.as_ref() != own || queue.is_none() {
+        let queue = policy.queue_of(&target.pair).map(|queue| queue.name);
+        let own = policy.queue_of(&snapshot.pair()).map(|queue| queue.name);
+        if queue != own || queue.is_none() {
             return Some(Reason::DependsElsewhere { change, queue });
         }
         let other = self.index.gate_of.get(&change).and_then(|id| self.state.items.get(id));

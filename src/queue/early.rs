@@ -3,7 +3,7 @@
 
 use crate::model::policy::{Growth, QueuePolicy, StrategyPolicy};
 use crate::model::tree::Resolved;
-use crate::model::{Departure, ItemId, NodeId, Pipeline};
+use crate::model::{Departure, ItemId, NodeId, Pipeline, QueueName};
 
 use super::Queue;
 use super::jobs::JobState;
@@ -13,7 +13,7 @@ use super::strategy::zuul;
 impl Queue {
     pub(super) fn queue_policy(&self, item: &Item) -> Option<&QueuePolicy> {
         let policy = self.state.policy.as_ref()?;
-        policy.queues.iter().find(|queue| Some(&queue.name) == item.queue.as_ref())
+        policy.queue_named(item.queue.as_ref()?)
     }
 
     /// Whether the first failure ends the item's other builds.
@@ -60,8 +60,7 @@ impl Queue {
             }
         }
         let Some(queue) = self.queue_policy(item) else { return };
-        let (name, growth) = (queue.name.clone(), growth(queue));
-        let Some(growth) = growth else { return };
+        let (Some(name), Some(growth)) = (item.queue.clone(), growth(queue)) else { return };
         let window = self.state.windows.entry(name).or_insert(growth.start);
         match departure {
             Departure::Landed { .. } => *window = window.saturating_add(growth.by).min(growth.ceiling),
@@ -70,10 +69,10 @@ impl Queue {
         }
     }
 
-    /// How many items `dependent` builds at once in a queue now.
-    pub(super) fn window(&self, queue: &QueuePolicy) -> Option<u32> {
+    /// How many items `dependent` builds at once in the queue of this name now.
+    pub(super) fn window(&self, name: &QueueName, queue: &QueuePolicy) -> Option<u32> {
         let growth = growth(queue)?;
-        Some(self.state.windows.get(&queue.name).copied().unwrap_or(growth.start).min(growth.ceiling))
+        Some(self.state.windows.get(name).copied().unwrap_or(growth.start).min(growth.ceiling))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::action::{Merge, Onto};
 use crate::model::{ItemId, NodeId, Pair, Sha};
 
 use super::Queue;
+use super::pins::agrees_with_pin;
 use super::print::{PairId, Print, ReadId};
 use super::state::{Item, Node, Source, State};
 
@@ -53,11 +54,18 @@ impl State {
                 let source = node.written(pair).map_or(*onto, |written| Source::Commit(Some(written.onto)));
                 self.source(predicted, *id, pair).is_some_and(|expected| self.same(source, expected, pair))
             })
-            && node.reads().iter().zip(&print.reads).all(|(read, id)| match id {
-                ReadId::Branch(id) | ReadId::JobFile(id) if print.onto.contains(id) => true,
-                ReadId::Branch(id) => self.branch_agrees(node, *id, read.unit.pair(), read.value, predicted),
-                ReadId::JobFile(id) => {
-                    self.job_file_agrees(node, *id, read.unit.pair(), read.value, predicted)
+            && node.reads().iter().zip(&print.reads).all(|(read, id)| {
+                let (ReadId::Branch(own) | ReadId::JobFile(own)) = id;
+                let pair = read.unit.pair();
+                if print.onto.contains(own) {
+                    return true;
+                }
+                if let Some(pin) = self.pin_of(node, pair) {
+                    return agrees_with_pin(node, read, pin);
+                }
+                match id {
+                    ReadId::Branch(id) => self.branch_agrees(node, *id, pair, read.value, predicted),
+                    ReadId::JobFile(id) => self.job_file_agrees(node, *id, pair, read.value, predicted),
                 }
             })
     }

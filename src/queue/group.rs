@@ -78,7 +78,7 @@ impl Queue {
         ways.extend(self.open_dependencies(snapshot).into_iter().map(Place::Change));
         let queue = policy.queue_of(&snapshot.pair()).filter(|queue| self.unites_topics(queue));
         if let (Some(queue), Some(topic)) = (queue, &snapshot.topic) {
-            ways.push(Place::Topic(queue.name.clone(), topic.clone()));
+            ways.push(Place::Topic(queue.name, topic.clone()));
         }
         ways
     }
@@ -144,11 +144,12 @@ impl Queue {
             return None;
         }
         let queue = policy.queue_of(&snapshot.pair());
-        let submits = queue.is_some_and(|queue| queue.landing == LandingMode::Submit);
+        let submits = queue.as_ref().is_some_and(|queue| queue.landing == LandingMode::Submit);
+        let own = queue.map(|queue| queue.name);
         let elsewhere = |mate: &&ChangeNumber| {
             let pair = self.state.changes.get(*mate).map(|mate| mate.snapshot.pair());
-            let other = pair.and_then(|pair| policy.queue_of(&pair)).map(|other| &other.name);
-            **mate != snapshot.number && (submits || other != queue.map(|queue| &queue.name))
+            let other = pair.and_then(|pair| policy.queue_of(&pair)).map(|other| other.name);
+            **mate != snapshot.number && (submits || other != own)
         };
         let mate = group.iter().find(elsewhere).copied().or_else(|| self.beside(snapshot, group));
         mate.map(|change| Reason::Apart { change })

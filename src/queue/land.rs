@@ -13,7 +13,7 @@ use crate::model::event::Scope;
 use crate::model::policy::{LandingMode, QueuePolicy};
 use crate::model::report::Says;
 use crate::model::{
-    ChangeNumber, ChangeSnapshot, EffectId, EffectKind, ItemId, Pair, Repository, Sha, Timestamp,
+    ChangeNumber, ChangeSnapshot, EffectId, EffectKind, ItemId, Pair, QueueName, Repository, Sha, Timestamp,
 };
 
 use super::Queue;
@@ -26,7 +26,7 @@ const WATCH_MAX_MS: i64 = 15_000;
 
 impl Queue {
     /// Moves items that passed towards landing: votes, looks, pushes.
-    pub(super) fn plan_landings(&mut self, order: &[ItemId], queue: &QueuePolicy) {
+    pub(super) fn plan_landings(&mut self, order: &[ItemId], name: &QueueName, queue: &QueuePolicy) {
         let mut groups: BTreeMap<Pair, Vec<ItemId>> = BTreeMap::new();
         let mut undecided = Footprints::default();
         let mut unpassed = Footprints::default();
@@ -34,7 +34,7 @@ impl Queue {
         // A push under way in another queue may change what is read here.
         let landing = self.state.landings.values().flat_map(|landing| &landing.items);
         for item in landing.filter_map(|id| self.state.items.get(id)) {
-            if item.queue.as_ref() != Some(&queue.name) {
+            if item.queue.as_ref() != Some(name) {
                 undecided.add(item.id, self.print_of(item), None);
             }
         }
@@ -221,9 +221,12 @@ impl Queue {
 
     /// What is stopped that this item is in, if anything.
     pub(super) fn pause_of(&self, item: &Item) -> Option<(&Scope, &crate::model::view::PauseView)> {
+        let queue = self.queue_policy(item);
         self.state.paused.iter().find(|(scope, _)| match scope {
             Scope::Everything => true,
-            Scope::Queue(name) => item.queue.as_ref() == Some(name),
+            Scope::Queue(name) => {
+                item.queue.as_ref() == Some(name) || queue.is_some_and(|queue| queue.is_called(name))
+            }
             Scope::Repository(repository) => item.pairs().any(|pair| pair.repository == *repository),
         })
     }

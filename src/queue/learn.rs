@@ -21,6 +21,8 @@ impl Queue {
             let written = node.onto.iter().any(|(written, _)| written == pair);
             match (&read.unit, self.state.tips.get(pair)) {
                 _ if written || node.overlaid(pair).is_some() => {}
+                // What it was given says nothing of how the branch stands now.
+                _ if node.pins.iter().any(|(pinned, _)| pinned == pair) => {}
                 (Unit::Branch(_), None) => branches.push((pair.clone(), read.value)),
                 (Unit::Branch(_), Some(tip)) if tip.commit != read.value => {
                     // What was read before the branch moved is in its past.
@@ -80,7 +82,8 @@ impl Queue {
             let foretold = node.overlaid(pair).is_some() || is_written;
             let written = node.onto.iter().any(|(written, _)| written == pair);
             let tip = self.state.tips.get(pair);
-            !foretold && !written && tip.is_some_and(|tip| tip.stale && tip.commit != read.value)
+            let pinned = self.state.pin_of(node, pair).is_some();
+            !foretold && !written && !pinned && tip.is_some_and(|tip| tip.stale && tip.commit != read.value)
         });
         found.map(|read| read.unit.pair().clone())
     }

@@ -12,6 +12,7 @@ mod apply;
 mod apply_effect;
 mod check;
 mod conclude;
+pub mod cost;
 mod depend;
 mod early;
 mod ended;
@@ -32,6 +33,7 @@ mod order;
 mod pairs;
 mod part;
 mod past;
+mod pins;
 mod pool;
 mod predict;
 mod print;
@@ -126,6 +128,14 @@ impl Queue {
     /// When the core wants to be woken at the latest, even if nothing happens.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         self.index.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The repositories of which a branch was seen, sorted.
+    pub fn repositories(&self) -> Vec<Repository> {
+        let exist = self.state.tips.iter().filter(|(_, tip)| tip.commit.is_some());
+        let mut all: Vec<Repository> = exist.map(|(pair, _)| pair.repository.clone()).collect();
+        all.dedup();
+        all
     }
 
     /// Digest (SHA-256, hexadecimal) over the whole state.

@@ -209,7 +209,7 @@ impl Queue {
             return Err("a stop needs a reason: --reason TEXT; it is shown on everything that waits".into());
         }
         if let (Scope::Queue(name), Some(policy)) = (&scope, &self.state.policy)
-            && !policy.queues.iter().any(|queue| queue.name == *name)
+            && !policy.queues.iter().any(|queue| queue.is_called(name) || queue.owns(name))
         {
             return Err(format!("there is no queue `{name}`"));
         }

@@ -3,18 +3,23 @@
 //! Pure, so that the daemon and the simulator decide alike: what is at the node is asked through
 //! [`Trees`], and every answer that the outcome rests on is among its reads.
 
+mod sites;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+pub use sites::sites_of;
 
 use crate::model::tree::{Read, Resolved, Unit, Unneeded};
 use crate::model::{
     Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Pipeline, Policy, Repository, ResolvedInput,
-    ResolvedJob, Sha, VerdictKey,
+    ResolvedJob, Sha, SiteName, VerdictKey,
 };
 
 use super::graph::{Jobs, needs_of, tie};
 use super::matcher::preferred;
 use crate::model::job::RunsFor;
+use sites::{Sites, missing_member};
 
 /// What a repository's own job file declares, already bound to the branch that it lies in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,6 +112,8 @@ struct Reading<'a> {
     others: BTreeMap<Pair, (Sha, Vec<Arc<str>>)>,
     /// An input that has no such branch.
     missing: Option<&'a Repository>,
+    /// A repository of a site that has none, with the site.
+    missing_member: Option<(SiteName, Repository)>,
 }
 
 /// Finds the jobs that an item has in a pipeline: it writes the branches `item`, and its changes depend on
@@ -122,8 +129,21 @@ pub fn resolve(
 ) -> Resolved {
     let writes: BTreeSet<Pair> = item.iter().cloned().collect();
     let (reads, jobs, unneeded) = Default::default();
-    let mut resolution =
-        Resolution { policy, pipeline, writes, depends, trees, reads, jobs, unneeded, post: false };
+    let (known, sites) = (trees.repositories(), Sites::default());
+    let known = known.into();
+    let mut resolution = Resolution {
+        policy,
+        pipeline,
+        writes,
+        depends,
+        known,
+        sites,
+        trees,
+        reads,
+        jobs,
+        unneeded,
+        post: false,
+    };
     let outcome = resolution.run();
     let reads: Vec<Read> = resolution.reads.into_iter().map(|(unit, value)| Read { unit, value }).collect();
     match outcome {
@@ -146,6 +166,9 @@ pub(super) struct Resolution<'a> {
     pipeline: &'a Pipeline,
     pub(super) writes: BTreeSet<Pair>,
     depends: &'a [Pair],
+    /// The repositories that there are, sorted.
+    known: Arc<[Repository]>,
+    sites: Sites,
     pub(super) trees: &'a mut dyn Trees,
     reads: BTreeMap<Unit, Option<Sha>>,
     jobs: Jobs,
@@ -168,11 +191,12 @@ impl Resolution<'_> {
 
     fn find(&mut self) -> Result<(Vec<Pair>, bool), Stop> {
         let policy = self.policy;
-        let repositories = self.trees.repositories();
+        let repositories = self.known.clone();
         // Read even where no job is: what is depended on must have landed.
         for pair in self.depends {
             self.commit(pair)?;
         }
+        self.find_site_homes()?;
         let mut consulted = self.writes.clone();
         for job in &policy.jobs {
             for home in self.homes(job, &repositories) {
@@ -203,10 +227,11 @@ impl Resolution<'_> {
         Ok((altered, noop))
     }
 
-    /// The branches of the same names in the repositories that the queue names one by one: what their own
-    /// job files ask for holds for this item too. A pattern names no group that is tested together.
+    /// The branches of the same names in the repositories of the item's sites, and in those that the queue
+    /// names one by one: what their own job files ask for holds for this item too. A queue's pattern names no
+    /// group that is tested together.
     fn mates(&self, known: &[Repository]) -> BTreeSet<Pair> {
-        let mut mates = BTreeSet::new();
+        let mut mates = self.site_homes().clone();
         for pair in &self.writes {
             let Some(queue) = self.policy.queue_of(pair) else { continue };
             let named = queue.repositories.0.iter().filter_map(|pattern| pattern.literal());
@@ -227,6 +252,8 @@ impl Resolution<'_> {
             job.repositories.matches(pair.repository.as_str()) && job.branches.matches(pair.branch.as_str())
         };
         let mut homes: BTreeSet<Pair> = self.writes.iter().filter(|pair| fits(pair)).cloned().collect();
+        let through_sites = self.site_homes().iter().filter(|home| self.reaches_through_a_site(job, home));
+        homes.extend(through_sites.filter(|home| fits(home)).cloned());
         if !self.reaches(job) {
             return homes;
         }
@@ -241,7 +268,7 @@ impl Resolution<'_> {
         homes
     }
 
-    /// Whether the job could run for an item that does not write its home.
+    /// Whether the job could run for an item that does not write its home, by the inputs that it names.
     fn reaches(&self, job: &JobPolicy) -> bool {
         // At set times each job runs for its own branches, once.
         job.runs_for != RunsFor::Own
@@ -279,7 +306,7 @@ impl Resolution<'_> {
         source: Source<'_>,
     ) -> Result<Option<(Sha, Reading<'j>)>, Stop> {
         let own = self.writes.contains(home);
-        if !own && !self.reaches(job) {
+        if !own && !self.reaches(job) && !self.reaches_through_a_site(job, home) {
             return Ok(None);
         }
         self.post |= job.pipelines.has(&Pipeline::Post);
@@ -293,7 +320,11 @@ impl Resolution<'_> {
             return Ok(None);
         }
         let Some(commit) = self.commit(home)? else { return Ok(None) };
-        let reading = self.reading(job, home)?;
+        let mut reading = self.named(job, home)?;
+        if !own && !self.reaches_through_a_site(job, home) && !self.writes_one_of(&reading.others) {
+            return Ok(None);
+        }
+        self.add_sites(job, home, &mut reading)?;
         let reads = |pair: &Pair| pair == home || reading.others.contains_key(pair);
         if !self.writes.iter().any(reads) {
             return Ok(None);
@@ -305,7 +336,24 @@ impl Resolution<'_> {
         Ok(Some((commit, reading)))
     }
 
+    /// What a job reads.
     fn reading<'j>(&mut self, job: &'j JobPolicy, home: &Pair) -> Result<Reading<'j>, Stop> {
+        let mut reading = self.named(job, home)?;
+        self.add_sites(job, home, &mut reading)?;
+        Ok(reading)
+    }
+
+    /// Adds what a job reads through the sites of its home.
+    fn add_sites(&mut self, job: &JobPolicy, home: &Pair, reading: &mut Reading<'_>) -> Result<(), Stop> {
+        let through_sites = self.site_inputs(job, home)?;
+        let branches = through_sites.branches.into_iter();
+        reading.others.extend(branches.map(|(pair, commit)| (pair, (commit, Vec::new()))));
+        reading.missing_member = through_sites.missing;
+        Ok(())
+    }
+
+    /// What a job reads of the inputs that it names.
+    fn named<'j>(&mut self, job: &'j JobPolicy, home: &Pair) -> Result<Reading<'j>, Stop> {
         let mut others: BTreeMap<Pair, (Sha, Vec<Arc<str>>)> = BTreeMap::new();
         let mut missing = None;
         for input in &job.inputs {
@@ -320,7 +368,7 @@ impl Resolution<'_> {
                     .or_insert((commit, union(&input.paths, &input.paths)));
             }
         }
-        Ok(Reading { others, missing })
+        Ok(Reading { others, missing, missing_member: None })
     }
 
     fn resolved_job(
@@ -328,7 +376,7 @@ impl Resolution<'_> {
         job: &JobPolicy,
         home: &Pair,
         commit: Sha,
-        Reading { mut others, missing }: Reading<'_>,
+        Reading { mut others, missing, missing_member: member }: Reading<'_>,
         source: Source<'_>,
     ) -> Result<ResolvedJob, Stop> {
         if let Some(repository) = missing {
@@ -341,6 +389,9 @@ impl Resolution<'_> {
                 "correct its name or branch"
             };
             return Err(wrong_job(&what, remedy, home, is_operators));
+        }
+        if let Some((site, repository)) = &member {
+            return Err(missing_member(site, repository, home));
         }
         self.add_depended_on(home, &mut others)?;
         let mut inputs = vec![self.resolved(job, home, commit, &job.paths, &job.ignored_files)?];
@@ -360,6 +411,10 @@ impl Resolution<'_> {
             needs: job.needs.clone(),
             depth: 0,
         })
+    }
+
+    fn writes_one_of<T>(&self, others: &BTreeMap<Pair, T>) -> bool {
+        others.keys().any(|pair| self.writes.contains(pair))
     }
 
     /// What the item's changes depend on is an input of each of its jobs. A build has one folder for a

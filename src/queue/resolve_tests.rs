@@ -52,8 +52,12 @@ impl Trees for Table {
         all
     }
 
-    fn default_branch(&mut self, _: &Repository) -> Result<Option<Branch>, String> {
-        Ok(Some("main".into()))
+    /// `main`, or the first branch where there is no such.
+    fn default_branch(&mut self, repository: &Repository) -> Result<Option<Branch>, String> {
+        let mut own = self.branches.keys().filter(|pair| pair.repository == *repository);
+        let main = Pair::new(repository.as_str(), "main");
+        let first = own.next().filter(|_| !self.branches.contains_key(&main));
+        Ok(Some(first.map_or("main".into(), |pair| pair.branch.clone())))
     }
 }
 
@@ -79,6 +83,7 @@ fn job(name: &str, repository: &str, inputs: &[&str]) -> JobPolicy {
         repositories: Patterns::new(&[repository]),
         branches: Patterns::new(&["*"]),
         inputs: inputs.iter().map(input).collect(),
+        sites: true,
         paths: Vec::new(),
         ignored_files: Patterns::default(),
         runs_for: RunsFor::Inputs,
@@ -103,6 +108,7 @@ fn policy(jobs: Vec<JobPolicy>) -> Policy {
     Policy {
         account: "bot".into(),
         queues: Vec::new(),
+        sites: Vec::new(),
         jobs,
         job_files: true,
         templates: Default::default(),
@@ -188,6 +194,9 @@ fn queue_of(repositories: &[&str]) -> crate::model::policy::QueuePolicy {
     use crate::model::policy::{AfterFailure, LandingMode, QueuePolicy, StrategyPolicy};
     QueuePolicy {
         name: "main".into(),
+        family: None,
+        per_branch: false,
+        outside: Default::default(),
         repositories: Patterns::new(repositories),
         branches: Patterns::new(&["*"]),
         strategy: StrategyPolicy::Serial,
@@ -352,3 +361,6 @@ fn what_is_depended_on_is_an_input_of_every_job_and_read_without_any() {
     let nothing = resolve(&policy(vec![]), &Pipeline::Gate, &[pair("app")], &[pair("lib")], &mut trees);
     assert!(matches!(nothing, Resolved::Jobs { reads, .. } if !reads.is_empty()));
 }
+
+#[path = "resolve/sites_tests.rs"]
+mod sites;

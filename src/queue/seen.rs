@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, EffectKind, ItemId, Pair, QueueName, Sha, Timestamp,
+    Branch, ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, EffectKind, ItemId, Pair, QueueName,
+    Repository, Sha, Timestamp,
 };
 
 use super::Queue;
@@ -126,10 +127,29 @@ impl Queue {
             self.doubt_tip(&pair);
             return;
         }
+        let is_first = tip.epoch == 0 && commit.is_some();
         match pushed {
             Some((id, true)) => self.push_landed(id),
             Some((_, false)) => {}
-            None => self.move_tip(pair, commit, None, None),
+            None => {
+                if is_first {
+                    self.welcome_repository(&pair.repository);
+                }
+                self.move_tip(pair, commit, None, None);
+            }
+        }
+    }
+
+    /// A repository that was not there before and is one of a site's: from now on jobs read it, and its own
+    /// apply, which no node has looked for.
+    fn welcome_repository(&mut self, repository: &Repository) {
+        let Some(policy) = &self.state.policy else { return };
+        let is_read = policy.sites.iter().any(|site| site.inputs && site.has(repository));
+        let first = Pair { repository: repository.clone(), branch: Branch::new("") };
+        let mut tips = self.state.tips.range(first..).take_while(|(pair, _)| pair.repository == *repository);
+        if is_read && !tips.any(|(_, tip)| tip.epoch > 0) {
+            self.state.policy_epoch += 1;
+            self.mark_all();
         }
     }
 
@@ -191,11 +211,8 @@ impl Queue {
     }
 
     pub(super) fn touch_queues_at(&mut self, pair: &Pair) {
-        let queue = self
-            .state
-            .policy
-            .as_ref()
-            .and_then(|policy| policy.queue_of(pair).map(|queue| queue.name.clone()));
+        let queue =
+            self.state.policy.as_ref().and_then(|policy| policy.queue_of(pair).map(|queue| queue.name));
         self.index.dirty_queues.extend::<Option<QueueName>>(queue);
         let checks: Vec<ItemId> = self
             .state

@@ -41,7 +41,7 @@ impl Queue {
     pub(super) fn plan_queue(&mut self, name: &QueueName) {
         let Some(policy) = self.state.policy.clone() else { return };
         let order = self.state.queues.get(name).cloned().unwrap_or_default();
-        let Some(queue) = policy.queues.iter().find(|queue| queue.name == *name) else {
+        let Some(queue) = policy.queue_named(name) else {
             for item in order {
                 self.index
                     .dirty_changes
@@ -50,7 +50,7 @@ impl Queue {
             return;
         };
         let mut ahead = Ahead::default();
-        let mut walk = walk(queue, policy.slots, self.window(queue));
+        let mut walk = walk(queue, policy.slots, self.window(name, queue));
         for (place, id) in (0_u32..).zip(&order) {
             if self.plan_item(*id, place, queue, &mut ahead, &mut *walk) {
                 // Someone left: what follows is planned on the new order.
@@ -65,7 +65,7 @@ impl Queue {
                 self.hold(*id, holds.remove(id));
             }
         }
-        self.plan_landings(&order, queue);
+        self.plan_landings(&order, name, queue);
         self.collect_nodes();
     }
 
@@ -255,7 +255,8 @@ impl Queue {
         self.act(Action::Decision(Decision::Based { item: id, node }));
         let depends = self.state.items.get(&id).map(|item| self.depends_of(item)).unwrap_or_default();
         let tips = Vec::new();
-        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips });
+        let pins = self.pins_for(id, &depends);
+        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips, pins });
         if let Some(old) = old {
             self.release(old);
         }

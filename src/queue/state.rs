@@ -42,6 +42,9 @@ pub(crate) struct State {
     pub expected: BTreeMap<ChangeNumber, Account>,
     #[serde(with = "super::pairs")]
     pub tips: BTreeMap<Pair, Tip>,
+    /// What is pinned outside of each queue.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins: BTreeMap<QueueName, Pins>,
     pub queues: BTreeMap<QueueName, Vec<ItemId>>,
     /// Whose turn it is in each queue.
     #[serde(default)]
@@ -155,6 +158,22 @@ pub(crate) struct Tip {
     pub stale: bool,
 }
 
+/// The pins of a queue.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Pins {
+    #[serde(with = "super::pairs")]
+    pub of: BTreeMap<Pair, Pin>,
+}
+
+/// A commit that counts for a branch's tip.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Pin {
+    /// `None` when there was no such branch.
+    pub commit: Option<Sha>,
+    /// Since when.
+    pub at: Timestamp,
+}
+
 /// Where an item stands on its way out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Stage {
@@ -260,6 +279,9 @@ pub(crate) struct Node {
     /// Branches of changes that its item depends on, read by all jobs. Sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends: Vec<Pair>,
+    /// What counts for the tips of branches outside of its queue. Sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<(Pair, Option<Sha>)>,
     pub policy_epoch: u64,
     /// The date of its merge commits; 0 where an older version made it.
     #[serde(default)]

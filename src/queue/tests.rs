@@ -65,11 +65,14 @@ fn home() -> Pair {
     Pair::new("core", "main")
 }
 
-fn policy(slots: u32) -> Policy {
+pub(super) fn policy(slots: u32) -> Policy {
     Policy {
         account: "bot".into(),
         queues: vec![QueuePolicy {
             name: "main".into(),
+            family: None,
+            per_branch: false,
+            outside: Default::default(),
             repositories: Patterns::new(&["core"]),
             branches: Patterns::new(&["*"]),
             strategy: StrategyPolicy::Dependent { window: 20 },
@@ -80,6 +83,7 @@ fn policy(slots: u32) -> Policy {
             topics: TopicPolicy::Apart,
             tuning: Default::default(),
         }],
+        sites: Vec::new(),
         jobs: Vec::new(),
         job_files: false,
         templates: Default::default(),

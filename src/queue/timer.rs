@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::{BuildId, ChangeNumber, EffectId, EffectKind, ItemId, Timestamp};
 
 use super::Queue;
+use super::pins::oldest_pin;
 use super::state::State;
 
 /// What a deadline is about.
@@ -24,6 +25,8 @@ pub(crate) enum Timer {
     Confirm(ChangeNumber),
     /// Something to say.
     Reports,
+    /// What is pinned outside of a queue is old.
+    Pins,
     /// Planning was cut short.
     Everything,
 }
@@ -47,6 +50,7 @@ impl Timer {
             timers
                 .extend(pending.map(|(id, p)| (p.since.plus_ms(policy.limits.effect_ms), Self::Effect(*id))));
         }
+        timers.extend(oldest_pin(state).map(|at| (at, Self::Pins)));
         timers.extend(state.builds.iter().map(|(id, build)| (build.deadline, Self::Build(*id))));
         let unknown =
             state.landings.iter().filter_map(|(id, landing)| Some((*id, landing.unknown.as_ref()?)));
@@ -115,6 +119,7 @@ impl Queue {
                     self.index.dirty_confirms.insert(change);
                 }
                 Timer::Reports => self.index.dirty_reports = true,
+                Timer::Pins => self.renew_pins(),
                 Timer::Everything => self.mark_all(),
             }
         }

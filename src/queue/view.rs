@@ -1,7 +1,10 @@
 //! The picture that pages and the socket show.
 
+use crate::model::policy::QueuePolicy;
 use crate::model::view::{BuildView, DepartedView, ItemView, QueueView, View, WaitingView};
-use crate::model::{BuildId, ChangeNumber, ChangeStatus, ItemId, JobName, Policy, Reason, Timestamp};
+use crate::model::{
+    BuildId, ChangeNumber, ChangeStatus, ItemId, JobName, Policy, QueueName, Reason, Timestamp,
+};
 
 use super::Queue;
 use super::admit::item_change;
@@ -16,7 +19,7 @@ impl Queue {
         let checks = self.state.checks.iter().filter_map(|id| self.state.items.get(id));
         View {
             at,
-            queues: queues.iter().map(|queue| self.view_queue(queue)).collect(),
+            queues: queues.iter().flat_map(|queue| self.view_queues(queue)).collect(),
             checks: checks.map(|item| self.view_item(item, None)).collect(),
             waiting: self.state.changes.values().filter_map(|change| self.view_waiting(change)).collect(),
             departed: self.state.departed.iter().cloned().collect(),
@@ -52,8 +55,17 @@ impl Queue {
         policy.is_some_and(|policy| policy.jobs.iter().any(|own| own.name == *job))
     }
 
-    fn view_queue(&self, queue: &crate::model::policy::QueuePolicy) -> QueueView {
-        let order = self.state.queues.get(&queue.name).map_or(&[][..], |order| order);
+    /// A declared queue, or those that it stands for by branch, as far as something is in them.
+    fn view_queues(&self, queue: &QueuePolicy) -> Vec<QueueView> {
+        if !queue.per_branch {
+            return vec![self.view_queue(&queue.name)];
+        }
+        let owned = self.state.queues.iter().filter(|(name, order)| queue.owns(name) && !order.is_empty());
+        owned.map(|(name, _)| self.view_queue(name)).collect()
+    }
+
+    fn view_queue(&self, name: &QueueName) -> QueueView {
+        let order = self.state.queues.get(name).map_or(&[][..], |order| order);
         let mut undecided = Footprints::default();
         let mut items = Vec::with_capacity(order.len());
         for item in order.iter().filter_map(|id| self.state.items.get(id)) {
@@ -75,7 +87,7 @@ impl Queue {
             items.push(view);
             undecided.add(item.id, print, None);
         }
-        QueueView { name: queue.name.clone(), items }
+        QueueView { name: name.clone(), items }
     }
 
     fn view_builds(&self) -> Vec<BuildView> {

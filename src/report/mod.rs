@@ -149,7 +149,10 @@ fn culprit(report: &Report, jobs: &[JobResult], (pair, before): (&Pair, Sha), li
 fn job_lines(jobs: &[JobResult], change: ChangeNumber, links: &Links) -> String {
     let mut lines = String::new();
     for job in jobs.iter().take(JOBS_MAX) {
-        let _ = writeln!(lines, "{}", job_line(job, change, links));
+        // A job may have run for several repositories.
+        let has_twin = jobs.iter().any(|other| other.job == job.job && other.home != job.home);
+        let home = if has_twin { format!(" (for {})", short(&job.home.to_string())) } else { String::new() };
+        let _ = writeln!(lines, "{}{home}", job_line(job, change, links));
     }
     if jobs.len() > JOBS_MAX {
         let _ = writeln!(lines, "And {} more jobs.", jobs.len() - JOBS_MAX);

@@ -78,6 +78,16 @@ fn lines_of_jobs_are_read_by_the_plugin() {
 }
 
 #[test]
+fn a_job_that_ran_for_several_repositories_is_told_with_each() {
+    let own = job(JobOutcome::Success, "");
+    let other = JobResult { home: Pair::new("lib", "main"), ..own.clone() };
+    let lines = job_lines(&[own.clone(), other], ChangeNumber(1), &links());
+    assert!(lines.contains("SUCCESS in 1m 02s (for core main)\n"), "{lines}");
+    assert!(lines.contains("SUCCESS in 1m 02s (for lib main)\n"), "{lines}");
+    assert!(!job_lines(&[own], ChangeNumber(1), &links()).contains("(for"));
+}
+
+#[test]
 fn a_job_that_does_not_decide_is_marked() {
     let mut job = job(JobOutcome::Failure, "");
     job.voting = false;

@@ -123,6 +123,9 @@ fn policy(strategy: StrategyPolicy, slots: u32) -> Policy {
         account: super::setting::BOT.into(),
         queues: vec![QueuePolicy {
             name: "all".into(),
+            family: None,
+            per_branch: false,
+            outside: Default::default(),
             repositories: Patterns::new(&["*"]),
             branches: Patterns::new(&["*"]),
             strategy,
@@ -133,6 +136,7 @@ fn policy(strategy: StrategyPolicy, slots: u32) -> Policy {
             topics: TopicPolicy::Apart,
             tuning: Tuning::default(),
         }],
+        sites: Vec::new(),
         jobs: [job("unit", &["*"], &[], "1"), job("joint", &["r0"], &["r1"], "1")].map(patient).into(),
         job_files: false,
         templates: Default::default(),

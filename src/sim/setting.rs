@@ -11,12 +11,13 @@ use super::rng::Rng;
 use crate::model::job::{Attempts, RunsFor};
 use crate::model::pipeline::{JobPipelines, PeriodicPolicy, PostPolicy};
 use crate::model::policy::{
-    AfterFailure, CheckPolicy, GatePolicy, Growth, LandingMode, Limits, Need, QueuePolicy, StrategyPolicy,
-    TopicPolicy, Tuning,
+    AfterFailure, CheckPolicy, GatePolicy, Growth, LandingMode, Limits, Need, OutsidePolicy, QueuePolicy,
+    StrategyPolicy, TopicPolicy, Tuning,
 };
 use crate::model::priority::PriorityPolicy;
+use crate::model::site::groups;
 use crate::model::{
-    BuildSpec, InputPolicy, JobName, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository,
+    BuildSpec, InputPolicy, JobName, JobPolicy, LandingForm, Pair, Patterns, Policy, Repository, SitePolicy,
 };
 use crate::world::Tree;
 
@@ -134,10 +135,14 @@ impl Setting {
         Self {
             seed,
             branches,
-            policy: draw_runs(
+            policy: draw_sites(
                 seed,
                 repositories,
-                draw_strategies(seed, draw_order(seed, draw_landing(seed, policy))),
+                draw_runs(
+                    seed,
+                    repositories,
+                    draw_strategies(seed, draw_order(seed, draw_landing(seed, policy))),
+                ),
             ),
             graph,
             faults: draw_faults(&mut rng),
@@ -299,6 +304,57 @@ fn draw_late_poison(seed: u64, changes: u64) -> Vec<Poison> {
     poison
 }
 
+/// In a quarter of the runs repositories are in sites, of which some overlap, and in half of these the queues
+/// are those that the sites stand for; some queues are one for each branch. Drawn apart.
+fn draw_sites(seed: u64, repositories: i64, mut policy: Policy) -> Policy {
+    let mut rng = Rng::keyed(seed, 12, 0);
+    if seed % 4 != 2 {
+        return policy;
+    }
+    for number in 0..rng.between(1, 3) {
+        let names: Vec<String> = (0..repositories)
+            .filter(|_| rng.chance(600))
+            .map(|repository| format!("r{repository}"))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            continue;
+        }
+        policy.sites.push(SitePolicy {
+            name: format!("s{number}").into(),
+            repositories: if rng.chance(150) { Patterns::new(&["r*"]) } else { Patterns::new(&names) },
+            branch: rng.chance(200).then(|| "main".into()),
+            inputs: rng.chance(850),
+        });
+    }
+    for job in &mut policy.jobs {
+        job.sites = rng.chance(850);
+    }
+    if rng.chance(500)
+        && let Some(usual) = policy.queues.first().cloned()
+    {
+        let derived = groups(&policy.sites).into_iter().map(|group| {
+            let all = group.iter().flat_map(|site| &policy.sites[*site].repositories.0);
+            QueuePolicy {
+                name: format!("qsite{}", group[0]).into(),
+                family: Some("qsite".into()),
+                repositories: Patterns(all.cloned().collect()),
+                ..usual.clone()
+            }
+        });
+        let derived: Vec<QueuePolicy> = derived.collect();
+        policy.queues.splice(0..0, derived);
+    }
+    for queue in &mut policy.queues {
+        queue.per_branch = rng.chance(300);
+        if rng.chance(400) {
+            queue.outside =
+                OutsidePolicy::Pinned { age_ms: *rng.pick(&[5_000, 60_000, 600_000]).unwrap_or(&60_000) };
+        }
+    }
+    policy
+}
+
 fn draw_footerless(seed: u64, changes: u64) -> BTreeSet<u64> {
     let mut rng = Rng::keyed(seed, 5, 0);
     let often = if rng.chance(700) { 0 } else { 200 };
@@ -326,6 +382,7 @@ pub fn job(name: &str, repositories: &[&str], inputs: &[&str], round: &str) -> J
             .iter()
             .map(|name| InputPolicy { repository: (*name).into(), branch: None, paths: Vec::new() })
             .collect(),
+        sites: true,
         paths: Vec::new(),
         ignored_files: Patterns::default(),
         runs_for: RunsFor::Inputs,
@@ -398,6 +455,7 @@ fn draw_policy(rng: &mut Rng, repositories: i64, job_files: bool) -> Policy {
     Policy {
         account: BOT.into(),
         queues,
+        sites: Vec::new(),
         jobs: draw_jobs(rng, repositories, job_files),
         job_files,
         templates: Default::default(),
@@ -427,6 +485,9 @@ fn draw_queue(rng: &mut Rng, name: &str, repositories: &[&str]) -> QueuePolicy {
     let window = u32::try_from(rng.between(1, 12)).unwrap_or(1);
     QueuePolicy {
         name: name.into(),
+        family: None,
+        per_branch: false,
+        outside: Default::default(),
         repositories: Patterns::new(repositories),
         branches: Patterns::new(&["*"]),
         strategy: if rng.chance(250) { StrategyPolicy::Serial } else { StrategyPolicy::Dependent { window } },

@@ -154,6 +154,13 @@ async fn respond(line: &[u8], user: &str, desk: &dyn Desk) -> Response {
             let picture = Picture::of(0, desk.whole_view(), desk);
             Response::Explained(explain(&picture, change).map(Box::new))
         }
+        Ok(Request::Costs { asked }) => {
+            match timeout(Duration::from_millis(COMMAND_MAX_MS), desk.costs(asked)).await {
+                Ok(Ok(costs)) => Response::Costs(Box::new(costs)),
+                Ok(Err(why)) => invalid(why),
+                Err(_) => invalid("count the builds in time: name some repositories".into()),
+            }
+        }
         Ok(Request::Reload { person }) => {
             let by = name_speaker(user, person.as_deref());
             tracing::info!(%by, "an operator asks for the configuration to be read anew");

@@ -45,6 +45,7 @@ pub use history::History;
 pub use metrics::Metrics;
 pub use router::{Options, router, serve};
 
+use crate::model::cost::{CostOf, Costs};
 use crate::model::event::Command;
 use crate::model::view::View;
 use crate::model::{Account, BuildId};
@@ -54,6 +55,9 @@ pub type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What becomes of another configuration, when it is known.
 pub type Reloading = Pin<Box<dyn Future<Output = Reloaded> + Send>>;
+
+/// What changes cost, when it is counted; an error is in words with the remedy.
+pub type Costing = Pin<Box<dyn Future<Output = Result<Costs, String>> + Send>>;
 
 /// What the face needs of the daemon. The daemon implements it; nothing here blocks.
 pub trait Desk: Send + Sync + 'static {
@@ -77,6 +81,10 @@ pub trait Desk: Send + Sync + 'static {
 
     /// Reads the configuration anew in the name of `by`.
     fn reload(&self, by: Account) -> Reloading;
+
+    /// Counts the builds that changes to these branches cause; to one branch of each gated repository where
+    /// none is named.
+    fn costs(&self, asked: Vec<CostOf>) -> Costing;
 
     /// Whether the daemon lives and can do its work.
     fn health(&self) -> Health;

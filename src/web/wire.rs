@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ChangeNumber;
+use crate::model::cost::{CostOf, Costs};
 use crate::model::event::Command;
 use crate::model::view::View;
 use crate::web::{Explanation, Reloaded};
@@ -35,6 +36,11 @@ pub enum Request {
         /// The change.
         change: ChangeNumber,
     },
+    /// What changes to these branches cost; to one branch of each gated repository where none is named.
+    Costs {
+        /// Of which branches.
+        asked: Vec<CostOf>,
+    },
     /// That the configuration be read anew.
     Reload {
         /// As for a command.
@@ -62,6 +68,8 @@ pub enum Response {
     View(Arc<View>),
     /// Why a change is where it is; `None` when nothing is known of it.
     Explained(Option<Box<Explanation>>),
+    /// What changes cost.
+    Costs(Box<Costs>),
     /// What the core said to the command.
     Operator {
         /// Whether it is done.

@@ -50,6 +50,9 @@ fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
         account: "bot".into(),
         queues: vec![QueuePolicy {
             name: "main".into(),
+            family: None,
+            per_branch: false,
+            outside: Default::default(),
             repositories: Patterns::new(&["group/*"]),
             branches: Patterns::new(&["*"]),
             strategy,
@@ -60,6 +63,7 @@ fn policy(slots: u32, strategy: StrategyPolicy) -> Policy {
             topics: seakeeper::model::policy::TopicPolicy::Apart,
             tuning: Default::default(),
         }],
+        sites: Vec::new(),
         jobs: Vec::new(),
         job_files: false,
         templates: Default::default(),

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use seakeeper::model::cost::{CostOf, Costs};
 use seakeeper::model::event::Command;
 use seakeeper::model::item::{JobOutcome, JobResult};
 use seakeeper::model::run::{Blame, Move, RunOutcome};
@@ -12,7 +13,7 @@ use seakeeper::model::{
     Account, BuildId, ChangeNumber, Departure, ItemChange, ItemId, Pair, PatchSet, Pipeline, Reason, Sha,
     Timestamp,
 };
-use seakeeper::web::{Answer, Asked, Desk, Health, History, Metrics, Reloaded, Reloading, Verdict};
+use seakeeper::web::{Answer, Asked, Costing, Desk, Health, History, Metrics, Reloaded, Reloading, Verdict};
 use tokio::sync::watch;
 
 /// See the module.
@@ -100,6 +101,10 @@ impl Desk for Made {
         self.reloads.lock().unwrap_or_else(PoisonError::into_inner).push(by);
         let lines = vec![format!("seakeeper.toml:3: key `{HOSTILE}`: unknown key"), "and another".to_owned()];
         Box::pin(async move { Reloaded { verdict: Verdict::Faulty, lines } })
+    }
+
+    fn costs(&self, _: Vec<CostOf>) -> Costing {
+        Box::pin(async { Ok(Costs::default()) })
     }
 
     fn health(&self) -> Health {

@@ -11,6 +11,7 @@ fn at_tips(node: u64, tips: Vec<(Pair, Sha)>) -> EffectKind {
         overlay: Vec::new(),
         depends: Vec::new(),
         tips,
+        pins: Vec::new(),
     }
 }
 

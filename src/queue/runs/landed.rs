@@ -179,10 +179,17 @@ pub(super) fn may_run(policy: &Policy, pipeline: &Pipeline, pair: &Pair) -> bool
     let reads = |job: &JobPolicy| {
         *pipeline == Pipeline::Post
             && job.runs_for == RunsFor::Inputs
-            && job.inputs.iter().any(|input| input.repository == pair.repository)
+            && (job.inputs.iter().any(|input| input.repository == pair.repository)
+                || job.sites && through_a_site(policy, job, pair))
     };
     let mut jobs = policy.jobs.iter().filter(|job| job.pipelines.has(pipeline));
     jobs.any(|job| own(job) || reads(job)) || policy.job_files && policy.queue_of(pair).is_some()
+}
+
+/// Whether some home of a job is in a site with a branch's repository.
+fn through_a_site(policy: &Policy, job: &JobPolicy, pair: &Pair) -> bool {
+    let mut sites = policy.sites.iter().filter(|site| site.inputs && site.has(&pair.repository));
+    sites.any(|site| site.repositories.meet(&job.repositories))
 }
 
 fn changes_in(item: &Item, pair: &Pair) -> Vec<ItemChange> {

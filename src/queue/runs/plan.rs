@@ -80,9 +80,9 @@ impl Queue {
         let (pipeline, tips, old) = (run.stay.pipeline.clone(), run.tips.clone(), run.stay.node);
         let node = NodeId(self.state.last_node + 1);
         self.act(Action::Decision(Decision::Based { item: id, node }));
-        let (merges, overlay, depends) = (Vec::new(), Vec::new(), Vec::new());
+        let (merges, overlay, depends, pins) = Default::default();
         let date = self.state.now;
-        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips });
+        self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips, pins });
         if let Some(old) = old {
             self.release(old);
         }

@@ -71,6 +71,10 @@ pub struct NodeBook {
     pub onto: Vec<NodeId>,
     /// Nodes that give it its other branches. What those in turn had beside them is of no concern.
     pub beside: Vec<(Pair, NodeId)>,
+    /// What it was given for the tips of branches outside of its queue.
+    pub pins: Vec<(Pair, Option<Sha>)>,
+    /// Branches of what its item depends on: these are never pinned.
+    pub depends: Vec<Pair>,
     /// What it writes, once merged.
     pub writes: Option<Vec<Written>>,
     /// Its jobs, once found.
@@ -82,7 +86,8 @@ pub struct NodeBook {
 impl NodeBook {
     /// A node that was asked for.
     pub fn new(item: ItemId) -> Self {
-        Self { item, onto: Vec::new(), beside: Vec::new(), writes: None, resolved: None, bad: None }
+        let (onto, beside, pins, depends) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { item, onto, beside, pins, depends, writes: None, resolved: None, bad: None }
     }
 
     /// Writes down what it rests on.

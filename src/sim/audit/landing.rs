@@ -213,7 +213,7 @@ impl Audit {
                 let start = self.start_of(*id, &change.pair)?;
                 made.insert(change.pair.clone(), (start, self.commit_of(*id, &change.pair)?));
             }
-            match jobs_at(gerrit, policy, &changes, &made, tips) {
+            match jobs_at(gerrit, policy, &changes, &made, &self.as_pinned(*id, tips)) {
                 Resolved::Jobs { jobs, noop, .. } => {
                     if jobs.is_empty() && !noop {
                         return fault("tested tree", format!("item {id} is pushed and no job judges it"));

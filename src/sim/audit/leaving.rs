@@ -102,7 +102,7 @@ impl Audit {
         let (Some(policy), Some(book)) = (self.policy.clone(), self.items.get(&id)) else { return Ok(()) };
         let mut said = Vec::new();
         for tips in self.worlds() {
-            let judged = judge(gerrit, setting, &policy, &book.changes, &tips);
+            let judged = judge(gerrit, setting, &policy, &book.changes, &self.as_pinned(id, &tips));
             let agrees = match (departure, &judged) {
                 (Departure::Conflict { .. }, Judged::Conflict)
                 | (Departure::BrokenJobFile { .. }, Judged::Broken)

@@ -412,11 +412,13 @@ impl Audit {
             return fault("effects once", format!("effect {} was asked for twice", effect.id));
         }
         match &effect.kind {
-            EffectKind::PrepareNode { node, merges, overlay, .. } => {
+            EffectKind::PrepareNode { node, merges, overlay, depends, pins, .. } => {
                 if let Some(book) = self.nodes.get_mut(node) {
                     book.rests_on(merges, overlay);
+                    book.pins.clone_from(pins);
+                    book.depends.clone_from(depends);
                 }
-                Ok(())
+                self.check_pins(*node)
             }
             EffectKind::Land { valid_until, pushes } => {
                 for push in pushes {

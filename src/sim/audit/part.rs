@@ -39,12 +39,13 @@ impl Audit {
             for change in &book.changes {
                 let Some(own) = self.known.get(&change.number) else { continue };
                 let queue = policy.queue_of(&change.pair);
-                let unites = queue.is_some_and(|queue| queue.topics == TopicPolicy::Together);
+                let unites = queue.as_ref().is_some_and(|queue| queue.topics == TopicPolicy::Together);
+                let queue = queue.map(|queue| queue.name);
                 let left_out = self.known.values().find(|other| {
                     other.topic == own.topic
                         && other.status == ChangeStatus::Open
                         && !self.gone.contains(&other.number)
-                        && policy.queue_of(&other.pair()).map(|queue| &queue.name) == queue.map(|q| &q.name)
+                        && policy.queue_of(&other.pair()).map(|other| other.name) == queue
                         && book.changes.iter().all(|own| own.number != other.number)
                 });
                 if let (true, true, Some(other)) = (unites, own.topic.is_some(), left_out) {

@@ -12,8 +12,7 @@ impl Audit {
         let (Some(book), Some(judge)) = (self.items.get(&id), self.items.get(&with)) else {
             return wrong("and one of them does not exist");
         };
-        let queues = self.policy.as_ref().map_or(&[][..], |policy| &policy.queues);
-        let queue = queues.iter().find(|queue| Some(&queue.name) == book.queue.as_ref());
+        let queue = self.policy.as_ref().and_then(|policy| policy.queue_named(book.queue.as_ref()?));
         let allowed = queue.is_some_and(|queue| {
             matches!(queue.strategy, StrategyPolicy::Batch | StrategyPolicy::Adaptive)
                 && queue.tuning.batch_max > 1
@@ -73,9 +72,8 @@ impl Audit {
     /// The jobs of a node with the keys that count there: the yardstick uses no verdict twice.
     pub(super) fn keyed(&self, node: NodeId, outcome: &Resolved) -> Resolved {
         let item = self.nodes.get(&node).and_then(|book| self.items.get(&book.item));
-        let queues = self.policy.as_ref().map_or(&[][..], |policy| &policy.queues);
-        let queue =
-            queues.iter().find(|queue| item.is_some_and(|item| item.queue.as_ref() == Some(&queue.name)));
+        let name = item.and_then(|item| item.queue.as_ref());
+        let queue = self.policy.as_ref().and_then(|policy| policy.queue_named(name?));
         let mut outcome = outcome.clone();
         if let (Resolved::Jobs { jobs, .. }, Some(StrategyPolicy::Zuul)) =
             (&mut outcome, queue.map(|queue| queue.strategy))

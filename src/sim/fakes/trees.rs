@@ -50,6 +50,8 @@ pub struct Asked<'a> {
     pub depends: &'a [Pair],
     /// Branches at the commits that a run judges.
     pub tips: &'a [(Pair, Sha)],
+    /// What counts for the tips of branches outside of its queue.
+    pub pins: &'a [(Pair, Option<Sha>)],
 }
 
 /// What a merge has given, or why there is none.
@@ -99,7 +101,13 @@ impl TreeStore {
             writes.retain(|other| other.pair != written.pair);
             writes.push(written);
         }
-        let tips = gerrit.branches().clone();
+        let mut tips = gerrit.branches().clone();
+        for (pair, pin) in asked.pins {
+            match pin {
+                Some(commit) => drop(tips.insert(pair.clone(), *commit)),
+                None => drop(tips.remove(pair)),
+            }
+        }
         let pairs: Vec<Pair> = match merges.last() {
             // But in the gate, all merges but the last are only looked through.
             Some(last) if !asked.pipeline.lands() => vec![last.change.pair.clone()],

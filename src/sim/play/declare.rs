@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::reader::Reader;
-use super::story::{Declaration, Fate, JobDecl, QueueDecl, RepositoryDecl, Truth};
+use super::story::{Declaration, Fate, JobDecl, QueueDecl, RepositoryDecl, SiteDecl, Truth};
 use super::words::{Read, number};
 use crate::model::LandingForm;
 
@@ -91,12 +91,44 @@ impl Reader<'_> {
                 || self.line.eat(&["for", "over", "of", "gates", "has"])
             {
                 self.line.skip(&["the", "repositories", "repository"]);
-                queue.repositories.extend(self.line.list());
+                let names = self.line.list();
+                let (sites, repositories): (Vec<String>, Vec<String>) =
+                    names.into_iter().partition(|name| name == "sites");
+                if !sites.is_empty() {
+                    queue.keys.insert("sites".into(), "true".into());
+                }
+                queue.repositories.extend(repositories);
             } else {
                 self.queue_key(&mut queue.keys)?;
             }
         }
         Ok(Declaration::Queue(queue))
+    }
+
+    /// `site NAME has REPOSITORY, … [on branch BRANCH] [only groups] [with KEY = VALUE, …]`.
+    pub fn declare_site(&mut self) -> Read<Declaration> {
+        let name = self.line.need("the name of the site", "site web has app, lib")?;
+        let mut site = SiteDecl { name: name.text, repositories: Vec::new(), keys: BTreeMap::new() };
+        while !self.line.is_over() {
+            self.line.skip(&["and"]);
+            if self.is_keyed() {
+                self.line.eat(&["with"]);
+                self.keys(&mut site.keys)?;
+            } else if self.line.phrase(&["on branch", "with branch", "reads branch"]) {
+                let branch = self.line.need("the branch", "site web has app, lib on branch main")?.text;
+                site.keys.insert("branch".into(), format!("{branch:?}"));
+            } else if self.line.phrase(&["only groups", "without inputs"]) {
+                site.keys.insert("inputs".into(), "false".into());
+            } else if self.line.eat(&["has", "have", "of", "with", "for"])
+                || name.colon && site.repositories.is_empty()
+            {
+                self.line.skip(&["the", "repositories", "repository"]);
+                site.repositories.extend(self.line.list());
+            } else {
+                return self.fault("says nothing of a site", "write for example `site web has app, lib`");
+            }
+        }
+        Ok(Declaration::Site(site))
     }
 
     /// One clause about a queue.

@@ -42,7 +42,7 @@ impl Stage {
                 pushes.iter().for_each(|push| self.land(life, id, valid_until, push));
             }
             _ if !alive => {}
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips, pins } => {
                 let Some(policy) = self.policy.clone() else { return };
                 if self.weather.away {
                     let outcome = Prepared::Failed { why: "Gerrit does not answer".into() };
@@ -59,6 +59,7 @@ impl Stage {
                     merges: &merges,
                     overlay: &overlay,
                     depends: &depends,
+                    pins: &pins,
                     job_file: &read,
                     tips: &tips,
                 };

@@ -20,10 +20,23 @@ pub fn scan(sources: &[Source<'_>]) -> Known {
             look_at_toml(&block.text, &mut known);
         }
     }
+    derive(&mut known);
     if known.repositories.is_empty() {
         known.repositories.push("app".to_owned());
     }
     known
+}
+
+/// A queue may stand for one of each group of sites, named after the first of them, and for one of each branch.
+fn derive(known: &mut Known) {
+    let of_sites =
+        known.queues.iter().flat_map(|queue| known.sites.iter().map(move |site| format!("{queue}-{site}")));
+    known.queues.extend(of_sites.collect::<Vec<_>>());
+    let of_branches = known
+        .queues
+        .iter()
+        .flat_map(|queue| known.branches.iter().map(move |branch| format!("{queue}:{branch}")));
+    known.queues.extend(of_branches.collect::<Vec<_>>());
 }
 
 fn look(line: &mut Line<'_>, known: &mut Known) {
@@ -40,6 +53,7 @@ fn look(line: &mut Line<'_>, known: &mut Known) {
             }
             "branch" => known.branches.extend(line.peek().map(|word| word.text.clone())),
             "queue" if is_first(line) => known.queues.extend(line.peek().map(|word| word.text.clone())),
+            "site" if is_first(line) => known.sites.extend(line.peek().map(|word| word.text.clone())),
             "job" | "jobs" if is_first(line) && !line.is(&["file"]) => known.jobs.extend(line.list()),
             "job" | "jobs" if !is_first(line) && before_is(line, "adding") => {
                 let names = line.list();
@@ -156,4 +170,5 @@ fn look_at_toml(text: &str, known: &mut Known) {
         let named = all.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str());
         known.pipelines.extend(named.map(str::to_owned));
     }
+    known.sites.extend(names("site"));
 }

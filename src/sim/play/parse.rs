@@ -13,6 +13,7 @@ use super::words::{Line, Problem, Read, meant};
 const OTHERS: &[&str] = &[
     "repository",
     "queue",
+    "site",
     "job",
     "slots",
     "window",
@@ -240,6 +241,10 @@ fn declaration(reader: &mut Reader<'_>) -> Read<Option<Vec<Declaration>>> {
         "queue" => {
             reader.line.next();
             vec![reader.declare_queue()?]
+        }
+        "site" => {
+            reader.line.next();
+            vec![reader.declare_site()?]
         }
         "job" if reader.line.phrase(&["job file of", "job file in", "job file for"]) => {
             let repository = reader.repository()?;

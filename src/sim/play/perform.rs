@@ -240,6 +240,7 @@ impl Performance {
                 stage.setup.job_files.insert(repository.clone(), block.text.clone());
             }
             Declaration::Queue(queue) => stage.setup.add_queue(queue.clone()),
+            Declaration::Site(site) => stage.setup.add_site(site.clone()),
             Declaration::QueueKeys(keys) => stage.setup.queue_keys.extend(keys.clone()),
             Declaration::Job(job) => {
                 for truth in &job.truths {

@@ -25,6 +25,8 @@ pub struct Known {
     pub queues: BTreeSet<String>,
     /// Pipelines.
     pub pipelines: BTreeSet<String>,
+    /// Sites.
+    pub sites: BTreeSet<String>,
     /// People.
     pub people: BTreeSet<String>,
 }

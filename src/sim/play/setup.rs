@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::declare::array;
-use super::story::{Block, JobDecl, QueueDecl, RepositoryDecl};
+use super::story::{Block, JobDecl, QueueDecl, RepositoryDecl, SiteDecl};
 use super::words::Problem;
 use crate::config::{JobFileLimits, parse_policy};
 use crate::model::{LandingForm, Policy};
@@ -25,6 +25,8 @@ pub struct Setup {
     pub job_files: BTreeMap<String, String>,
     /// Queues, in order.
     pub queues: Vec<QueueDecl>,
+    /// Sites, in order.
+    pub sites: Vec<SiteDecl>,
     /// Keys of the queues that the story does not declare.
     pub queue_keys: BTreeMap<String, String>,
     /// Jobs, in order.
@@ -71,6 +73,19 @@ impl Setup {
         }
     }
 
+    /// Adds a site, or gives the one of its name other repositories and further keys.
+    pub fn add_site(&mut self, site: SiteDecl) {
+        match self.sites.iter_mut().find(|known| known.name == site.name) {
+            Some(known) => {
+                if !site.repositories.is_empty() {
+                    known.repositories = site.repositories;
+                }
+                known.keys.extend(site.keys);
+            }
+            None => self.sites.push(site),
+        }
+    }
+
     /// The policy, and what job files may ask for.
     ///
     /// # Errors
@@ -104,6 +119,11 @@ impl Setup {
             let _ = writeln!(text, "[pipeline.check]\nenabled = {}", self.check.unwrap_or(false));
         }
         self.write_queues(&mut text, has("queue"));
+        for site in &self.sites {
+            let _ = writeln!(text, "[[site]]\nname = {:?}", site.name);
+            let _ = writeln!(text, "repositories = {}", array(&site.repositories));
+            write_keys(&mut text, &site.keys);
+        }
         let named = own.get("job").and_then(toml::Value::as_array).cloned().unwrap_or_default();
         let named: Vec<&str> = named.iter().filter_map(|job| job.get("name")?.as_str()).collect();
         for job in self.jobs.iter().filter(|job| !named.contains(&&*job.name)) {
@@ -115,7 +135,7 @@ impl Setup {
     fn write_queues(&self, text: &mut String, own: bool) {
         for queue in &self.queues {
             let mut repositories = queue.repositories.clone();
-            if repositories.is_empty() {
+            if repositories.is_empty() && !queue.keys.contains_key("sites") {
                 repositories =
                     self.all_repositories().into_iter().map(|repository| repository.name).collect();
             }
@@ -134,7 +154,10 @@ fn write_queue(text: &mut String, name: &str, repositories: &[String], keys: [&B
     for keys in keys {
         all.extend(keys.iter().map(|(key, value)| (key.clone(), value.clone())));
     }
-    let _ = writeln!(text, "[[queue]]\nname = {name:?}\nrepositories = {}", array(repositories));
+    let _ = writeln!(text, "[[queue]]\nname = {name:?}");
+    if !repositories.is_empty() {
+        let _ = writeln!(text, "repositories = {}", array(repositories));
+    }
     write_keys(text, &all);
 }
 

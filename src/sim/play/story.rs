@@ -78,6 +78,8 @@ pub enum Declaration {
     JobFile(String, Block),
     /// A queue.
     Queue(QueueDecl),
+    /// A site.
+    Site(SiteDecl),
     /// Keys of every queue that the story does not declare itself.
     QueueKeys(BTreeMap<String, String>),
     /// A job.
@@ -111,6 +113,17 @@ pub struct QueueDecl {
     /// Its name.
     pub name: String,
     /// Its repositories; empty for those that are in no other queue.
+    pub repositories: Vec<String>,
+    /// Further keys.
+    pub keys: BTreeMap<String, String>,
+}
+
+/// A site; the values of its keys are written as in TOML.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SiteDecl {
+    /// Its name.
+    pub name: String,
+    /// Its repositories, or patterns of them.
     pub repositories: Vec<String>,
     /// Further keys.
     pub keys: BTreeMap<String, String>,

@@ -38,7 +38,7 @@ impl Run {
         let id = effect.id;
         match effect.kind {
             EffectKind::PrepareNode { .. } | EffectKind::Look { .. } if !alive => {}
-            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips } => {
+            EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips, pins } => {
                 let failed = self.chance(self.faults.prepare_failed);
                 let policy = self.audit.policy.clone().unwrap_or_else(|| self.policy.clone().shared());
                 let (outcome, resolved) = if failed {
@@ -52,6 +52,7 @@ impl Run {
                         overlay: &overlay,
                         depends: &depends,
                         tips: &tips,
+                        pins: &pins,
                         job_file: &job_file,
                     };
                     self.trees.prepare(&mut self.gerrit, &policy, &asked)

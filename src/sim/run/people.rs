@@ -267,6 +267,9 @@ impl Run {
         {
             queue.name = format!("renamed-{}", word % 7).into();
         }
+        if let Some(site) = policy.sites.first_mut().filter(|_| (word / 38_400).is_multiple_of(3)) {
+            site.inputs = !site.inputs;
+        }
         let (life, policy) = (self.life, self.policy.clone().shared());
         self.schedule(0, Happening::Deliver { life, events: vec![Event::PolicyChanged { policy }] });
         Ok(())
