@@ -28,6 +28,7 @@ mod jobs;
 mod land;
 mod learn;
 mod matcher;
+mod node;
 mod operator;
 mod order;
 mod pairs;

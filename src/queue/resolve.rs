@@ -3,6 +3,7 @@
 //! Pure, so that the daemon and the simulator decide alike: what is at the node is asked through
 //! [`Trees`], and every answer that the outcome rests on is among its reads.
 
+mod reading;
 mod sites;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,13 +13,13 @@ pub use sites::sites_of;
 
 use crate::model::tree::{Read, Resolved, Unit, Unneeded};
 use crate::model::{
-    Branch, InputPolicy, JobName, JobPolicy, Pair, Patterns, Pipeline, Policy, Repository, ResolvedInput,
-    ResolvedJob, Sha, SiteName, VerdictKey,
+    Branch, JobName, JobPolicy, Pair, Patterns, Pipeline, Policy, Repository, ResolvedInput, ResolvedJob,
+    Sha, VerdictKey,
 };
 
 use super::graph::{Jobs, needs_of, tie};
-use super::matcher::preferred;
 use crate::model::job::RunsFor;
+use reading::Reading;
 use sites::{Sites, missing_member};
 
 /// What a repository's own job file declares, already bound to the branch that it lies in.
@@ -104,16 +105,6 @@ pub(super) enum Source<'a> {
     Operator,
     /// The job file that it stands in.
     Repository(&'a JobFile),
-}
-
-/// What a job reads beside its home.
-struct Reading<'a> {
-    /// Commits, and the paths that are read; none means all.
-    others: BTreeMap<Pair, (Sha, Vec<Arc<str>>)>,
-    /// An input that has no such branch.
-    missing: Option<&'a Repository>,
-    /// A repository of a site that has none, with the site.
-    missing_member: Option<(SiteName, Repository)>,
 }
 
 /// Finds the jobs that an item has in a pipeline: it writes the branches `item`, and its changes depend on
@@ -336,41 +327,6 @@ impl Resolution<'_> {
         Ok(Some((commit, reading)))
     }
 
-    /// What a job reads.
-    fn reading<'j>(&mut self, job: &'j JobPolicy, home: &Pair) -> Result<Reading<'j>, Stop> {
-        let mut reading = self.named(job, home)?;
-        self.add_sites(job, home, &mut reading)?;
-        Ok(reading)
-    }
-
-    /// Adds what a job reads through the sites of its home.
-    fn add_sites(&mut self, job: &JobPolicy, home: &Pair, reading: &mut Reading<'_>) -> Result<(), Stop> {
-        let through_sites = self.site_inputs(job, home)?;
-        let branches = through_sites.branches.into_iter();
-        reading.others.extend(branches.map(|(pair, commit)| (pair, (commit, Vec::new()))));
-        reading.missing_member = through_sites.missing;
-        Ok(())
-    }
-
-    /// What a job reads of the inputs that it names.
-    fn named<'j>(&mut self, job: &'j JobPolicy, home: &Pair) -> Result<Reading<'j>, Stop> {
-        let mut others: BTreeMap<Pair, (Sha, Vec<Arc<str>>)> = BTreeMap::new();
-        let mut missing = None;
-        for input in &job.inputs {
-            let Some((pair, commit)) = self.input(input, home)? else {
-                missing = Some(&input.repository);
-                continue;
-            };
-            if pair != *home {
-                others
-                    .entry(pair)
-                    .and_modify(|found| found.1 = union(&found.1, &input.paths))
-                    .or_insert((commit, union(&input.paths, &input.paths)));
-            }
-        }
-        Ok(Reading { others, missing, missing_member: None })
-    }
-
     fn resolved_job(
         &mut self,
         job: &JobPolicy,
@@ -415,41 +371,6 @@ impl Resolution<'_> {
 
     fn writes_one_of<T>(&self, others: &BTreeMap<Pair, T>) -> bool {
         others.keys().any(|pair| self.writes.contains(pair))
-    }
-
-    /// What the item's changes depend on is an input of each of its jobs. A build has one folder for a
-    /// repository: the branch that the job asks for itself goes first, then the one named as its home's.
-    fn add_depended_on(
-        &mut self,
-        home: &Pair,
-        others: &mut BTreeMap<Pair, (Sha, Vec<Arc<str>>)>,
-    ) -> Result<(), Stop> {
-        let (same, other): (Vec<&Pair>, Vec<&Pair>) =
-            self.depends.iter().partition(|pair| pair.branch == home.branch);
-        for pair in same.into_iter().chain(other) {
-            let has_folder = pair.repository == home.repository
-                || others.keys().any(|other| other.repository == pair.repository);
-            if !has_folder && let Some(commit) = self.commit(pair)? {
-                others.insert(pair.clone(), (commit, Vec::new()));
-            }
-        }
-        Ok(())
-    }
-
-    /// The branch that an input means for `home`: the one named, else the same-named one, else the
-    /// default branch. That a preferred branch does not exist is itself something read.
-    fn input(&mut self, input: &InputPolicy, home: &Pair) -> Result<Option<(Pair, Sha)>, Stop> {
-        let repository = &input.repository;
-        let pair = preferred(input, home);
-        if let Some(commit) = self.commit(&pair)? {
-            return Ok(Some((pair, commit)));
-        }
-        if input.branch.is_some() {
-            return Ok(None);
-        }
-        let Some(branch) = self.trees.default_branch(repository)? else { return Ok(None) };
-        let pair = Pair { repository: repository.clone(), branch };
-        Ok(self.commit(&pair)?.map(|commit| (pair, commit)))
     }
 
     /// A branch's commit, read once and remembered.
@@ -534,14 +455,6 @@ impl Resolution<'_> {
 
 pub(super) fn is_for(job: &JobPolicy, home: &Pair) -> bool {
     job.repositories.matches(home.repository.as_str()) && job.branches.matches(home.branch.as_str())
-}
-
-/// Both lists of paths as one, sorted; none at all means everything.
-fn union(left: &[Arc<str>], right: &[Arc<str>]) -> Vec<Arc<str>> {
-    if left.is_empty() || right.is_empty() {
-        return Vec::new();
-    }
-    left.iter().chain(right).cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// A job cannot be used: said to who declares it.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::BuildSpec;
+use crate::model::InputPolicy;
 
 #[path = "resolve_graph_tests.rs"]
 mod graph;

@@ -475,14 +475,6 @@ fn nothing_is_looked_at_where_landing_is_stopped() {
 }
 
 #[test]
-fn state_written_and_read_again_is_the_same() {
-    let mut world = World::with(&[1, 2], 1);
-    world.judge(1, true);
-    let restored = Queue::restore(&world.queue.snapshot()).unwrap();
-    assert_eq!(restored.digest(), world.queue.digest());
-}
-
-#[test]
 fn a_start_is_told_in_time_even_if_nothing_else_happens() {
     let mut world = World::with(&[], 8);
     let mut policy = policy(8);

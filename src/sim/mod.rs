@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod compare;
+mod extras;
 pub mod fakes;
 pub mod play;
 pub mod regression;

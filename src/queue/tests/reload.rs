@@ -119,3 +119,11 @@ fn a_check_is_judged_by_the_jobs_of_the_new_configuration() {
     });
     assert_eq!((ids(&world)[0], ids(&world).len()), (before[0], 2));
 }
+
+#[test]
+fn state_written_and_read_again_is_the_same() {
+    let mut world = World::with(&[1, 2], 1);
+    world.judge(1, true);
+    let restored = Queue::restore(&world.queue.snapshot()).unwrap();
+    assert_eq!(restored.digest(), world.queue.digest());
+}

@@ -81,7 +81,7 @@ impl Reader<'_> {
         }
     }
 
-    fn maybe_content_ahead(&self) -> bool {
+    pub(super) fn maybe_content_ahead(&self) -> bool {
         let mut ahead = 0;
         while self
             .line
@@ -134,7 +134,7 @@ impl Reader<'_> {
     }
 
     /// `3`, `no`, `at most 3`, `exactly 3`, `more than 3`; only where something countable follows.
-    fn amount(&mut self) -> Read<Option<Amount>> {
+    pub(super) fn amount(&mut self) -> Read<Option<Amount>> {
         let before = self.line.clone();
         let most = self.line.phrase(&["at most", "no more than", "not more than", "up to"]);
         let least = !most && self.line.phrase(&["at least"]);
@@ -157,7 +157,7 @@ impl Reader<'_> {
         }
     }
 
-    fn claim_of_amount(&mut self, amount: Amount) -> Read<Claim> {
+    pub(super) fn claim_of_amount(&mut self, amount: Amount) -> Read<Claim> {
         if let Some(meant) = self.maybe_runs()? {
             return Ok(Claim::Runs(amount, meant));
         }
@@ -282,71 +282,6 @@ impl Reader<'_> {
             self.line.skip(&["says", "contains", "told"]);
             Ok(Claim::Answer(None, self.texts()?))
         }
-    }
-
-    /// `unit is building on A+B`, `unit reused for A`, `unit was stopped on A`, `unit ran 3 times`.
-    fn claim_of_job(&mut self) -> Read<Option<Claim>> {
-        let verdict = self.line.phrase(&["the verdict of", "verdict of"]);
-        if self.maybe_content_ahead() && !verdict {
-            return Ok(None);
-        }
-        let Some(job) = self.maybe_job() else { return Ok(None) };
-        self.line.skip(&["is", "was", "were", "has", "been", "did"]);
-        let not = self.line.eat(&["not"]);
-        self.line.skip(&["been"]);
-        if self.line.eat(&["reused", "known"]) {
-            self.line.skip(&["for", "by", "in"]);
-            return Ok(Some(Claim::Reused(self.change()?, Some(job), !not)));
-        }
-        if self.line.eat(&["skipped"]) {
-            self.line.skip(&["for", "by", "in", "on"]);
-            return Ok(Some(Claim::Skipped(self.change()?, Some(job), !not)));
-        }
-        if self.line.eat(&["flaky"]) {
-            return Ok(Some(Claim::Flaky(job, !not)));
-        }
-        if self.line.eat(&["building", "builds", "running", "runs", "build", "run"])
-            && self.line.peek_at(1).is_none_or(|w| w.small != "times")
-        {
-            self.line.skip(&["on", "now", "exactly", "only"]);
-            if not {
-                let tree = if self.line.is_over() {
-                    return Ok(Some(Claim::Building(Some(job), Vec::new())));
-                } else {
-                    self.tree()?
-                };
-                return Ok(Some(Claim::BuildingAmong(Some(job), tree, false)));
-            }
-            return Ok(Some(Claim::Building(Some(job), self.trees()?)));
-        }
-        let builds = |amount, on, stopped| Claim::Builds {
-            amount,
-            job: Some(job.clone()),
-            on,
-            with: Together::new(),
-            anew: false,
-            stopped,
-        };
-        let some = if not { Amount::Exactly(0) } else { Amount::AtLeast(1) };
-        if self.line.eat(&["stopped", "aborted", "cancelled", "canceled"]) {
-            self.line.skip(&["on", "for"]);
-            let on = if self.line.is_over() { None } else { Some(self.tree()?) };
-            return Ok(Some(builds(some, on, true)));
-        }
-        if self.line.eat(&["ran", "built", "run", "runs", "started", "builds"]) {
-            if let Some(amount) = self.amount()? {
-                self.line.skip(&["times", "time"]);
-                return Ok(Some(builds(amount, None, false)));
-            }
-            if let Some(count) = self.line.peek().and_then(|word| super::words::number(&word.small)) {
-                self.line.next();
-                return Ok(Some(builds(Amount::Exactly(count), None, false)));
-            }
-            self.line.skip(&["on", "for"]);
-            let on = if self.line.is_over() { None } else { Some(self.tree()?) };
-            return Ok(Some(builds(some, on, false)));
-        }
-        self.fault("is nothing that a job does", "write for example `expect unit is building on A+B`, `expect unit reused for A` or `expect unit was stopped on A`")
     }
 
     fn said_verb(&mut self) -> bool {
