@@ -13,6 +13,7 @@ mod moving;
 mod network;
 mod order;
 mod outside;
+mod pipelines;
 mod reload;
 
 use crate::support::runner::Case;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Case> {
         moving::cases(),
         dependencies::cases(),
         outside::cases(),
+        pipelines::cases(),
         reload::cases(),
         bad_input::cases(),
     ]
