@@ -108,7 +108,9 @@ impl Queue {
         let last = lane.run.last().and_then(|last| self.state.items.get(last));
         let judges = last.is_none_or(|last| self.has_jobs_of(item, last));
         let follows = !apart && rests_on_run && judges && !self.alters_job_files(item);
-        let begun = self.is_begun_now(item);
+        // Who is held back judges nobody, though it may have come by a verdict.
+        let begun =
+            self.is_begun_now(item) && (standing == Standing::Passed || !holds.contains_key(&item.id));
         match standing {
             Standing::Failing | Standing::Failed if follows && !lane.run.is_empty() => {
                 let run = std::mem::take(&mut lane.run);
