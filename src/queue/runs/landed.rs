@@ -26,9 +26,10 @@ impl Queue {
     pub(in crate::queue) fn landed_by(&self, effect: EffectId) -> Option<Landed> {
         let landing = self.state.landings.get(&effect)?;
         let items: Vec<&Item> = landing.items.iter().filter_map(|id| self.state.items.get(id)).collect();
-        let is_followed = |item: &&Item| {
-            let resolved = self.node_of(item).and_then(|node| node.resolved.as_ref());
-            matches!(resolved, Some(Resolved::Jobs { post: true, .. }))
+        let is_followed = |item: &&Item| match self.node_of(item).and_then(|node| node.resolved.as_ref()) {
+            Some(Resolved::Jobs { post, .. }) => *post,
+            // Its node was lost with a restart while it was on its way.
+            _ => self.may_follow(&landing.pair),
         };
         let post = items.iter().any(is_followed);
         let steps = self.steps_of(landing, &items).unwrap_or_else(|| {
@@ -178,7 +179,7 @@ pub(super) fn may_run(policy: &Policy, pipeline: &Pipeline, pair: &Pair) -> bool
     };
     let reads = |job: &JobPolicy| {
         *pipeline == Pipeline::Post
-            && job.runs_for == RunsFor::Inputs
+            && job.runs_for != RunsFor::Own
             && (job.inputs.iter().any(|input| input.repository == pair.repository)
                 || job.sites && through_a_site(policy, job, pair))
     };

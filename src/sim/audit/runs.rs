@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Audit, Book, Checked, Remaining, fault};
 use crate::model::action::Decision;
+use crate::model::job::RunsFor;
 use crate::model::report::{Report, Says};
 use crate::model::run::RunOutcome;
 use crate::model::{Departure, ItemId, JobName, Pair, Pipeline, Sha, Timestamp};
@@ -113,7 +114,8 @@ impl Audit {
         let concerned = jobs.iter().any(|job| {
             job.pipelines.has(&Pipeline::Post)
                 && (job.repositories.matches(pair.repository.as_str())
-                    || job.inputs.iter().any(|input| input.repository == pair.repository))
+                    || job.runs_for != RunsFor::Own
+                        && job.inputs.iter().any(|input| input.repository == pair.repository))
         });
         if concerned {
             self.runs.moved.insert(pair.clone());
