@@ -6,6 +6,9 @@ use crate::model::policy::{Growth, StrategyPolicy, Tuning};
 /// The widest window, and the largest batch.
 const MOST: u32 = 10_000;
 
+/// The most slots that alternatives may use, per cent.
+const ALTERNATIVES_MOST: u32 = 50;
+
 /// The strategy of a queue. What a key means for another strategy only is warned of.
 pub(super) fn read_strategy(queue: &Section<'_>) -> StrategyPolicy {
     let window = queue.count("window", 40, 1, MOST);
@@ -21,9 +24,14 @@ pub(super) fn read_strategy(queue: &Section<'_>) -> StrategyPolicy {
     let strategy = queue.choice("strategy", &words, usual);
     let dependent = matches!(strategy, StrategyPolicy::Dependent { .. });
     let batches = matches!(strategy, StrategyPolicy::Batch | StrategyPolicy::Adaptive);
-    let keys = [("window", dependent), ("window-growth", dependent), ("batch-max", batches)];
-    for (key, _) in keys.iter().filter(|(key, of_use)| queue.has(key) && !of_use) {
-        let wanted = if *key == "batch-max" { "`batch` or `adaptive`" } else { "`dependent`" };
+    let ranked = matches!(strategy, StrategyPolicy::Ranked | StrategyPolicy::Adaptive);
+    let keys = [
+        ("window", dependent, "`dependent`"),
+        ("window-growth", dependent, "`dependent`"),
+        ("batch-max", batches, "`batch` or `adaptive`"),
+        ("alternatives", ranked, "`ranked` or `adaptive`"),
+    ];
+    for (key, _, wanted) in keys.iter().filter(|(key, of_use, _)| queue.has(key) && !of_use) {
         let what = format!("has an effect with the strategy {wanted} only");
         queue.source.warn(queue.at_of(key), &format!("queue.{key}"), what, "remove it");
     }
@@ -40,5 +48,6 @@ pub(super) fn read_tuning(queue: &Section<'_>) -> Tuning {
         growth: grows.then_some(growth),
         fail_fast: queue.flag("fail-fast", usual.fail_fast),
         batch_max: queue.count("batch-max", usual.batch_max, 1, 1_000),
+        alternatives: queue.count("alternatives", usual.alternatives, 0, ALTERNATIVES_MOST),
     }
 }

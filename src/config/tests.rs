@@ -210,6 +210,8 @@ fn each_fault_is_said_with_its_place_and_remedy() {
         ),
         ("[[queue]]", "window = 0", "0 is out of range; write a number from 1 to 10000"),
         ("[[queue]]", "window = 99999999999999999999", "out of range"),
+        ("[[queue]]", "alternatives = 51", "51 is out of range; write a number from 0 to 50"),
+        ("[[queue]]", "alternatives = \"5%\"", "expected a whole number, found a text"),
         ("[[queue]]", "branches = []", "matches nothing; name at least one, or `*` for all"),
         ("[[queue]]", "branches = [\"\"]", "key `queue.branches`: is empty"),
         (

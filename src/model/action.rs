@@ -110,6 +110,21 @@ pub enum Decision {
         /// The verdicts it rests on.
         verdicts: Vec<(JobName, VerdictKey, Option<BuildId>)>,
     },
+    /// An item is also built on the path without one item ahead of it, in case that one fails. What is begun
+    /// has an id of an item, and nodes and builds as those have; it lands nothing.
+    AlternativeBegun {
+        /// The alternative.
+        alternative: ItemId,
+        /// The item.
+        of: ItemId,
+        /// The one ahead that it is built without.
+        without: ItemId,
+    },
+    /// An alternative is of no use any more.
+    AlternativeEnded {
+        /// The alternative.
+        alternative: ItemId,
+    },
     /// A run at the tip of a branch begins. Its id is one of an item's; it has nodes and builds as those do.
     RunBegun {
         /// The run.

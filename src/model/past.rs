@@ -32,6 +32,11 @@ pub enum Happened {
         /// How many more there were before those.
         more: usize,
     },
+    /// It is built a second time without a change ahead of it.
+    Hedged {
+        /// That change.
+        without: ChangeNumber,
+    },
     /// A change that it was tested on top of has left.
     Left {
         /// That change.
@@ -67,6 +72,7 @@ impl Happened {
                 Self::Tested { on: on.iter().map(|number| cover(*number)).collect(), more: *more }
             }
             Self::Left { change } => Self::Left { change: cover(*change) },
+            Self::Hedged { without } => Self::Hedged { without: cover(*without) },
             other => other.clone(),
         }
     }
@@ -93,6 +99,9 @@ impl fmt::Display for Happened {
                 let named: Vec<String> = on.iter().map(|change| change.named()).collect();
                 let before = if *more > 0 { format!("{more} more and ") } else { String::new() };
                 write!(f, "merged on top of {before}{}", named.join(", "))
+            }
+            Self::Hedged { without } => {
+                write!(f, "also being built without {}, in case that fails", without.named())
             }
             Self::Left { change } => write!(f, "{} left, on top of which it was tested", change.named()),
             Self::Kept { jobs } => {

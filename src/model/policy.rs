@@ -125,11 +125,15 @@ pub struct Tuning {
     pub fail_fast: bool,
     /// How many items `batch` and `adaptive` may judge as one; 1 for none.
     pub batch_max: u32,
+    /// Per cent of all slots that `ranked` and `adaptive` may use for alternatives to the likeliest path;
+    /// 0 for none.
+    #[serde(default)]
+    pub alternatives: u32,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { growth: None, fail_fast: false, batch_max: 8 }
+        Self { growth: None, fail_fast: false, batch_max: 8, alternatives: 5 }
     }
 }
 

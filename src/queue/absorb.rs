@@ -176,6 +176,7 @@ impl Queue {
         self.index.prints.note(known);
         let current = self.state.stay(id).is_some_and(|item| item.node == Some(node));
         let is_run = self.state.runs.under_way.contains_key(&id);
+        let is_beside = is_run || self.state.alternatives.contains_key(&id);
         self.index.dirty_runs |= is_run;
         self.index.dirty_items.insert(id);
         self.touch_queue_of(id);
@@ -183,7 +184,7 @@ impl Queue {
             Resolved::Failed { why } => self.prepare_again(id, why),
             Resolved::Broken { .. } => {}
             Resolved::Jobs { jobs, noop, unneeded, .. } => {
-                if !is_run {
+                if !is_beside {
                     self.learn_tips(node);
                     self.learn_pins(node);
                 }
@@ -263,7 +264,8 @@ impl Queue {
         if let Verdict::NoVerdict { why } = verdict {
             for item in needing {
                 // A build that was stopped because its item has failed was not lost.
-                if !self.gives_up(item) {
+                let gave_way = build.stopping && self.state.alternatives.contains_key(&item);
+                if !gave_way && !self.gives_up(item) {
                     self.build_lost(item, build.key, why.clone());
                 }
             }
@@ -274,7 +276,7 @@ impl Queue {
             self.count_outcome(build.job.clone(), build.home.repository.clone(), !failed);
         }
         if failed {
-            for item in needing {
+            for item in self.stays_concerned(&needing) {
                 if let Some(item) = self.state.stay_mut(item) {
                     *item.failures.entry(build.key).or_default() += 1;
                 }

@@ -83,6 +83,10 @@ impl Queue {
             }
             Decision::Parted { item, commits } => self.apply_parted(*item, commits),
             Decision::Ended { item, departure, .. } => self.depart(*item, departure),
+            Decision::AlternativeBegun { alternative, of, without } => {
+                self.alternative_begun(*alternative, *of, *without);
+            }
+            Decision::AlternativeEnded { alternative } => self.alternative_ended(*alternative),
             run => self.apply_run(run),
         }
     }

@@ -62,6 +62,7 @@ pub(crate) struct Index {
     pub dirty_builds: bool,
     pub dirty_expected: bool,
     pub dirty_reports: bool,
+    pub dirty_alternatives: bool,
 }
 
 impl Index {
@@ -71,7 +72,7 @@ impl Index {
         for change in state.changes.values() {
             index.add_change(change);
         }
-        for item in state.items.values().chain(state.runs.under_way.values().map(|run| &run.stay)) {
+        for item in state.stays() {
             index.add_item(item);
         }
         for node in state.nodes.values() {
@@ -211,8 +212,7 @@ impl Queue {
     /// Marks everything to be looked at.
     pub(super) fn mark_all(&mut self) {
         self.index.dirty_changes = self.state.changes.keys().copied().collect();
-        let runs = self.state.runs.under_way.keys();
-        self.index.dirty_items = self.state.items.keys().chain(runs).copied().collect();
+        self.index.dirty_items = self.state.stays().map(|stay| stay.id).collect();
         self.index.dirty_queues = self.state.queues.keys().cloned().collect();
         self.index.dirty_landings = self.state.landings.keys().copied().collect();
         self.index.dirty_confirms = self.state.confirms.keys().copied().collect();
@@ -222,6 +222,7 @@ impl Queue {
         self.index.dirty_builds = true;
         self.index.dirty_expected = true;
         self.index.dirty_reports = true;
+        self.index.dirty_alternatives = true;
     }
 
     /// Marks the queue of an item to be planned again.

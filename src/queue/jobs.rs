@@ -120,7 +120,7 @@ impl Queue {
     /// during the stay, and after the last attempt; a pass of a key that has also failed counts
     /// only for the stay that bought it.
     fn usable(&self, item: &Item, job: &ResolvedJob, record: &Record) -> bool {
-        let own = record.item == item.id;
+        let own = record.item == self.buyer(item.id);
         match record.verdict {
             Verdict::Pass => {
                 let age_ms = self.state.now.since_ms(record.at);

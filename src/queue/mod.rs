@@ -8,6 +8,7 @@
 
 mod absorb;
 mod admit;
+mod alternatives;
 mod apply;
 mod apply_effect;
 mod check;
@@ -45,6 +46,7 @@ mod seen;
 mod speak;
 mod speculate;
 mod state;
+mod stay;
 mod strategy;
 mod submit;
 #[cfg(test)]
@@ -61,7 +63,7 @@ use index::Index;
 use state::{Out, State};
 
 /// Version of the core's decisions; raised when the same events may lead to other actions.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Rounds of planning in one step; beyond it the rest waits for the next wake-up.
 const ROUNDS_MAX: u32 = 100_000;
@@ -222,11 +224,14 @@ impl Queue {
             } else if let Some(item) = self.index.dirty_items.pop_first() {
                 if self.state.runs.under_way.contains_key(&item) {
                     self.plan_run(item);
+                } else if self.state.alternatives.contains_key(&item) {
+                    self.plan_alternative(item);
                 } else {
                     self.plan_jobs(item);
                 }
             } else if let Some(queue) = self.index.dirty_queues.pop_first() {
                 self.plan_queue(&queue);
+                self.index.dirty_alternatives = true;
             } else if let Some(effect) = self.index.dirty_landings.pop_first() {
                 self.plan_landing(effect);
             } else if let Some(change) = self.index.dirty_confirms.pop_first() {
@@ -241,6 +246,9 @@ impl Queue {
                 self.plan_runs();
             } else if std::mem::take(&mut self.index.dirty_builds) {
                 self.plan_builds();
+                self.index.dirty_alternatives = true;
+            } else if std::mem::take(&mut self.index.dirty_alternatives) {
+                self.plan_alternatives();
             } else if std::mem::take(&mut self.index.dirty_reports) {
                 self.plan_reports();
             } else {

@@ -22,7 +22,7 @@ impl State {
         if self.pins.is_empty() || node.depends.contains(pair) {
             return None;
         }
-        let queue = self.items.get(&node.item)?.queue.as_ref()?;
+        let queue = self.stay(node.item)?.queue.as_ref()?;
         self.pins.get(queue)?.of.get(pair).map(|pin| pin.commit)
     }
 }

@@ -146,6 +146,12 @@ impl Queue {
         Sizes { now, most }
     }
 
+    /// Whether items of the queue are judged together, or would be now.
+    pub(super) fn makes_batches(&self, order: &[ItemId], queue: &QueuePolicy) -> bool {
+        let is_pooled = |id| matches!(self.index.held.get(id), Some(Hold::Pooled(_) | Hold::Doubt(_)));
+        order.iter().any(is_pooled) || self.pool_sizes(order, queue).now > 1
+    }
+
     /// What there is to build in a queue.
     fn load(&self, order: &[ItemId]) -> Load {
         let items = order.iter().filter_map(|id| self.state.items.get(id));

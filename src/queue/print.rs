@@ -24,6 +24,22 @@ pub(crate) struct Print {
     pub alters: Box<[PairId]>,
 }
 
+impl Print {
+    /// Whether either of two writes what the other writes or reads; one whose jobs are not known meets all.
+    pub fn meets(&self, other: &Self) -> bool {
+        !self.resolved || !other.resolved || self.disturbs(other) || other.disturbs(self)
+    }
+
+    /// Whether it writes what the other one writes or reads.
+    fn disturbs(&self, other: &Self) -> bool {
+        self.onto.iter().any(|pair| other.onto.contains(pair))
+            || other.reads.iter().any(|read| match read {
+                ReadId::Branch(pair) => self.onto.contains(pair),
+                ReadId::JobFile(pair) => self.alters.contains(pair),
+            })
+    }
+}
+
 /// One thing that was read.
 #[derive(Clone, Copy)]
 pub(crate) enum ReadId {
@@ -77,5 +93,26 @@ impl Prints {
         let id = PairId::try_from(self.ids.len()).unwrap_or(PairId::MAX);
         self.ids.insert(pair.clone(), id);
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(onto: &[PairId], reads: &[ReadId], alters: &[PairId]) -> Print {
+        Print { resolved: true, onto: onto.into(), reads: reads.into(), alters: alters.into() }
+    }
+
+    #[test]
+    fn two_meet_where_one_writes_what_the_other_writes_or_reads() {
+        let one = print(&[1], &[ReadId::Branch(1), ReadId::JobFile(1), ReadId::JobFile(2)], &[]);
+        let reader = print(&[2], &[ReadId::Branch(2), ReadId::Branch(1)], &[]);
+        let apart = print(&[2], &[ReadId::Branch(2), ReadId::JobFile(1)], &[]);
+        let alterer = print(&[2], &[ReadId::Branch(2)], &[2]);
+        for (other, meets) in [(&one, true), (&reader, true), (&apart, false), (&alterer, true)] {
+            assert_eq!((one.meets(other), other.meets(&one)), (meets, meets));
+        }
+        assert!(apart.meets(&Print::default()), "what is not known meets all");
     }
 }

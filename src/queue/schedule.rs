@@ -10,8 +10,7 @@ impl Queue {
     /// Buys builds, most urgent first, while there are slots. A build holds its slot until nothing
     /// of it is left, even after it was told to stop.
     pub(super) fn plan_builds(&mut self) {
-        let Some(policy) = self.state.policy.clone() else { return };
-        while self.state.unable.is_none() && self.state.builds.len() < policy.slots as usize {
+        while self.free_slots() > 0 {
             let Some(claim) = self.index.wanting.first().copied() else { return };
             match self.next_job(claim.2) {
                 Some(job) => self.buy(claim.2, &job),
@@ -20,20 +19,34 @@ impl Queue {
                 }
             }
         }
+        self.give_way();
     }
 
-    fn next_job(&self, id: ItemId) -> Option<ResolvedJob> {
+    /// How many more builds may be bought.
+    pub(super) fn free_slots(&self) -> usize {
+        let slots = self.state.policy.as_ref().map_or(0, |policy| policy.slots as usize);
+        if self.state.unable.is_some() { 0 } else { slots.saturating_sub(self.state.builds.len()) }
+    }
+
+    /// The job of an item, a run or an alternative that is built next.
+    pub(super) fn next_job(&self, id: ItemId) -> Option<ResolvedJob> {
         let item = self.state.stay(id)?;
         let jobs = self.jobs_of(item);
         let is_needed = |job: &ResolvedJob| {
             jobs.iter().any(|other| other.home == job.home && other.needs.contains(&job.name))
         };
-        let wanted = self.job_states(item).filter(|(_, state)| *state == JobState::Wanted);
+        // What does not decide is not bought in advance.
+        let voting = self.state.alternatives.contains_key(&id);
+        let wanted = self
+            .job_states(item)
+            .filter(|(job, state)| *state == JobState::Wanted && (job.voting || !voting));
         // What decides goes first, and of that what others wait for.
         wanted.map(|(job, _)| job).min_by_key(|job| (!job.voting, !is_needed(job))).cloned()
     }
 
-    fn buy(&mut self, item: ItemId, job: &ResolvedJob) {
+    /// Buys a build of a job, for an item, a run, or the item of an alternative.
+    pub(super) fn buy(&mut self, id: ItemId, job: &ResolvedJob) {
+        let item = self.buyer(id);
         let build = BuildId(self.state.last_build + 1);
         self.act(Action::Decision(Decision::Bought { build, key: job.key, item }));
         let (name, spec, inputs) = (job.name.clone(), job.spec.clone(), job.inputs.clone());

@@ -147,7 +147,7 @@ impl Queue {
     }
 
     /// Whether it rests on an item ahead that is expected to leave.
-    fn failing_parent(&self, item: &Item, ahead: &Ahead) -> bool {
+    pub(super) fn failing_parent(&self, item: &Item, ahead: &Ahead) -> bool {
         if ahead.failing.is_empty() {
             return false;
         }
@@ -215,7 +215,7 @@ impl Queue {
     }
 
     /// What the branches are in a predicted state where items ahead write them, sorted by branch.
-    fn overlay(&self, predicted: &Predicted) -> Vec<(Pair, NodeId)> {
+    pub(super) fn overlay(&self, predicted: &Predicted) -> Vec<(Pair, NodeId)> {
         let named = predicted.nodes.iter().filter_map(|(id, node)| {
             let print = self.index.prints.get(*node)?;
             let at = print.onto.iter().position(|written| written == id)?;
@@ -263,15 +263,17 @@ impl Queue {
         self.index.dirty_items.insert(id);
     }
 
-    /// The date of an item's merges. Where only the configuration has changed it stays as it was: the
-    /// same merges then are the same commits, and even builds that read the history go on.
+    /// The date of an item's merges. Where only the configuration has changed it stays as it was, and where
+    /// an alternative has foreseen them it is that one's: the same merges then are the same commits, and even
+    /// builds that read the history go on.
     fn date_for(&self, id: ItemId) -> Timestamp {
         let old = self.state.items.get(&id).and_then(|item| self.node_of(item));
         let kept = old.filter(|node| node.policy_epoch != self.state.policy_epoch).map(|node| node.date);
+        let kept = kept.or_else(|| self.date_foreseen(id));
         kept.filter(|date| *date > Timestamp::default()).unwrap_or(self.state.now)
     }
 
-    fn merge_of(
+    pub(super) fn merge_of(
         &self,
         item: &Item,
         change: &crate::model::ItemChange,
@@ -327,7 +329,7 @@ impl Queue {
     }
 
     /// Lets go of nodes that no item stands on and no merge under way starts from.
-    fn collect_nodes(&mut self) {
+    pub(super) fn collect_nodes(&mut self) {
         let stale: Vec<NodeId> = self.index.stale.iter().copied().collect();
         for node in stale {
             self.release(node);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::alternatives::Alternative;
 use super::depend::Named;
 use super::flake::Flakes;
 use super::order::Turns;
@@ -91,6 +92,9 @@ pub(crate) struct State {
     /// Runs at the tips of branches.
     #[serde(default, skip_serializing_if = "Runs::is_empty")]
     pub runs: Runs,
+    /// Items built a second time, on another path than the likeliest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alternatives: BTreeMap<ItemId, Alternative>,
 }
 
 /// A change and what the daemon has made of it.

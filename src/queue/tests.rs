@@ -1,5 +1,6 @@
 //! Claims about the core in a small world: three changes to one branch, answered by hand.
 
+mod alternatives;
 mod depend;
 mod doubt;
 mod group;

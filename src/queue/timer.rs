@@ -35,7 +35,7 @@ impl Timer {
     /// All deadlines of a state. A deadline too many is harmless: it only makes planning look.
     pub fn all(state: &State) -> BTreeSet<(Timestamp, Self)> {
         let mut timers = BTreeSet::new();
-        for stay in state.items.values().chain(state.runs.under_way.values().map(|run| &run.stay)) {
+        for stay in state.stays() {
             let retries = stay.lost.values().chain(stay.prepare.as_ref());
             timers.extend(retries.map(|retry| (retry.at, Self::Item(stay.id))));
         }

@@ -40,6 +40,17 @@ pub(super) fn draw_runs(seed: u64, repositories: i64, mut policy: Policy) -> Pol
     policy
 }
 
+/// How many of the slots alternatives to the likeliest path may use; drawn apart. Some sites have more slots,
+/// of which one is spare now and then.
+pub(super) fn draw_alternatives(seed: u64, mut policy: Policy) -> Policy {
+    let mut rng = Rng::keyed(seed, 22, 0);
+    for queue in &mut policy.queues {
+        queue.tuning.alternatives = rng.pick(&[0, 5, 25, 25, 50, 50]).copied().unwrap_or_default();
+    }
+    policy.slots += if rng.chance(250) { 8 } else { 0 };
+    policy
+}
+
 /// What the gate lets pass and later jobs notice.
 pub(super) fn draw_late_poison(seed: u64, changes: u64) -> Vec<Poison> {
     let mut rng = Rng::keyed(seed, 21, 0);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::extras::{draw_late_poison, draw_runs, draw_sites};
+use super::extras::{draw_alternatives, draw_late_poison, draw_runs, draw_sites};
 use super::rng::Rng;
 use crate::model::job::{Attempts, RunsFor};
 use crate::model::policy::{
@@ -140,7 +140,10 @@ impl Setting {
                 draw_runs(
                     seed,
                     repositories,
-                    draw_strategies(seed, draw_order(seed, draw_landing(seed, policy))),
+                    draw_alternatives(
+                        seed,
+                        draw_strategies(seed, draw_order(seed, draw_landing(seed, policy))),
+                    ),
                 ),
             ),
             graph,
@@ -240,6 +243,7 @@ fn draw_strategies(seed: u64, mut policy: Policy) -> Policy {
             growth: rng.chance(400).then_some(Growth { start: window, floor: 1, ceiling: 12, by: 1 }),
             fail_fast: rng.chance(700),
             batch_max: u32::try_from(rng.between(1, 8)).unwrap_or(1),
+            alternatives: 0,
         };
     }
     policy

@@ -93,6 +93,10 @@ pub fn decision(decision: &Decision) -> String {
         Decision::Bought { build, key, item } => {
             format!("item {item} buys build {build} for {}", &key.to_string()[..6])
         }
+        Decision::AlternativeBegun { alternative, of, without } => {
+            format!("item {of} is built without item {without}, too: alternative {alternative}")
+        }
+        Decision::AlternativeEnded { alternative } => format!("alternative {alternative} ends"),
         Decision::Parted { item, commits } => format!("item {item} has landed in part: {commits:?}"),
         Decision::Ended { item, departure, .. } => format!("item {item} ends: {departure:?}"),
         run => format!("{run:?}"),

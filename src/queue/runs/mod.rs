@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{Item, State};
+use super::state::Item;
 use crate::model::item::JobResult;
 use crate::model::run::{Blame, Move, Probe};
 use crate::model::view::RunView;
@@ -123,19 +123,4 @@ pub(crate) struct Hunt {
     pub unknown: Option<Arc<str>>,
     /// The run that looks.
     pub probe: Option<ItemId>,
-}
-
-impl State {
-    /// What an item or a run has of nodes, verdicts and builds.
-    pub fn stay(&self, id: ItemId) -> Option<&Item> {
-        self.items.get(&id).or_else(|| self.runs.under_way.get(&id).map(|run| &run.stay))
-    }
-
-    /// The same, to be changed.
-    pub fn stay_mut(&mut self, id: ItemId) -> Option<&mut Item> {
-        match self.items.get_mut(&id) {
-            Some(item) => Some(item),
-            None => self.runs.under_way.get_mut(&id).map(|run| &mut run.stay),
-        }
-    }
 }

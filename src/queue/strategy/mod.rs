@@ -108,6 +108,13 @@ pub(super) fn pool_size(queue: &QueuePolicy, load: Load) -> u32 {
     }
 }
 
+/// How many slots alternatives to the likeliest path of a queue may use.
+pub(super) fn alternative_slots(queue: &QueuePolicy, slots: u32) -> usize {
+    let has_them = matches!(queue.strategy, StrategyPolicy::Ranked | StrategyPolicy::Adaptive);
+    let most = if has_them { u64::from(slots) * u64::from(queue.tuning.alternatives) / 100 } else { 0 };
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
 /// Whether a strategy keeps what will probably fail beside the order.
 pub(super) fn has_probation(strategy: StrategyPolicy) -> bool {
     matches!(strategy, StrategyPolicy::Ranked | StrategyPolicy::Adaptive)

@@ -1,6 +1,6 @@
 //! What the audit writes down of items, nodes and pushes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::action::{Merge, Onto, Push};
 use crate::model::policy::Limits;
@@ -21,6 +21,8 @@ pub struct Book {
     pub changes: Vec<ItemChange>,
     /// The node at which it is judged.
     pub node: Option<NodeId>,
+    /// Keys of its jobs, as they were last found.
+    pub keys: BTreeSet<VerdictKey>,
     /// Verdicts in use: whether they are passes.
     pub adopted: BTreeMap<VerdictKey, bool>,
     /// When it entered.
@@ -49,6 +51,7 @@ impl Book {
             queue,
             changes,
             node: None,
+            keys: BTreeSet::new(),
             adopted: BTreeMap::new(),
             entered_at: Timestamp::default(),
             pooled: None,

@@ -3,6 +3,7 @@
 //! It keeps books of its own, made of the events and actions as journaled, and derives from them
 //! anew what the core should have concluded. It shares no code with the core beyond `resolve`.
 
+mod alternatives;
 mod books;
 mod depend;
 mod footprint;
@@ -106,6 +107,7 @@ pub struct Audit {
     pushed: BTreeMap<EffectId, Vec<ItemId>>,
     landed_pairs: BTreeMap<ItemId, BTreeSet<Pair>>,
     runs: runs::RunBooks,
+    alternatives: alternatives::AlternativeBooks,
     /// Changes on which an alarm was raised.
     alarmed: BTreeSet<ChangeNumber>,
     /// Items that have to leave within the step.
@@ -151,6 +153,7 @@ impl Audit {
     }
 
     fn event(&mut self, at: Timestamp, event: &Event, gerrit: &Gerrit) -> Checked {
+        self.follow_builds(event);
         match event {
             Event::PolicyChanged { policy } => self.configured(policy),
             Event::ChangeSeen { snapshot } => self.know(snapshot, false),
@@ -221,12 +224,17 @@ impl Audit {
     }
 
     fn resolved(&mut self, node: NodeId, outcome: &Resolved) {
-        let outcome = self.keyed(node, outcome);
+        let outcome = &self.keyed(node, outcome);
         let Some(book) = self.nodes.get_mut(&node) else { return };
-        book.resolved = Some(outcome);
+        book.resolved = Some(outcome.clone());
         let is_run = book.item;
         let reads = book.reads().to_vec();
-        // A run learns nothing of the tips.
+        if let Resolved::Jobs { jobs, .. } = outcome
+            && let Some(item) = self.items.get_mut(&is_run).filter(|item| item.node == Some(node))
+        {
+            item.keys = jobs.iter().map(|job| job.key).collect();
+        }
+        // A run learns nothing of the tips, nor does an alternative.
         if self.items.get(&is_run).is_some_and(|book| book.changes.is_empty()) {
             return;
         }
@@ -324,7 +332,11 @@ impl Audit {
                 self.alive(*item, "a judge")?;
                 self.pooled(*item, *with)?;
             }
-            Decision::Bought { build, key, item } => self.bought(*build, *key, *item, gerrit)?,
+            Decision::Bought { build, key, item } => self.bought(at, *build, *key, *item, gerrit)?,
+            Decision::AlternativeBegun { alternative, of, without } => {
+                self.alternative_begun(*alternative, *of, *without)?;
+            }
+            Decision::AlternativeEnded { alternative } => self.alternative_ended(*alternative)?,
             Decision::Parted { item, commits } => self.parted(*item, commits, gerrit)?,
             Decision::Ended { item, pipeline, departure, .. } => {
                 self.alive(*item, "an end")?;
@@ -365,7 +377,14 @@ impl Audit {
         }
     }
 
-    fn bought(&mut self, build: BuildId, key: VerdictKey, item: ItemId, gerrit: &Gerrit) -> Checked {
+    fn bought(
+        &mut self,
+        now: Timestamp,
+        build: BuildId,
+        key: VerdictKey,
+        item: ItemId,
+        gerrit: &Gerrit,
+    ) -> Checked {
         self.alive(item, "a build")?;
         let book = self.item(item)?;
         book.bought += 1;
@@ -374,7 +393,8 @@ impl Audit {
         if book.bought > BUILDS_MAX {
             return fault("builds bounded", format!("item {item} has caused {} builds", book.bought));
         }
-        let at = book.node;
+        let stay = self.stay_for(item, &key);
+        let at = self.item(stay)?.node;
         if let Some(node) = at {
             self.check_base(node, gerrit)?;
         }
@@ -386,7 +406,8 @@ impl Audit {
                 format!("build {build} is for a key that item {item} does not need"),
             );
         }
-        self.check_needs(item, key)?;
+        self.check_needs(stay, key)?;
+        self.build_begins(now, build, key, stay)?;
         if self.builds.insert(build, (key, item)).is_some() {
             return fault("effects once", format!("build {build} was bought twice"));
         }
@@ -411,6 +432,7 @@ impl Audit {
         if !self.effects.insert(effect.id) {
             return fault("effects once", format!("effect {} was asked for twice", effect.id));
         }
+        self.follow_effect(effect);
         match &effect.kind {
             EffectKind::PrepareNode { node, merges, overlay, depends, pins, .. } => {
                 if let Some(book) = self.nodes.get_mut(node) {

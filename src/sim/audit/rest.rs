@@ -49,6 +49,7 @@ impl Audit {
             check_change(change, rest, &policy)?;
         }
         self.check_covered(rest)?;
+        self.check_no_alternative_is_left()?;
         self.check_told(rest)?;
         self.check_halves()?;
         self.check_beliefs(rest)

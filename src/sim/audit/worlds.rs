@@ -62,7 +62,7 @@ impl Audit {
     fn pinned(&self, id: ItemId) -> Vec<(Pair, Option<Sha>)> {
         let node = self.items.get(&id).and_then(|book| self.nodes.get(&book.node?));
         let (Some(node), Some(policy), Some(queue)) =
-            (node, &self.policy, self.items.get(&id).and_then(|book| book.queue.as_ref()))
+            (node, &self.policy, self.items.get(&self.item_of(id)).and_then(|book| book.queue.as_ref()))
         else {
             return Vec::new();
         };

@@ -252,6 +252,7 @@ impl Run {
         for queue in &mut policy.queues {
             queue.strategy = strategy(word / 80, window);
             queue.max_items_per_push = window;
+            queue.tuning.alternatives = 25 * u32::try_from(word / 32 % 3).unwrap_or(0);
         }
         if (word / 320).is_multiple_of(3) {
             for job in &mut policy.jobs {
