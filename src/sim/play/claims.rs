@@ -250,6 +250,13 @@ impl Reader<'_> {
             self.line.skip(&["says", "say", "tells", "tell", "has", "contains", "contain"]);
             return Ok(Some(Claim::Logged(self.texts()?, so)));
         }
+        if self.line.phrase(&["the history of", "history of"]) {
+            let name = self.change()?;
+            self.line.skip(&["does"]);
+            let so = !self.line.eat(&["not"]);
+            self.line.skip(&["says", "say", "tells", "tell", "has", "contains", "contain"]);
+            return Ok(Some(Claim::History(name, self.texts()?, so)));
+        }
         if self.line.phrase(&["the command", "command", "the answer", "answer", "the operator"]) {
             return self.answer().map(Some);
         }

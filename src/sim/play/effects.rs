@@ -381,6 +381,7 @@ impl Stage {
                         self.say(format!("{names} leaves the {}: {why}", pipeline.name()));
                     }
                 }
+                Decision::AlternativeBegun { of, without, .. } => self.write_down_alternative(*of, *without),
                 Decision::Based { .. } => {}
                 run => self.write_down_run(run),
             }

@@ -186,6 +186,7 @@ impl Stage {
                 let said = |line: &String| texts.iter().all(|text| self.contains(line, text));
                 judged(self.book.log.iter().any(said) == *so, || format!("log: {}", listed(&self.book.log)))
             }
+            Claim::History(name, texts, so) => self.history_says(name, texts, *so),
             _ => Err("it cannot be judged".into()),
         }
     }
@@ -299,7 +300,7 @@ impl Stage {
         judged(names.iter().any(|name| name == job) == so, || format!("flaky: {}", listed(&names)))
     }
 
-    fn items(&self, queue: Option<&str>) -> Vec<ItemView> {
+    pub(super) fn items(&self, queue: Option<&str>) -> Vec<ItemView> {
         let queues = self.view().map(|view| view.queues).unwrap_or_default();
         let meant = queues.into_iter().filter(|known| queue.is_none_or(|queue| known.name.as_str() == queue));
         meant.flat_map(|queue| queue.items).collect()

@@ -13,6 +13,7 @@ mod declare;
 mod deeds;
 mod effects;
 mod fates;
+mod history;
 mod job_claims;
 mod judge;
 mod known;

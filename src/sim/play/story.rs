@@ -466,6 +466,8 @@ pub enum Claim {
     Runs(Amount, Meant),
     /// The daemon's log has a line with these texts, or has none.
     Logged(Vec<String>, bool),
+    /// The history of a change's last stay has an entry with these texts, or has none.
+    History(Name, Vec<String>, bool),
     /// Nothing is queued, checked or built.
     Idle,
 }
