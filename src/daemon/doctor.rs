@@ -271,7 +271,7 @@ fn push(
         Ok(Outcome::Applied) => {
             Finding::well("push-trial", place.clone(), "Gerrit took a merge pushed for trial")
         }
-        Ok(Outcome::Refused(why) | Outcome::Failed(why) | Outcome::Unknown(why)) => {
+        Ok(Outcome::Refused(why) | Outcome::Failed(why) | Outcome::Gone(why) | Outcome::Unknown(why)) => {
             let (what, remedy) = why.rsplit_once("; ").unwrap_or((&why, "see Gerrit's error log"));
             lack(format!("a merge pushed for trial: {what}")).remedy(remedy)
         }

@@ -59,7 +59,7 @@ fn end(event: &Event) -> Option<(EffectId, Ended)> {
     let judge = |outcome: &Outcome| match outcome {
         Outcome::Applied => Ended::Well,
         Outcome::Refused(_) => Ended::Refused,
-        Outcome::Failed(_) | Outcome::Unknown(_) => Ended::Failed,
+        Outcome::Failed(_) | Outcome::Gone(_) | Outcome::Unknown(_) => Ended::Failed,
     };
     Some(match event {
         Event::NodePrepared { outcome: Prepared::Merged { .. }, .. } => return None,

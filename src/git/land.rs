@@ -131,6 +131,14 @@ pub(super) fn check(store: &Store, push: &Push) -> Result<(), Outcome> {
             format!("{} cannot be pushed: it is no ordinary branch", push.pair).into(),
         ));
     }
+    if !store.has(push.old) || !store.has(push.new) {
+        let why = format!(
+            "{} is no longer in the store of {}: it is prepared again",
+            push.new.short(),
+            push.pair.repository
+        );
+        return Err(Outcome::Gone(why.into()));
+    }
     if push.old == push.new || merge_base(store, push.old, push.new).map_err(failed)? != Some(push.old) {
         let why = format!(
             "{} does not follow from {} in {}: it is prepared again",
@@ -240,7 +248,7 @@ mod tests {
             let found = match refusal(why, "") {
                 Outcome::Applied => "applied",
                 Outcome::Refused(_) => "refused",
-                Outcome::Failed(_) => "failed",
+                Outcome::Failed(_) | Outcome::Gone(_) => "failed",
                 Outcome::Unknown(_) => "unknown",
             };
             assert_eq!(found, expected, "{why}");

@@ -315,8 +315,15 @@ fn a_chain_is_merged_in_order_with_one_fetch_and_lands_in_one_push() {
         matches!(&again[0], Event::PushEnded { pushes, .. } if matches!(&pushes[0].1, Outcome::Failed(why) if why.contains("moved"))),
         "{again:?}"
     );
-    world.begin(100, EffectKind::Land { valid_until: Timestamp(1), pushes: vec![push] });
+    world.begin(100, EffectKind::Land { valid_until: Timestamp(1), pushes: vec![push.clone()] });
     assert_eq!(world.next(), applied(Outcome::Failed("push: the last look is too old".into())));
+    let gone = Push { new: Sha([7; 20]), ..push };
+    world.begin(100, EffectKind::Land { valid_until: Timestamp(2_000_000), pushes: vec![gone] });
+    let missing = world.next();
+    assert!(
+        matches!(&missing[0], Event::PushEnded { pushes, .. } if matches!(pushes[0].1, Outcome::Gone(_))),
+        "{missing:?}"
+    );
 }
 
 #[test]

@@ -178,6 +178,8 @@ pub enum Outcome {
     Refused(Arc<str>),
     /// It was not done; asking again may help.
     Failed(Arc<str>),
+    /// It was not done, and never will be as it is: what it needs is no longer there and has to be made anew.
+    Gone(Arc<str>),
     /// It may have been done, or may yet be.
     Unknown(Arc<str>),
 }

@@ -372,6 +372,12 @@ impl Queue {
                 self.index.dirty_landings.insert(effect);
             }
             Outcome::Failed(why) => self.push_undone(effect, &why),
+            Outcome::Gone(why) => {
+                let nodes: Vec<NodeId> =
+                    landing.items.iter().filter_map(|id| self.state.items.get(id)?.node).collect();
+                self.make_anew(&nodes);
+                self.push_undone(effect, &why);
+            }
             Outcome::Refused(why) => {
                 let items = landing.items.clone();
                 if let [only] = items.as_slice() {

@@ -139,6 +139,9 @@ impl Queue {
         if let Some(change) = self.open_parent(now, &group) {
             return Some(Departure::Dependency { change, culprit: None });
         }
+        if let Some(change) = self.parent_behind(item, now) {
+            return Some(Departure::Regrouped { change });
+        }
         let unmet = self.unmet(now, &group, Some(item), policy);
         // What is only not known yet was known when it came in.
         unmet.filter(|reason| *reason != Reason::Observing).map(|reason| Self::departure_for(reason, number))
@@ -153,6 +156,19 @@ impl Queue {
     ) -> Option<ChangeNumber> {
         let mut open = self.open_parents(snapshot);
         open.find(|parent| !group.contains(parent) && !self.index.gate_of.contains_key(parent))
+    }
+
+    /// A change that this one rests on and that has come into the queue behind it: the news of its patch set
+    /// came later than that of this one's.
+    fn parent_behind(&self, item: &Item, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
+        if !item.pipeline.lands() || !item.landed.is_empty() {
+            return None;
+        }
+        let behind = |parent: &ChangeNumber| {
+            let other = self.index.gate_of.get(parent).and_then(|id| self.state.items.get(id));
+            other.is_some_and(|other| other.queue == item.queue && other.rank > item.rank)
+        };
+        self.open_parents(snapshot).find(behind)
     }
 
     /// Why a change cannot enter its queue now, with its `group` beside it; `None` when it can.

@@ -105,11 +105,13 @@ impl Queue {
 
     fn apply_land(&mut self, effect: EffectId, pushes: &[crate::model::action::Push]) {
         for push in pushes {
-            let items: Vec<ItemId> = push
+            let mut items: Vec<ItemId> = push
                 .changes
                 .iter()
                 .filter_map(|(number, ..)| self.index.gate_of.get(number).copied())
                 .collect();
+            // An item may have several changes in the branch.
+            items.dedup();
             let last = items.last().and_then(|id| self.state.items.get(id)?.node);
             let written = last.and_then(|node| self.state.nodes.get(&node)?.written(&push.pair).cloned());
             for id in &items {

@@ -208,13 +208,15 @@ impl Queue {
                     report.change
                 )));
             }
-            Outcome::Failed(why) | Outcome::Unknown(why) if outgoing.tries >= REPORT_TRIES => {
+            Outcome::Failed(why) | Outcome::Gone(why) | Outcome::Unknown(why)
+                if outgoing.tries >= REPORT_TRIES =>
+            {
                 self.out.notes.push(super::Note::Said(format!(
                     "change {}: a message was given up: {why}",
                     report.change
                 )));
             }
-            Outcome::Failed(why) | Outcome::Unknown(why) => {
+            Outcome::Failed(why) | Outcome::Gone(why) | Outcome::Unknown(why) => {
                 let before =
                     super::state::Retry { count: outgoing.tries, at: self.state.now, why: why.clone() };
                 outgoing.due = self.next_retry(Some(&before), why).at;
@@ -259,6 +261,8 @@ impl Queue {
 pub(super) fn reason_of(outcome: &Outcome) -> Arc<str> {
     match outcome {
         Outcome::Applied => "ended without an answer".into(),
-        Outcome::Refused(why) | Outcome::Failed(why) | Outcome::Unknown(why) => why.clone(),
+        Outcome::Refused(why) | Outcome::Failed(why) | Outcome::Gone(why) | Outcome::Unknown(why) => {
+            why.clone()
+        }
     }
 }

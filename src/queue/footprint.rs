@@ -4,8 +4,6 @@
 //! commit and everything that was read to judge it has the same value. Two items *meet* when either
 //! writes what the other writes or reads; an item without a resolved node meets everything.
 
-use std::collections::BTreeMap;
-
 use crate::model::action::{Merge, Onto};
 use crate::model::{ItemId, NodeId, Pair, Sha};
 
@@ -15,12 +13,37 @@ use super::print::{PairId, Print, ReadId};
 use super::state::{Item, Node, Source, State};
 
 /// A state that is expected: tips, and what items ahead are going to write.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Predicted {
-    /// The node whose result each branch has; other branches have their tips.
-    pub nodes: BTreeMap<PairId, NodeId>,
+    /// The node whose result each branch has, by the branch's number; other branches have their tips.
+    nodes: Vec<Option<NodeId>>,
     /// The undecided items in it, in order.
     pub items: Vec<ItemId>,
+}
+
+impl Predicted {
+    /// A node is expected to land: what it writes is so.
+    pub fn write(&mut self, print: Option<&Print>, node: NodeId) {
+        for pair in print.map_or(&[][..], |print| &print.onto) {
+            let at = *pair as usize;
+            if at >= self.nodes.len() {
+                self.nodes.resize(at + 1, None);
+            }
+            if let Some(known) = self.nodes.get_mut(at) {
+                *known = Some(node);
+            }
+        }
+    }
+
+    /// The node whose result a branch has.
+    pub fn node(&self, pair: PairId) -> Option<NodeId> {
+        self.nodes.get(pair as usize).copied().flatten()
+    }
+
+    /// All branches that are not at their tips, with the nodes whose results they have.
+    pub fn written(&self) -> impl Iterator<Item = (PairId, NodeId)> {
+        (0..).zip(&self.nodes).filter_map(|(pair, node)| Some((pair, (*node)?)))
+    }
 }
 
 impl State {
@@ -41,8 +64,8 @@ impl State {
     }
 
     fn source(&self, predicted: &Predicted, id: PairId, pair: &Pair) -> Option<Source> {
-        match predicted.nodes.get(&id) {
-            Some(node) => Some(Source::Node(*node)),
+        match predicted.node(id) {
+            Some(node) => Some(Source::Node(node)),
             None => Some(Source::Commit(self.tips.get(pair)?.commit)),
         }
     }
@@ -96,10 +119,10 @@ impl State {
         read: Option<Sha>,
         predicted: &Predicted,
     ) -> bool {
-        match predicted.nodes.get(&id) {
-            Some(expected) if node.overlaid(pair) == Some(*expected) => true,
+        match predicted.node(id) {
+            Some(expected) if node.overlaid(pair) == Some(expected) => true,
             Some(expected) => {
-                let written = self.nodes.get(expected).and_then(|node| node.written(pair));
+                let written = self.nodes.get(&expected).and_then(|node| node.written(pair));
                 written.is_some_and(|written| written.job_file == read)
             }
             None => match self.tips.get(pair) {

@@ -87,6 +87,9 @@ impl Queue {
             node.counted_from.iter().any(|(other, from)| other == pair && Some(*from) != tip)
         };
         let foreign = node.merged.as_ref().map_or(&[][..], |merged| &merged.foreign);
+        if foreign.is_empty() {
+            return false;
+        }
         let faulty = |commit: &Foreign| matches!(self.meaning(id, commit), Meaning::Fault(_));
         foreign.iter().any(|commit| moved(&commit.pair) && faulty(commit))
     }

@@ -40,6 +40,8 @@ pub(crate) struct Index {
     pub wanting: BTreeSet<(u8, u64, ItemId)>,
     /// Items whose builds their strategy holds back.
     pub held: BTreeMap<ItemId, Hold>,
+    /// The items of each queue that are too far back to be looked at, and how they are held.
+    pub tails: BTreeMap<QueueName, (Hold, Vec<ItemId>)>,
     /// What each node rests on, writes and reads.
     pub prints: Prints,
     /// Nodes whose merge is under way.

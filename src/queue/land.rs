@@ -102,8 +102,7 @@ impl Queue {
         let mut predicted = Predicted::default();
         let last = group.and_then(|items| items.last()).and_then(|id| self.state.items.get(id));
         if let Some((last, node)) = last.and_then(|last| Some((last, last.node?))) {
-            let written = self.print_of(last).map_or(&[][..], |print| &print.onto);
-            predicted.nodes.extend(written.iter().map(|pair| (*pair, node)));
+            predicted.write(self.print_of(last), node);
         }
         self.node_of(item).is_some_and(|node| self.agrees(node, &predicted))
     }

@@ -77,8 +77,7 @@ impl Queue {
         let mut pairs = node.reads().iter().filter(|read| matches!(read.unit, Unit::Branch(_)));
         let found = pairs.find(|read| {
             let pair = read.unit.pair();
-            let is_written =
-                self.index.prints.known(pair).is_some_and(|id| predicted.nodes.contains_key(&id));
+            let is_written = self.index.prints.known(pair).is_some_and(|id| predicted.node(id).is_some());
             let foretold = node.overlaid(pair).is_some() || is_written;
             let written = node.onto.iter().any(|(written, _)| written == pair);
             let tip = self.state.tips.get(pair);

@@ -191,12 +191,13 @@ impl Queue {
             matches!(stage, Some(Stage::Landing(_) | Stage::Deploying(_)))
         };
         let mut next: Vec<ItemId> = order.iter().copied().filter(pushed).collect();
-        next.extend(first.iter().copied().filter(|id| !pushed(id)));
+        let moved: Vec<ItemId> = first.iter().copied().filter(|id| !pushed(id)).collect();
+        next.extend(&moved);
         let rest: Vec<ItemId> = order.iter().copied().filter(|id| !next.contains(id)).collect();
         next.extend(rest);
         *order = next.clone();
-        for id in first {
-            if let Some(item) = self.state.items.get_mut(id) {
+        for id in moved {
+            if let Some(item) = self.state.items.get_mut(&id) {
                 item.place.class = Class::Promoted;
             }
         }

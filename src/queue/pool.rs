@@ -104,10 +104,11 @@ impl Queue {
             return;
         }
         let standing = self.standing_now(item);
-        let rests_on_run = lane.run.last().is_none_or(|last| self.contains(item, *last));
         let last = lane.run.last().and_then(|last| self.state.items.get(last));
-        let judges = last.is_none_or(|last| self.has_jobs_of(item, last));
-        let follows = !apart && rests_on_run && judges && !self.alters_job_files(item);
+        let follows = last.is_none_or(|last| {
+            let rests_on_run = || self.contains(item, last.id);
+            !apart && !self.alters_job_files(item) && rests_on_run() && self.has_jobs_of(item, last)
+        });
         // Who is held back judges nobody, though it may have come by a verdict.
         let begun =
             self.is_begun_now(item) && (standing == Standing::Passed || !holds.contains_key(&item.id));
@@ -169,12 +170,16 @@ impl Queue {
     /// Whether an item has all jobs that one ahead of it has: else its builds do not judge that one, whose
     /// files other jobs may be for.
     fn has_jobs_of(&self, item: &Item, ahead: &Item) -> bool {
-        let jobs = self.jobs_of(item);
-        self.jobs_of(ahead).iter().all(|job| graph::find(jobs, &job.name, &job.home).is_some())
+        let (jobs, needed) = (self.jobs_of(item), self.jobs_of(ahead));
+        // Mostly they are the same ones.
+        let same = jobs.len() == needed.len()
+            && jobs.iter().zip(needed).all(|(job, other)| job.name == other.name && job.home == other.home);
+        same || needed.iter().all(|job| graph::find(jobs, &job.name, &job.home).is_some())
     }
 
     fn contains(&self, item: &Item, other: ItemId) -> bool {
-        self.node_of(item).is_some_and(|node| node.contains.contains(&other))
+        // Who is asked for mostly stands near the end.
+        self.node_of(item).is_some_and(|node| node.contains.iter().rev().any(|id| *id == other))
     }
 
     fn alters_job_files(&self, item: &Item) -> bool {

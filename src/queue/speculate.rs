@@ -51,22 +51,50 @@ impl Queue {
         };
         let mut ahead = Ahead::default();
         let mut walk = walk(queue, policy.slots, self.window(name, queue));
-        for (place, id) in (0_u32..).zip(&order) {
-            if self.plan_item(*id, place, queue, &mut ahead, &mut *walk) {
+        let mut beyond = None;
+        for (place, id) in order.iter().enumerate() {
+            let steps = u32::try_from(place).unwrap_or(u32::MAX);
+            beyond = self.beyond(*id, steps, &*walk).map(|hold| (place, hold));
+            if beyond.is_some() {
+                break;
+            }
+            if self.plan_item(*id, steps, queue, &mut ahead, &mut *walk) {
                 // Someone left: what follows is planned on the new order.
                 self.index.dirty_queues.insert(name.clone());
                 return;
             }
         }
+        let (front, tail) = order.split_at(beyond.as_ref().map_or(order.len(), |(place, _)| *place));
         let mut holds = std::mem::take(&mut ahead.holds);
-        self.plan_pools(&order, queue, &mut holds);
+        self.plan_pools(front, queue, &mut holds);
         if !holds.is_empty() || !self.index.held.is_empty() {
-            for id in &order {
+            for id in front {
                 self.hold(*id, holds.remove(id));
             }
         }
-        self.plan_landings(&order, name, queue);
+        self.hold_tail(name, tail, beyond.map(|(_, hold)| hold));
+        self.plan_landings(front, name, queue);
         self.collect_nodes();
+    }
+
+    /// Why neither this item nor any behind it is looked at in this pass: it is too far back and has no
+    /// node, so that what is behind meets it and cannot land before it.
+    fn beyond(&self, id: ItemId, place: u32, walk: &dyn Walk) -> Option<Hold> {
+        let hold = walk.too_far(place)?;
+        self.state.items.get(&id).is_some_and(|item| item.node.is_none()).then_some(hold)
+    }
+
+    /// Holds what is too far back. Mostly that is what was so before, less what has come nearer.
+    fn hold_tail(&mut self, name: &QueueName, tail: &[ItemId], hold: Option<Hold>) {
+        let before = self.index.tails.remove(name);
+        let (Some(hold), Some(first)) = (hold, tail.first()) else { return };
+        let same = before.filter(|(other, _)| *other == hold).map(|(_, items)| items).unwrap_or_default();
+        let begin = same.iter().position(|id| id == first).unwrap_or(same.len());
+        let known = same[begin..].iter().zip(tail).take_while(|(old, new)| old == new).count();
+        for id in &tail[known..] {
+            self.hold(*id, Some(hold.clone()));
+        }
+        self.index.tails.insert(name.clone(), (hold, tail.to_vec()));
     }
 
     /// Plans one item on what is ahead; true when it has left.
@@ -135,8 +163,7 @@ impl Queue {
         match node {
             Some(_) if beside => {}
             Some(node) if !standing.is_failing() => {
-                let written = print.map_or(&[][..], |print| &print.onto);
-                ahead.predicted.nodes.extend(written.iter().map(|pair| (*pair, node.id)));
+                ahead.predicted.write(print, node.id);
                 ahead.predicted.items.push(id);
             }
             _ if standing.is_failing() => {
@@ -216,11 +243,11 @@ impl Queue {
 
     /// What the branches are in a predicted state where items ahead write them, sorted by branch.
     pub(super) fn overlay(&self, predicted: &Predicted) -> Vec<(Pair, NodeId)> {
-        let named = predicted.nodes.iter().filter_map(|(id, node)| {
-            let print = self.index.prints.get(*node)?;
-            let at = print.onto.iter().position(|written| written == id)?;
-            let (pair, _) = self.state.nodes.get(node)?.onto.get(at)?;
-            Some((pair.clone(), *node))
+        let named = predicted.written().filter_map(|(id, node)| {
+            let print = self.index.prints.get(node)?;
+            let at = print.onto.iter().position(|written| *written == id)?;
+            let (pair, _) = self.state.nodes.get(&node)?.onto.get(at)?;
+            Some((pair.clone(), node))
         });
         let mut overlay: Vec<(Pair, NodeId)> = named.collect();
         overlay.sort_unstable();
@@ -281,9 +308,9 @@ impl Queue {
         predicted: &Predicted,
     ) -> Option<Merge> {
         let tip = self.state.tips.get(&change.pair)?.commit?;
-        let foretold = self.index.prints.known(&change.pair).and_then(|pair| predicted.nodes.get(&pair));
+        let foretold = self.index.prints.known(&change.pair).and_then(|pair| predicted.node(pair));
         let onto = match foretold {
-            Some(node) => Onto::Node(*node),
+            Some(node) => Onto::Node(node),
             None => Onto::Commit(tip),
         };
         Some(Merge {

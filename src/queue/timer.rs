@@ -36,7 +36,7 @@ impl Timer {
     pub fn all(state: &State) -> BTreeSet<(Timestamp, Self)> {
         let mut timers = BTreeSet::new();
         for stay in state.stays() {
-            let retries = stay.lost.values().chain(stay.prepare.as_ref());
+            let retries = stay.lost.values().chain(&stay.prepare).chain(&stay.look);
             timers.extend(retries.map(|retry| (retry.at, Self::Item(stay.id))));
         }
         let start = state.policy.as_ref().and_then(|policy| policy.gate.start_message_after_ms);
@@ -50,6 +50,7 @@ impl Timer {
             timers
                 .extend(pending.map(|(id, p)| (p.since.plus_ms(policy.limits.effect_ms), Self::Effect(*id))));
         }
+        timers.extend(state.retries.values().map(|retry| (retry.at, Self::Everything)));
         timers.extend(oldest_pin(state).map(|at| (at, Self::Pins)));
         timers.extend(state.builds.iter().map(|(id, build)| (build.deadline, Self::Build(*id))));
         let unknown =

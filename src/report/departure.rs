@@ -105,7 +105,7 @@ fn withdrawn(departure: &Departure) -> String {
             )
         }
         Departure::Regrouped { change } => format!(
-            "Change {change} joined or left what lands together with it. It enters again by itself, with all that lands together now."
+            "Change {change} joined or left what lands together with it, or has to land before it. It enters again by itself, in its new place."
         ),
         Departure::Held { reason } => format!("It {reason}."),
         Departure::Requirement { name } => format!(

@@ -230,7 +230,10 @@ impl Run {
             if self.healed && rest_at.is_none() {
                 rest_at = Some(self.now.plus_ms(REST_MS));
             }
-            let wake = self.wakeup().map(|at| at.max(self.frozen_until));
+            // In the end the clocks of periodic pipelines stand still: where they ask for more than the slots
+            // can give, nothing would ever be at rest.
+            let timed = rest_at.is_none_or(|end| self.now < end.plus_ms(-REST_MS / 2));
+            let wake = self.wakeup(timed).map(|at| at.max(self.frozen_until));
             let next = self.calendar.keys().next().copied();
             let due = match (wake, next) {
                 (Some(wake), Some((at, _))) if wake < at => wake.max(self.now),
@@ -261,16 +264,16 @@ impl Run {
             } else {
                 let heeded = self.engine.as_ref().map(|engine| engine.queue().due_since());
                 let due = self.timetables.due(&heeded.unwrap_or_default(), self.now);
-                self.deliver(if due.is_empty() { vec![Event::Wake] } else { due })?;
+                self.deliver(if due.is_empty() || !timed { vec![Event::Wake] } else { due })?;
             }
         }
         self.finish()
     }
 
     /// When the daemon wants to be woken: for what the core awaits, or as a periodic pipeline is due.
-    fn wakeup(&self) -> Option<Timestamp> {
+    fn wakeup(&self, timed: bool) -> Option<Timestamp> {
         let engine = self.engine.as_ref()?;
-        let due = self.timetables.next(&engine.queue().due_since());
+        let due = self.timetables.next(&engine.queue().due_since()).filter(|_| timed);
         engine.next_wakeup().into_iter().chain(due).min()
     }
 

@@ -1,6 +1,6 @@
 //! Times the core alone: what one step costs at a given depth of the queue, and how many steps a
-//! second a simulation of ordinary depth makes. Run with `cargo bench`; docs/performance.md holds
-//! the figures.
+//! second a simulation of ordinary depth makes. Run with `cargo bench --bench core`, with depths behind
+//! `--` where only those are wanted; docs/performance.md holds the figures.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -302,6 +302,7 @@ fn main() {
         "{:>6} {:>5} {:>6} {:>6} {:>10} {:>9} {:>10} {:>10} {:>10} {:>10} {:>12}",
         "items", "jobs", "repos", "slots", "strategy", "steps", "median", "mean", "p99", "max", "steps/s"
     );
+    let wanted: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     let all = |items: u64| StrategyPolicy::Dependent { window: u32::try_from(items).unwrap_or(u32::MAX) };
     for (items, jobs, repositories, slots, strategy, changes) in [
         (1, 1, 10, 8, all(1), 3_000),
@@ -313,6 +314,9 @@ fn main() {
         (1_000, 8, 200, 64, StrategyPolicy::Adaptive, 1_500),
         (10_000, 1, 200, 64, StrategyPolicy::Adaptive, 10_100),
     ] {
+        if !wanted.is_empty() && !wanted.contains(&items) {
+            continue;
+        }
         let case = Case { items, jobs, repositories, slots, strategy, changes };
         let mut world = World::new(&case);
         world.run(case.changes);

@@ -204,7 +204,7 @@ impl Queue {
     /// Whether a state rests on an alternative.
     fn is_part_of(&self, id: ItemId, predicted: &Predicted) -> bool {
         let node = self.state.stay(id).and_then(|stay| stay.node);
-        predicted.nodes.values().any(|other| Some(*other) == node)
+        predicted.written().any(|(_, other)| Some(other) == node)
     }
 
     /// What would be built first if there were an alternative: its likelihood, the place in `left_out` of the

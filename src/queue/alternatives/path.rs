@@ -101,8 +101,7 @@ impl Queue {
                 && !is_held
                 && item.place.class != Class::Probation;
             if alternative.is_none() && is_judged && path.next.is_none() && !path.is_open {
-                let Predicted { nodes, items } = &ahead.predicted;
-                path.next = Some((item.id, Predicted { nodes: nodes.clone(), items: items.clone() }));
+                path.next = Some((item.id, ahead.predicted.clone()));
             }
             path.is_open = true;
             return;
@@ -111,8 +110,8 @@ impl Queue {
         let standing = self.standing(&own.stay);
         if standing.is_failing() || standing == Standing::NoJob {
             ahead.failing.insert(item.id);
-        } else if let Some(print) = self.index.prints.get(node.id) {
-            ahead.predicted.nodes.extend(print.onto.iter().map(|pair| (*pair, node.id)));
+        } else {
+            ahead.predicted.write(self.index.prints.get(node.id), node.id);
             ahead.predicted.items.push(item.id);
         }
     }

@@ -471,7 +471,7 @@ impl Audit {
             Some(Outcome::Unknown(_)) => {
                 landing.unknown_until.get_or_insert(at.plus_ms(settle));
             }
-            Some(Outcome::Failed(_) | Outcome::Refused(_)) => {
+            Some(Outcome::Failed(_) | Outcome::Gone(_) | Outcome::Refused(_)) => {
                 self.landings.remove(&effect);
             }
             None => {}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Audit, Checked, fault};
 use crate::model::policy::TopicPolicy;
-use crate::model::{ChangeStatus, Departure, ItemId, Pair, Policy, Sha};
+use crate::model::{ChangeSnapshot, ChangeStatus, Departure, ItemId, Pair, Policy, Sha};
 use crate::world::Gerrit;
 
 impl Audit {
@@ -31,6 +31,12 @@ impl Audit {
         Ok(())
     }
 
+    /// Whether a change was landed, though the news that it is merged may not have come yet.
+    fn has_landed(&self, change: &ChangeSnapshot) -> bool {
+        let landed = self.items.values().filter(|book| matches!(book.ended, Some(Departure::Landed { .. })));
+        landed.flat_map(|book| &book.changes).any(|own| own.revision == change.revision)
+    }
+
     /// Where topics land together, an item holds all of its topic that the daemon knows of; the rest of one
     /// whose other half has landed does not.
     pub(super) fn check_topics(&self, items: &[ItemId], policy: &Policy) -> Checked {
@@ -45,6 +51,7 @@ impl Audit {
                     other.topic == own.topic
                         && other.status == ChangeStatus::Open
                         && !self.gone.contains(&other.number)
+                        && !self.has_landed(other)
                         && policy.queue_of(&other.pair()).map(|other| other.name) == queue
                         && book.changes.iter().all(|own| own.number != other.number)
                 });

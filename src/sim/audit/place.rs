@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Audit, Checked, fault};
+use super::{Audit, Book, Checked, fault};
 use crate::model::{Account, ChangeSnapshot, Class, ItemChange, ItemId, Policy, Reference};
 
 /// The turns of a queue as the audit counts them.
@@ -115,10 +115,17 @@ impl Audit {
         let first = (ahead.class, ahead.round, other) < (book.class, book.round, id);
         let begun = ahead.bought > 0 || !ahead.adopted.is_empty() || self.is_looked_at(other);
         let enough = book.class < ahead.class && ahead.overtaken >= policy.priority.urgent_overtakes;
-        if first || begun || enough || self.resting_on(other).contains(&id) {
+        if first || begun || enough || self.resting_on(other).contains(&id) || self.shares_build(ahead) {
             return Ok(());
         }
         fault("fair share", format!("item {id} waits behind item {other}, before which it comes"))
+    }
+
+    /// Whether a build that another item has bought decides about this one, too.
+    fn shares_build(&self, book: &Book) -> bool {
+        let node = book.node.and_then(|node| self.nodes.get(&node));
+        let bought = |key| self.builds.values().any(|(other, _)| *other == key);
+        node.is_some_and(|node| node.jobs().iter().any(|job| bought(job.key)))
     }
 
     fn is_looked_at(&self, id: ItemId) -> bool {

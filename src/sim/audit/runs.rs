@@ -9,6 +9,7 @@ use crate::model::report::{Report, Says};
 use crate::model::run::RunOutcome;
 use crate::model::{Departure, ItemId, JobName, Pair, Pipeline, Sha, Timestamp};
 use crate::sim::fakes::site::{failing, passes_in};
+use crate::sim::fakes::trees::landed_as;
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
 
@@ -125,10 +126,13 @@ impl Audit {
     /// A change is blamed: its landing must be what made the job fail.
     pub(super) fn check_culprit(&self, report: &Report, gerrit: &Gerrit, setting: &Setting) -> Checked {
         let Some(Says::Culprit { jobs, pair, before }) = &report.says else { return Ok(()) };
+        let landed = gerrit
+            .change(report.change)
+            .zip(gerrit.tip(pair))
+            .and_then(|(change, tip)| landed_as(gerrit, tip, *before, report.revision, &change.change_id));
+        let Some(landed) = landed else { return Ok(()) };
+        let (before, after) = (gerrit.git.tree_of(*before), gerrit.git.tree_of(landed));
         for job in jobs.iter().filter(|job| job.home == *pair && self.deterministic) {
-            let before = gerrit.git.tree_of(*before);
-            let mut after = (*before).clone();
-            after.extend((*gerrit.git.tree_of(report.revision)).clone());
             let reads_more = self.policy.as_ref().is_some_and(|policy| {
                 policy.jobs.iter().any(|known| known.name == job.job && !known.inputs.is_empty())
             });

@@ -81,7 +81,7 @@ fn find(gerrit: &Gerrit, reference: &Reference) -> (Reference, Vec<Target>) {
 /// What became of a change that the review host was to submit, if it has landed.
 pub fn submitted(gerrit: &Gerrit, effect: EffectId, pair: &Pair, submit: &Submit) -> Option<Event> {
     let tip = gerrit.tip(pair)?;
-    let commit = landed_as(gerrit, tip, submit)?;
+    let commit = landed_as(gerrit, tip, submit.old, submit.revision, &submit.change_id)?;
     let same_tree = gerrit.git.tree_id(commit) == submit.tree;
     Some(Event::Submitted { effect, pair: pair.clone(), tip, commit, same_tree })
 }

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::site::{NodeTrees, ReadJobFile, job_file_blob, steps};
-use crate::model::action::{Merge, Onto, Push, Submit};
+use crate::model::action::{Merge, Onto, Push};
 use crate::model::tree::{Foreign, Prepared, Resolved, Written};
-use crate::model::{Branch, LandingForm, NodeId, Pair, Pipeline, Policy, Reason, Sha, Timestamp};
+use crate::model::{
+    Branch, ChangeId, LandingForm, NodeId, Outcome, Pair, Pipeline, Policy, Reason, Sha, Timestamp,
+};
 use crate::queue::resolve::resolve;
 use crate::world::Gerrit;
 
@@ -250,8 +252,17 @@ impl TreeStore {
         self.nodes.clear();
     }
 
+    /// The store is lost while the daemon runs, or while it is dead.
+    pub fn wipe(&mut self) {
+        self.forget_all();
+        self.restart();
+    }
+
     /// The adapter's own last check before a push: nothing goes out that was not judged.
-    pub fn fit_to_push(&self, gerrit: &Gerrit, push: &Push) -> Result<(), String> {
+    pub fn fit_to_push(&self, gerrit: &Gerrit, push: &Push) -> Result<(), Outcome> {
+        if self.forgotten.contains(&push.new) {
+            return Err(Outcome::Gone(format!("{} is no longer in the store", push.new.short()).into()));
+        }
         let judged: BTreeSet<Sha> = push
             .changes
             .iter()
@@ -260,7 +271,8 @@ impl TreeStore {
             .collect();
         match self.strangers(gerrit, push.old, push.new, &judged).first() {
             Some(stranger) => {
-                Err(format!("the push would bring in {}, which was not judged", stranger.short()))
+                let why = format!("the push would bring in {}, which was not judged", stranger.short());
+                Err(Outcome::Refused(why.into()))
             }
             None => Ok(()),
         }
@@ -273,19 +285,19 @@ fn tip_of(gerrit: &Gerrit, pair: &Pair, commit: Sha) -> Written {
     Written { pair: pair.clone(), commit, tree, onto: commit, job_file }
 }
 
-/// The first step of a branch since the old tip that holds a submitted change.
-pub fn landed_as(gerrit: &Gerrit, tip: Sha, submit: &Submit) -> Option<Sha> {
+/// The first step of a branch since the old tip that holds a change, as its patch set or as a copy.
+pub fn landed_as(gerrit: &Gerrit, tip: Sha, old: Sha, revision: Sha, change_id: &ChangeId) -> Option<Sha> {
     let mut steps = Vec::new();
     let mut at = tip;
-    while at != submit.old {
+    while at != old {
         steps.push(at);
         at = gerrit.git.commit(at)?.parents.first().copied()?;
     }
     let holds = |commit: &Sha| {
         let id = gerrit.git.commit(*commit).and_then(|commit| commit.change_id.as_ref());
-        *commit == submit.revision || id == Some(&submit.change_id)
+        *commit == revision || id == Some(change_id)
     };
-    steps.into_iter().rev().find(|step| gerrit.git.between(submit.old, *step).iter().any(holds))
+    steps.into_iter().rev().find(|step| gerrit.git.between(old, *step).iter().any(holds))
 }
 
 /// Whether a change alters the job file of its branch: against what it is merged onto, or by its

@@ -171,6 +171,7 @@ impl Stage {
                 }
                 self.start();
             }
+            Weather::Wipe => self.trees.wipe(),
             Weather::Freeze(ms) => self.weather.frozen_until = Some(self.now.plus_ms(*ms)),
             Weather::Away(ms) => {
                 self.weather.away = true;

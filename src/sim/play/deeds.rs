@@ -56,6 +56,7 @@ pub const DEEDS: &[&str] = &[
     "re-approve",
     "reapprove",
     "crash",
+    "wipe",
     "comment",
 ];
 
@@ -89,6 +90,7 @@ impl Reader<'_> {
                 Act::CountAnew
             }
             "kill" | "stop" | "start" | "restart" | "freeze" | "crash" => self.daemon(verb)?,
+            "wipe" => self.wipe()?,
             _ => match self.alter(verb)? {
                 Some(act) => act,
                 None => return Ok(None),
@@ -303,6 +305,13 @@ impl Reader<'_> {
             _ => Weather::Die,
         };
         Ok(Act::Weather(weather))
+    }
+
+    fn wipe(&mut self) -> Read<Act> {
+        if self.line.phrase(&["the git store", "the store", "its git store"]) {
+            return Ok(Act::Weather(Weather::Wipe));
+        }
+        self.fault("is nothing that can be wiped", "write `wipe the git store`")
     }
 
     fn operate(&mut self, verb: &str) -> Read<Act> {

@@ -139,8 +139,8 @@ impl Stage {
         let fate = if self.now <= valid_until { self.weather.pushes.pop_front() } else { None };
         let outcome = if self.now > valid_until {
             Outcome::Failed("the last look is too old".into())
-        } else if let Err(why) = self.trees.fit_to_push(&self.gerrit, push) {
-            Outcome::Refused(why.into())
+        } else if let Err(outcome) = self.trees.fit_to_push(&self.gerrit, push) {
+            outcome
         } else if self.weather.away {
             Outcome::Failed("Gerrit does not answer".into())
         } else {
@@ -393,7 +393,7 @@ fn in_short(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Applied => "done".into(),
         Outcome::Refused(why) => format!("refused, {why}"),
-        Outcome::Failed(why) => format!("failed, {why}"),
+        Outcome::Failed(why) | Outcome::Gone(why) => format!("failed, {why}"),
         Outcome::Unknown(why) => format!("no answer, {why}"),
     }
 }

@@ -276,6 +276,8 @@ pub enum Weather {
     Die,
     /// The daemon starts.
     Start,
+    /// The daemon's git store is lost, with all that was merged in it.
+    Wipe,
     /// The daemon stands still for so long.
     Freeze(i64),
     /// Gerrit does not answer, for so long or until it is back.

@@ -162,8 +162,8 @@ impl Run {
         self.ambush(push)?;
         let outcome = if self.now > valid_until {
             Outcome::Failed("the last look is too old".into())
-        } else if let Err(why) = self.trees.fit_to_push(&self.gerrit, push) {
-            Outcome::Refused(why.into())
+        } else if let Err(outcome) = self.trees.fit_to_push(&self.gerrit, push) {
+            outcome
         } else if self.chance(self.faults.push_failed) {
             Outcome::Failed("the line is down".into())
         } else if self.chance(self.faults.push_unknown_undone) {
