@@ -210,7 +210,7 @@ const KEYS: &[KeyDoc] = &[
     value("queue", "window", "40", "How many changes `dependent` builds at once."),
     value("queue", "window-growth", "false", "Whether that number grows by one with each change that lands, up to five times itself, and is halved by each that fails, down to 3."),
     value("queue", "batch-max", "8", "How many consecutive changes of one branch `adaptive` and `batch` may judge as one, by builds of the last of them; 1 for none. A batch can land a change that alone would fail, if a later one in it repairs that."),
-    value("queue", "alternatives", "5", "How many of all slots, per cent (0 to 50), `adaptive` and `ranked` may use to build changes a second time, without the one ahead of them that is likeliest to fail: only slots that nobody else wants. Rounded down: with fewer than 20 slots 5 means none. 0 for none."),
+    value("queue", "alternatives", "0", "How many of all slots, per cent (0 to 50), `adaptive` and `ranked` may use to build changes a second time, without the one ahead of them that is likeliest to fail: only slots that nobody else wants. 5 is a good value where the slowest changes matter more than builds; rounded down, so that it means none with fewer than 20 slots. 0 for none."),
     value("queue", "fail-fast", "false", "Whether the first failed voting build of a change ends its others and takes it out; `false` lets them end first, so that its author hears of all failures. Those behind are built without it from the first failure on either way."),
     value("queue", "max-items-per-push", "50", "How many changes that passed may land in one push."),
     value("queue", "merge-from", "[]", "Branches whose commits a merge commit may bring in unreviewed."),

@@ -133,7 +133,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { growth: None, fail_fast: false, batch_max: 8, alternatives: 5 }
+        Self { growth: None, fail_fast: false, batch_max: 8, alternatives: 0 }
     }
 }
 
