@@ -135,6 +135,7 @@ impl Audit {
         for job in jobs.iter().filter(|job| job.home == *pair && self.deterministic) {
             let reads_more = self.policy.as_ref().is_some_and(|policy| {
                 policy.jobs.iter().any(|known| known.name == job.job && !known.inputs.is_empty())
+                    || policy.sites.iter().any(|site| site.inputs && site.has(&pair.repository))
             });
             let so = passes_in(&before, &setting.poison, &job.job)
                 && !passes_in(&after, &setting.poison, &job.job);
