@@ -126,11 +126,18 @@ fn a_repaired_change_that_is_approved_again_lands(server: &Server) -> Run {
     let daemon = Setup::judged(&story).start();
     let broken = project.change("Change", &[("a", Some("BAD"))]);
     story.alice().approve(&broken);
+    let approved_by = unix_seconds();
     story.wait_message(&broken, "judge");
     let repaired = project.amend(&broken, None, &[("a", Some("good"))]);
+    // Gerrit tells the time of a vote to the second: within it the new one cannot be told from the old.
+    wait_for("the next second", || (unix_seconds() > approved_by).then_some(()));
     story.alice().approve(&repaired);
     story.end(daemon, &[Ending::of(&project).landed([&repaired]).attempts(2)]);
     Ok(())
+}
+
+fn unix_seconds() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
 fn a_private_change_is_left_alone(server: &Server) -> Run {
