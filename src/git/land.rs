@@ -131,10 +131,10 @@ pub(super) fn check(store: &Store, push: &Push) -> Result<(), Outcome> {
             format!("{} cannot be pushed: it is no ordinary branch", push.pair).into(),
         ));
     }
-    if !store.has(push.old) || !store.has(push.new) {
+    if let Some(missing) = [push.new, push.old].into_iter().find(|commit| !store.has(*commit)) {
         let why = format!(
             "{} is no longer in the store of {}: it is prepared again",
-            push.new.short(),
+            missing.short(),
             push.pair.repository
         );
         return Err(Outcome::Gone(why.into()));
