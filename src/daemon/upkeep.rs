@@ -147,7 +147,7 @@ pub async fn keep_house(house: House) {
     let (mut list, mut clean, mut tidy) = (Due::new(), Due::new(), Due::new());
     loop {
         tokio::time::sleep(ROOM_EVERY).await;
-        house.local.look_for_room();
+        in_background(&house, |house| house.local.look_for_room()).await;
         if list.is(LIST_EVERY) {
             house.local.list(SystemClock.now());
         }

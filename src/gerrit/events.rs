@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::wire::{account, branch_name, clip, text};
+use super::wire::{account, branch_name, clip, list, text};
 use crate::model::{Account, ChangeNumber, Pair, Repository, Sha};
 
 /// So many bytes of a comment are looked at.
@@ -33,6 +33,8 @@ pub enum Hint {
         deleted: bool,
         /// What was said on it, where something was; cut where it is long.
         comment: Option<String>,
+        /// Whether a vote was given or taken back with that.
+        voted: bool,
     },
     /// A branch moved, appeared, or (`None`) vanished.
     Tip {
@@ -66,7 +68,7 @@ pub fn read_line(line: &[u8]) -> Result<Vec<Hint>, Malformed> {
             Ok(ref_update(update).ok_or_else(lacking)?.into_iter().collect())
         }
         "batch-ref-updated" => {
-            Ok(super::wire::list(&event, "refUpdates").iter().filter_map(ref_update).flatten().collect())
+            Ok(list(&event, "refUpdates").iter().filter_map(ref_update).flatten().collect())
         }
         "dropped-output" => Ok(vec![Hint::Dropped]),
         "project-created" => Ok(vec![Hint::Tips]),
@@ -84,6 +86,8 @@ fn change_event(kind: &str, event: &Value) -> Option<Hint> {
         by: actor.iter().find_map(|field| event.get(field)).and_then(account),
         deleted: kind == "change-deleted",
         comment: text(event, "comment").map(|comment| clip(comment, COMMENT_MAX).to_owned()),
+        // Votes that stay as they were are told too, without the value that they had.
+        voted: list(event, "approvals").iter().any(|vote| vote.get("oldValue").is_some()),
     })
 }
 

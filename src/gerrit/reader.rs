@@ -42,12 +42,27 @@ struct Wish {
     first: Instant,
     /// When the last one came.
     since: Instant,
+    /// Its place in the order.
+    place: u64,
 }
 
+/// A place that is no more that of its wish is empty.
 #[derive(Default)]
 struct Waiting {
-    order: VecDeque<ChangeNumber>,
+    order: VecDeque<(u64, ChangeNumber)>,
     wishes: HashMap<ChangeNumber, Wish>,
+    places: u64,
+}
+
+impl Waiting {
+    /// Gives a wish that waits the last place.
+    fn place_last(&mut self, number: ChangeNumber) {
+        if let Some(wish) = self.wishes.get_mut(&number) {
+            self.places += 1;
+            wish.place = self.places;
+            self.order.push_back((wish.place, number));
+        }
+    }
 }
 
 /// The hints that wait, shared by the stream, the sweeps and the reports.
@@ -72,7 +87,20 @@ impl Hints {
     /// `number` may have changed; a fresh reading contains `expected`, where known.
     pub fn push(&self, number: ChangeNumber, repository: Repository, expected: Option<Sha>) {
         let now = Instant::now();
-        self.put(number, Wish { repository, expected, tries: 0, first: now, since: now });
+        self.put(number, Wish { repository, expected, tries: 0, first: now, since: now, place: 0 });
+    }
+
+    /// Somebody has voted on `number`: what hinted at it before does not put that vote before votes on
+    /// others that were given in the meantime.
+    pub fn voted(&self, number: ChangeNumber) {
+        let mut waiting = self.lock();
+        if waiting.order.back().is_some_and(|(_, last)| *last == number) {
+            return;
+        }
+        if let Some(wish) = waiting.wishes.get_mut(&number) {
+            wish.first = wish.since;
+            waiting.place_last(number);
+        }
     }
 
     /// Answers nothing until a catch-up is done: what was approved before the stream was there must
@@ -99,8 +127,7 @@ impl Hints {
 
     fn put(&self, number: ChangeNumber, wish: Wish) {
         let mut waiting = self.lock();
-        let Waiting { order, wishes } = &mut *waiting;
-        match wishes.get_mut(&number) {
+        match waiting.wishes.get_mut(&number) {
             Some(known) => {
                 if wish.tries == 0 {
                     known.expected = wish.expected.or(known.expected);
@@ -108,8 +135,8 @@ impl Hints {
                 }
             }
             None => {
-                order.push_back(number);
-                wishes.insert(number, wish);
+                waiting.wishes.insert(number, wish);
+                waiting.place_last(number);
             }
         }
         drop(waiting);
@@ -120,17 +147,15 @@ impl Hints {
     /// whether some are held back. A younger one ends the list: none may overtake it.
     fn take(&self, age: Duration) -> (Vec<(ChangeNumber, Wish)>, bool) {
         let mut waiting = self.lock();
-        let Waiting { order, wishes } = &mut *waiting;
+        let Waiting { order, wishes, .. } = &mut *waiting;
         let (mut batch, mut held) = (Vec::new(), VecDeque::new());
         while batch.len() < BATCH {
-            let Some(number) = order.pop_front() else { break };
-            if self.ledger.awaits_review(number) {
-                held.push_back(number);
-                continue;
-            }
-            if wishes.get(&number).is_some_and(|wish| wish.first.elapsed() < age) {
-                held.push_back(number);
-                break;
+            let Some((place, number)) = order.pop_front() else { break };
+            let Some(wish) = wishes.get(&number).filter(|wish| wish.place == place) else { continue };
+            let is_young = wish.first.elapsed() < age;
+            if is_young || self.ledger.awaits_review(number) {
+                held.push_back((place, number));
+                if is_young { break } else { continue }
             }
             let Some(wish) = wishes.remove(&number) else { continue };
             if !wish.expected.is_some_and(|meta| self.ledger.has_seen(number, meta)) {
@@ -312,6 +337,22 @@ mod tests {
         assert!(batch.is_empty() && held);
         let numbers: Vec<u64> = hints.take(Duration::ZERO).0.iter().map(|(number, _)| number.0).collect();
         assert_eq!(numbers, [1, 2]);
+    }
+
+    #[test]
+    fn a_vote_has_its_own_place_and_not_that_of_an_older_hint() {
+        let hints = hints();
+        for number in [1, 2, 1] {
+            hints.push(ChangeNumber(number), "p".into(), None);
+            if number == 2 {
+                hints.voted(ChangeNumber(2));
+            }
+        }
+        hints.voted(ChangeNumber(1));
+        hints.voted(ChangeNumber(3));
+        let numbers: Vec<u64> = hints.take(Duration::ZERO).0.iter().map(|(number, _)| number.0).collect();
+        assert_eq!(numbers, [2, 1]);
+        assert!(hints.take(Duration::ZERO).0.is_empty());
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn created_on(line: &[u8]) -> Option<i64> {
 fn heed(shared: &Arc<Shared>, hint: Hint) {
     match hint {
         Hint::Meta { repository, number, meta } => meta_moved(shared, repository, number, meta),
-        Hint::Change { pair, number, by, deleted, comment } => {
+        Hint::Change { pair, number, by, deleted, comment, voted } => {
             // The reply to an own review tells the state; what others did has its own meta event.
             let announced = shared.ledger.was_announced(number);
             let own = by.as_ref().is_some_and(|by| by.as_str() == shared.user);
@@ -112,6 +112,9 @@ fn heed(shared: &Arc<Shared>, hint: Hint) {
             if !announced && !own && (shared.ledger.gates(&pair) || known() || shared.ledger.follows(number))
             {
                 shared.hints.push(number, pair.repository.clone(), None);
+            }
+            if voted && !own {
+                shared.hints.voted(number);
             }
             if let (Some(by), Some(comment)) = (by.filter(|_| !own && shared.ledger.gates(&pair)), comment) {
                 for pipeline in asked_for(&comment, &shared.rules().asks) {

@@ -2,6 +2,7 @@
 
 mod apart;
 mod room;
+mod spare;
 
 use std::collections::BTreeMap;
 use std::fs;

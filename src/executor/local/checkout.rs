@@ -1,8 +1,8 @@
 //! Lays out a build's inputs: fresh folders with exactly the restricted trees.
 //!
 //! Trees are hostile: they may hold duplicate entries, symbolic links where folders follow, and names
-//! such as `..`. Every folder and file is made anew and must not exist before, so nothing is ever
-//! written through something that the tree planted.
+//! such as `..`. Every folder and file is new at its place, be it made or moved there to be written over,
+//! so nothing is ever written through something that the tree planted.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository, RepositoryOpenFlags, Signature, Time, Tree};
 
+use super::spare::Old;
 use crate::model::ResolvedInput;
 
 /// Up to so many objects are copied one by one; above, one pack of them is cheaper.
@@ -61,12 +62,14 @@ fn is_fit(part: &[u8]) -> bool {
         && !part.iter().any(|byte| matches!(byte, 0 | b'/'))
 }
 
-/// Lays out `input` from the bare repository `store` in its folder below `work`.
+/// Lays out `input` from the bare repository `store` in its folder below `work`; files of the kept
+/// checkout `spare` are written over where there are such.
 ///
 /// # Errors
 /// See [`CheckoutError`]; what was written until then is left for the caller to remove.
-pub fn lay_out(store: &Path, work: &Path, input: &ResolvedInput) -> Result<(), CheckoutError> {
+pub fn lay_out(store: &Path, work: &Path, spare: &Path, input: &ResolvedInput) -> Result<(), CheckoutError> {
     let target = folder_of(work, input.pair.repository.as_str())?;
+    let old = Old::open(spare, input.pair.repository.as_str());
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -92,7 +95,8 @@ pub fn lay_out(store: &Path, work: &Path, input: &ResolvedInput) -> Result<(), C
     let to_odb = to.odb().map_err(unread("the new objects".to_owned()))?;
     let mut layer =
         Layer { from: &from, from_odb: &from_odb, to_odb: &to_odb, input, store, copied: Vec::new() };
-    let top = layer.write_tree(&tree, &target, &mut Vec::new(), false, 0)?;
+    let top =
+        layer.write_tree(&tree, Place { target: &target, old: old.as_ref() }, &mut Vec::new(), false, 0)?;
     let copied = std::mem::take(&mut layer.copied);
     drop(layer);
     let head = if input.history {
@@ -140,6 +144,13 @@ fn write_index(to: &Repository, head: Oid, top: Option<Oid>) -> Result<(), git2:
     index.write()
 }
 
+/// A new folder, and the one of a kept checkout whose files may be moved there.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    target: &'a Path,
+    old: Option<&'a Old>,
+}
+
 struct Layer<'a> {
     from: &'a Repository,
     from_odb: &'a Odb<'a>,
@@ -151,12 +162,12 @@ struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    /// Writes what of `tree` (at `path`) is wanted into the existing folder `target`; gives the id of
+    /// Writes what of `tree` (at `path`) is wanted into the existing folder `place`; gives the id of
     /// the tree that holds just that, `None` when it is empty. `inside`: all below `path` is wanted.
     fn write_tree(
         &mut self,
         tree: &Tree,
-        target: &Path,
+        place: Place,
         path: &mut Vec<u8>,
         inside: bool,
         depth: usize,
@@ -178,13 +189,16 @@ impl Layer<'_> {
                 return Err(hostile(path, "no file in a checkout may have such a name"));
             }
             let wanted = if inside { Wanted::All } else { self.wanted(path) };
-            let file = target.join(OsStr::from_bytes(name));
+            let name = OsStr::from_bytes(name);
+            let file = place.target.join(name);
             let id = match (wanted, entry.kind()) {
                 (Wanted::No, _) => None,
                 (_, Some(ObjectType::Tree)) => {
                     let tree = self.from.find_tree(entry.id()).map_err(|error| self.unread(path, &error))?;
                     fresh(path, fs::create_dir(&file))?;
-                    let id = self.write_tree(&tree, &file, path, wanted == Wanted::All, depth + 1)?;
+                    let old = place.old.and_then(|old| old.folder(name));
+                    let below = Place { target: &file, old: old.as_ref() };
+                    let id = self.write_tree(&tree, below, path, wanted == Wanted::All, depth + 1)?;
                     if id.is_none() {
                         fs::remove_dir(&file)?;
                     }
@@ -197,14 +211,14 @@ impl Layer<'_> {
                     Some(entry.id())
                 }
                 _ => {
-                    self.write_file(&file, path, entry.id(), entry.filemode_raw())?;
+                    self.write_file(place.old, &file, path, entry.id(), entry.filemode_raw())?;
                     Some(entry.id())
                 }
             };
             whole &= id == Some(entry.id());
             if let Some(id) = id {
                 kept.extend_from_slice(format!("{:o} ", entry.filemode_raw()).as_bytes());
-                kept.extend_from_slice(name);
+                kept.extend_from_slice(name.as_bytes());
                 kept.push(0);
                 kept.extend_from_slice(id.as_bytes());
             }
@@ -221,7 +235,14 @@ impl Layer<'_> {
         Ok(Some(id))
     }
 
-    fn write_file(&mut self, file: &Path, path: &[u8], id: Oid, mode: i32) -> Result<(), CheckoutError> {
+    fn write_file(
+        &mut self,
+        old: Option<&Old>,
+        file: &Path,
+        path: &[u8],
+        id: Oid,
+        mode: i32,
+    ) -> Result<(), CheckoutError> {
         let blob = self.from_odb.read(id).map_err(|error| self.unread(path, &error))?;
         if blob.kind() != ObjectType::Blob {
             return Err(hostile(path, "its entry is no file"));
@@ -231,7 +252,9 @@ impl Layer<'_> {
             return fresh(path, symlink(OsStr::from_bytes(blob.data()), file));
         }
         let mode = if mode & 0o111 == 0 { 0o644 } else { 0o755 };
-        let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
+        let taken = old.zip(file.file_name()).and_then(|(old, name)| old.take(name, file, mode));
+        let made =
+            taken.unwrap_or_else(|| OpenOptions::new().write(true).create_new(true).mode(mode).open(file));
         made.and_then(|mut out| out.write_all(blob.data())).or_else(|error| fresh(path, Err(error)))
     }
 

@@ -8,6 +8,7 @@ mod clean;
 mod record;
 mod sandbox;
 mod shim;
+mod spare;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -29,6 +30,7 @@ use crate::model::{BuildId, BuildSpec, Effect, EffectKind, Event, JobName, Repos
 use crate::model::{Timestamp, Verdict};
 use crate::port::{Executor, Inbox};
 use record::{Ended, Order};
+use spare::Spares;
 
 /// Finds the bare repository that holds the objects of a project.
 pub type Store = Arc<dyn Fn(&Repository) -> PathBuf + Send + Sync>;
@@ -86,6 +88,7 @@ struct Inner {
     inbox: Inbox,
     able: Mutex<Able>,
     builds: Mutex<BTreeMap<BuildId, State>>,
+    spares: Spares,
     started: AtomicU64,
     adopted: AtomicU64,
     finished: AtomicU64,
@@ -126,6 +129,8 @@ impl Local {
             let folder = settings.folder.join(name);
             fs::create_dir_all(&folder).map_err(|error| ExecutorError::Folder(folder, error))?;
         }
+        let spare = settings.folder.join("spare");
+        let spares = Spares::new(spare.clone()).map_err(|error| ExecutorError::Folder(spare, error))?;
         settings.confinement.hidden.push(settings.folder.clone());
         let able = Able { walls: probe_walls(&settings), room: clean::lack_of_room(&settings) };
         inbox.deliver(vec![able.event()]);
@@ -134,6 +139,7 @@ impl Local {
             inbox,
             able: Mutex::new(able),
             builds: Mutex::default(),
+            spares,
             started: AtomicU64::new(0),
             adopted: AtomicU64::new(0),
             finished: AtomicU64::new(0),
@@ -161,9 +167,14 @@ impl Local {
         });
     }
 
-    /// Tells when the room on the volume has become too little for new builds, or enough again.
+    /// Tells when the room on the volume has become too little for new builds, or enough again. Blocks
+    /// while what is only kept for speed is removed.
     pub fn look_for_room(&self) {
-        let room = clean::lack_of_room(&self.settings());
+        let mut room = clean::lack_of_room(&self.settings());
+        if room.is_some() {
+            self.0.spares.clear();
+            room = clean::lack_of_room(&self.settings());
+        }
         self.note_able(|able| {
             // The words name how much room there is, which varies without news in it.
             if able.room.is_some() != room.is_some() {
@@ -209,6 +220,7 @@ impl Local {
 
     /// Removes records and logs that are older or more than the settings allow.
     pub fn clean(&self) {
+        self.0.spares.clear();
         let settings = self.settings();
         let old = clean::old_entries(&settings.folder.join("builds"), settings.keep_days);
         old.iter().filter_map(|path| build_of(path)).for_each(|build| self.forget(build));
@@ -266,6 +278,7 @@ impl Local {
                 continue;
             }
             self.builds().insert(build, State::Running { stop: false });
+            self.0.spares.begin();
             self.0.adopted.fetch_add(1, Ordering::Relaxed);
             let local = self.clone();
             self.in_thread(build, move || local.watch(build, None));
@@ -297,6 +310,7 @@ impl Local {
             Some(State::Finished(ended)) => return self.tell_end(build, ended),
             None => (),
         }
+        self.0.spares.begin();
         // Want of room keeps the core from asking; what was asked for before it knew of it is done.
         let walls = lock(&self.0.able).walls.clone();
         if let Some(walls) = walls {
@@ -344,6 +358,7 @@ impl Local {
         let mut control = OpenOptions::new().read(true).write(true).open(control)?;
         control.lock()?;
         record::write(&folder, "order", order)?;
+        self.0.spares.lend(&order.inputs, &folder.join("spare"));
         if matches!(self.builds().get(&build), Some(State::Running { stop: true })) {
             control.write_all(b"s")?;
         }
@@ -364,11 +379,17 @@ impl Local {
         let lost = || no_verdict("the build's supervisor died before the build ended".to_owned());
         self.end(build, record::read(&folder, "ended").unwrap_or_else(lost));
         // Only after the end is told: nobody waits for it.
+        let order = record::read::<Order>(&folder, "order");
+        // Without walls what the build has started may still be there and write.
+        if let Some(order) = order.filter(|order| !order.confinement.unconfined) {
+            self.0.spares.keep(build, &order.inputs, &folder);
+        }
         remove_work(&folder);
     }
 
     fn end(&self, build: BuildId, ended: Ended) {
         self.0.finished.fetch_add(1, Ordering::Relaxed);
+        self.0.spares.end();
         self.builds().insert(build, State::Finished(ended.clone()));
         self.tell_end(build, ended);
     }
@@ -422,7 +443,7 @@ fn remove_work(folder: &Path) {
     if !folder.join("order").exists() {
         return;
     }
-    for name in ["work", "tmp", "home", "etc"] {
+    for name in ["work", "spare", "tmp", "home", "etc"] {
         let _ = sandbox::remove_folder(&folder.join(name));
     }
     let _ = fs::remove_file(folder.join("order"));

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Resource, Rlimit, WaitOptions};
 
 use super::checkout::{self, CheckoutError};
 use super::record::{self, Ended, Order, Started};
-use super::sandbox;
+use super::{sandbox, spare};
 use crate::model::{Verdict, time::in_words};
 
 /// How many processes and threads a build may have.
@@ -83,9 +83,9 @@ fn supervise(folder: &Path) -> io::Result<Verdict> {
     });
     let uid = sandbox::uid_of(order.build);
     sandbox::make_folders(folder, uid)?;
-    let work = folder.join("work");
+    let (work, spare) = (folder.join("work"), folder.join("spare"));
     for (input, store) in order.inputs.iter().zip(&order.stores) {
-        match checkout::lay_out(store, &work, input) {
+        match checkout::lay_out(store, &work, &spare, input) {
             Ok(()) => (),
             Err(error @ CheckoutError::Hostile { .. }) => return Ok(fail(format!("could not {error}"))),
             Err(error) => return Ok(no_verdict(&format!("could not {error}"))),
@@ -96,6 +96,7 @@ fn supervise(folder: &Path) -> io::Result<Verdict> {
             sandbox::give_to(&folder.join(name), uid)?;
         }
     }
+    spare::mark_laid_out(folder)?;
     if signals.try_recv().is_ok() {
         return Ok(no_verdict("stopped"));
     }
