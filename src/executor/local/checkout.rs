@@ -116,7 +116,7 @@ pub fn lay_out(store: &Path, work: &Path, spare: &Path, input: &ResolvedInput) -
 
 fn make_git_folder(target: &Path) -> io::Result<()> {
     let git = target.join(".git");
-    for folder in ["", "objects", "objects/pack", "objects/info", "refs", "refs/heads", "refs/tags"] {
+    for folder in ["", "objects", "objects/pack", "refs"] {
         fs::create_dir(git.join(folder))?;
     }
     fs::write(git.join("HEAD"), "ref: refs/heads/main\n")?;

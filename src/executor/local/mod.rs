@@ -129,6 +129,8 @@ impl Local {
             let folder = settings.folder.join(name);
             fs::create_dir_all(&folder).map_err(|error| ExecutorError::Folder(folder, error))?;
         }
+        // A new file is found room for near others of its folder's, past each that was removed of late.
+        spare::spread(&settings.folder.join("builds"));
         let spare = settings.folder.join("spare");
         let spares = Spares::new(spare.clone()).map_err(|error| ExecutorError::Folder(spare, error))?;
         settings.confinement.hidden.push(settings.folder.clone());

@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
+use rustix::fs::{
+    AtFlags, CWD, FileType, IFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW,
+};
 use rustix::io::Errno;
 
 use super::sandbox;
@@ -79,8 +81,7 @@ fn has_attributes(file: &OwnedFd) -> bool {
     }
 }
 
-/// The checkouts that are kept. Together with those of running builds they are never more than builds
-/// have run at once, so that they need no room that was not needed before.
+/// The checkouts that are kept: never more than builds have run at once.
 pub struct Spares {
     folder: PathBuf,
     pool: Mutex<Pool>,
@@ -150,7 +151,7 @@ impl Spares {
         }
         let mut pool = self.pool();
         pool.kept.push_back((contents(inputs), to));
-        let over = pool.kept.len().saturating_sub(pool.most.saturating_sub(pool.running));
+        let over = pool.kept.len().saturating_sub(pool.most);
         let gone: Vec<PathBuf> = pool.kept.drain(..over).map(|(_, path)| path).collect();
         drop(pool);
         remove(&gone);
@@ -160,6 +161,18 @@ impl Spares {
     pub fn clear(&self) {
         let gone: Vec<PathBuf> = self.pool().kept.drain(..).map(|(_, path)| path).collect();
         remove(&gone);
+    }
+}
+
+/// Tells the file system that what lies in the folders of `folder` has nothing to do with each other, so
+/// that it looks for room for each elsewhere. One that knows no such hint does as it does.
+pub fn spread(folder: &Path) {
+    let hinted = rustix::fs::open(folder, folder_flags(), Mode::empty()).and_then(|folder| {
+        let flags = rustix::fs::ioctl_getflags(&folder)?;
+        rustix::fs::ioctl_setflags(&folder, flags | IFlags::TOPDIR)
+    });
+    if let Err(error) = hinted {
+        tracing::debug!("{} is not spread over its volume: {error}", folder.display());
     }
 }
 
@@ -212,6 +225,9 @@ mod tests {
 
     use super::*;
 
+    /// The flag by which a folder of ext4 is known.
+    const EXTENTS: u32 = 0x0008_0000;
+
     struct Folder(PathBuf);
 
     impl Folder {
@@ -256,6 +272,20 @@ mod tests {
         assert_eq!(folder.at("new-plain").metadata().unwrap().mode() & 0o7777, 0o644);
         assert_eq!(fs::read(folder.at("outside")).unwrap(), b"old old old");
         assert!(Old::open(&folder.at("work"), "a/c").is_none(), "a link to a folder");
+    }
+
+    #[test]
+    fn a_folder_is_marked_as_one_of_unrelated_things_where_that_can_be_said() {
+        let folder = Folder::new("spread");
+        let flags = || {
+            let folder = rustix::fs::open(&folder.0, folder_flags(), Mode::empty()).unwrap();
+            rustix::fs::ioctl_getflags(folder)
+        };
+        let before = flags();
+        spread(&folder.0);
+        if before.is_ok_and(|flags| flags.contains(IFlags::from_bits_retain(EXTENTS))) {
+            assert!(flags().unwrap().contains(IFlags::TOPDIR), "ext4 takes the hint");
+        }
     }
 
     #[test]
