@@ -249,13 +249,18 @@ impl Queue {
         }
     }
 
-    /// A change has landed; it is cared for until the review host shows it merged.
+    /// A change has landed; it is cared for until the review host shows it merged, unless it did before
+    /// the push was answered.
     pub(super) fn settle_landed(&mut self, change: &ItemChange, commit: Sha, item: ItemId) {
         let Some(known) = self.state.changes.get_mut(&change.number) else { return };
+        let is_shown = known.snapshot.status == ChangeStatus::Merged;
         self.index.remove_change(known);
         known.snapshot.status = ChangeStatus::Merged;
         let snapshot = known.snapshot.clone();
         self.note_target(&snapshot);
+        if is_shown {
+            return;
+        }
         let close_after = self.state.policy.as_ref().map_or(0, |policy| policy.limits.close_after_ms);
         let due = self.state.now.plus_ms(close_after);
         let (pair, revision, step) = (change.pair.clone(), change.revision, ConfirmStep::Waiting);

@@ -79,10 +79,17 @@ impl Queue {
             self.news_of(number, &needed);
         }
         self.index.touch_change(number);
-        if let Some(item) = self.index.gate_of.get(&number).copied() {
+        if let Some(item) = self.index.gate_of.get(&number).copied()
+            && !self.is_landing(item)
+        {
             self.touch_queue_of(item);
         }
         self.forget_closed(number);
+    }
+
+    /// Whether an item is being pushed: nothing is planned for it until the end of that is known.
+    fn is_landing(&self, id: ItemId) -> bool {
+        self.state.items.get(&id).is_some_and(|item| matches!(item.stage, Stage::Landing(_)))
     }
 
     fn touch_resting_on(&mut self, revision: &Sha) {

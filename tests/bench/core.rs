@@ -158,6 +158,8 @@ impl World {
                 Event::Looked { effect: id, at: self.now, changes: seen.collect(), gone: Vec::new() }
             }
             EffectKind::Land { pushes, .. } => {
+                let ended = pushes.iter().map(|push| (push.pair.clone(), Outcome::Applied)).collect();
+                self.events.push_back(Event::PushEnded { effect: id, pushes: ended });
                 for push in &pushes {
                     for (number, ..) in &push.changes {
                         self.tips[usize::try_from(number.0 % self.repositories).unwrap_or(0)] = push.new;
@@ -165,8 +167,7 @@ impl World {
                         self.events.push_back(Event::ChangeSeen { snapshot: merged });
                     }
                 }
-                let pushes = pushes.into_iter().map(|push| (push.pair, Outcome::Applied)).collect();
-                Event::PushEnded { effect: id, pushes }
+                return;
             }
             EffectKind::ReleaseNode { .. } => return,
             _ => Event::EffectEnded { effect: id, outcome: Outcome::Applied },
