@@ -211,7 +211,7 @@ impl Layer<'_> {
                     Some(entry.id())
                 }
                 _ => {
-                    self.write_file(place.old, &file, path, entry.id(), entry.filemode_raw())?;
+                    self.write_file(place, name, path, entry.id(), entry.filemode_raw())?;
                     Some(entry.id())
                 }
             };
@@ -237,8 +237,8 @@ impl Layer<'_> {
 
     fn write_file(
         &mut self,
-        old: Option<&Old>,
-        file: &Path,
+        place: Place,
+        name: &OsStr,
         path: &[u8],
         id: Oid,
         mode: i32,
@@ -248,11 +248,12 @@ impl Layer<'_> {
             return Err(hostile(path, "its entry is no file"));
         }
         self.copied.push(id);
+        let file = &place.target.join(name);
         if mode == 0o120_000 {
             return fresh(path, symlink(OsStr::from_bytes(blob.data()), file));
         }
         let mode = if mode & 0o111 == 0 { 0o644 } else { 0o755 };
-        let taken = old.zip(file.file_name()).and_then(|(old, name)| old.take(name, file, mode));
+        let taken = place.old.and_then(|old| old.take(name, file, mode));
         let made =
             taken.unwrap_or_else(|| OpenOptions::new().write(true).create_new(true).mode(mode).open(file));
         made.and_then(|mut out| out.write_all(blob.data())).or_else(|error| fresh(path, Err(error)))
