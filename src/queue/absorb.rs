@@ -115,6 +115,7 @@ impl Queue {
             Prepared::Merged { writes, foreign } => known.merged = Some(Merged { writes, foreign }),
             bad => known.bad = Some(bad),
         }
+        self.news_about(item);
         self.index.dirty_runs |= self.state.runs.under_way.contains_key(&item);
         if let Some(why) = repeat {
             self.prepare_again(item, why);
@@ -129,6 +130,10 @@ impl Queue {
 
     /// Nodes whose commits are gone, though they were made once: their items get new ones.
     fn make_anew(&mut self, nodes: &[NodeId]) {
+        if !nodes.is_empty() {
+            // Others rest on them.
+            self.index.memos.clear();
+        }
         for id in nodes {
             let Some(node) = self.state.nodes.get_mut(id).filter(|node| node.merged.is_some()) else {
                 continue;
@@ -136,7 +141,7 @@ impl Queue {
             node.merged = None;
             node.resolved = None;
             node.bad = Some(Prepared::NoParent);
-            self.index.prints.note(node);
+            self.index.note_node(node);
             let item = node.item;
             self.index.dirty_items.insert(item);
             self.touch_queue_of(item);
@@ -173,7 +178,7 @@ impl Queue {
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let (id, epoch) = (known.item, known.asked_epoch);
         known.resolved = Some(outcome.clone());
-        self.index.prints.note(known);
+        self.index.note_node(known);
         let current = self.state.stay(id).is_some_and(|item| item.node == Some(node));
         let is_run = self.state.runs.under_way.contains_key(&id);
         let is_beside = is_run || self.state.alternatives.contains_key(&id);
@@ -416,6 +421,7 @@ impl Queue {
                 if let Some(item) = self.state.items.get_mut(&id) {
                     item.stage = Stage::Landing(other);
                 }
+                self.news_about(id);
                 self.index.dirty_landings.extend(self.state.landings.keys().copied());
                 continue;
             }

@@ -133,6 +133,7 @@ impl Queue {
             self.index.children.get(&change.revision).into_iter().flatten().copied().collect();
         for child in children {
             self.index.touch_change(child);
+            self.index.news.extend(self.index.gate_of.get(&child));
         }
     }
 
@@ -155,6 +156,7 @@ impl Queue {
             contains: Vec::new(),
         };
         self.state.nodes.insert(node, fresh);
+        self.news_about(item);
         if let Some(item) = self.state.stay_mut(item) {
             self.index.stale.extend(item.node.replace(node));
             item.covered = None;

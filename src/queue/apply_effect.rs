@@ -89,7 +89,7 @@ impl Queue {
         known.counted_from = merges.iter().map(|merge| (merge.change.pair.clone(), merge.tip)).collect();
         known.date = date;
         known.contains = contains;
-        self.index.prints.note(known);
+        self.index.note_node(known);
         self.index.merging.insert(node);
         self.note_merged(node);
     }
@@ -115,6 +115,7 @@ impl Queue {
             let last = items.last().and_then(|id| self.state.items.get(id)?.node);
             let written = last.and_then(|node| self.state.nodes.get(&node)?.written(&push.pair).cloned());
             for id in &items {
+                self.news_about(*id);
                 if let Some(item) = self.state.items.get_mut(id) {
                     item.stage = Stage::Landing(effect);
                 }

@@ -19,7 +19,7 @@ impl Queue {
         let Some(item) = self.state.items.get(&id) else { return false };
         let node = self.node_of(item);
         node.is_some_and(|node| self.agrees(node, &Predicted::default()))
-            && ahead.undecided.met_by(self.print_of(item), None).is_none()
+            && !self.meets_one_of(item, &ahead.undecided)
     }
 
     /// Lets a failing item leave if that is settled, else tells its author of the first failure.

@@ -8,6 +8,7 @@ use crate::model::action::{Merge, Onto};
 use crate::model::{ItemId, NodeId, Pair, Sha};
 
 use super::Queue;
+use super::item_set::ItemSet;
 use super::pins::agrees_with_pin;
 use super::print::{PairId, Print, ReadId};
 use super::state::{Item, Node, Source, State};
@@ -15,15 +16,29 @@ use super::state::{Item, Node, Source, State};
 /// A state that is expected: tips, and what items ahead are going to write.
 #[derive(Clone, Default)]
 pub(crate) struct Predicted {
-    /// The node whose result each branch has, by the branch's number; other branches have their tips.
-    nodes: Vec<Option<NodeId>>,
+    /// What is expected of each branch, by the branch's number; other branches have their tips.
+    nodes: Vec<Option<Expected>>,
     /// The undecided items in it, in order.
     pub items: Vec<ItemId>,
 }
 
+/// The node whose result a branch is expected to have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Expected {
+    pub node: NodeId,
+    /// Whether that result is known.
+    pub is_merged: bool,
+}
+
+impl From<&Node> for Expected {
+    fn from(node: &Node) -> Self {
+        Self { node: node.id, is_merged: node.merged.is_some() }
+    }
+}
+
 impl Predicted {
     /// A node is expected to land: what it writes is so.
-    pub fn write(&mut self, print: Option<&Print>, node: NodeId) {
+    pub fn write(&mut self, print: Option<&Print>, node: Expected) {
         for pair in print.map_or(&[][..], |print| &print.onto) {
             let at = *pair as usize;
             if at >= self.nodes.len() {
@@ -35,14 +50,19 @@ impl Predicted {
         }
     }
 
+    /// What is expected of a branch that is not at its tip.
+    pub fn expected(&self, pair: PairId) -> Option<Expected> {
+        self.nodes.get(pair as usize).copied().flatten()
+    }
+
     /// The node whose result a branch has.
     pub fn node(&self, pair: PairId) -> Option<NodeId> {
-        self.nodes.get(pair as usize).copied().flatten()
+        self.expected(pair).map(|expected| expected.node)
     }
 
     /// All branches that are not at their tips, with the nodes whose results they have.
     pub fn written(&self) -> impl Iterator<Item = (PairId, NodeId)> {
-        (0..).zip(&self.nodes).filter_map(|(pair, node)| Some((pair, (*node)?)))
+        (0..).zip(&self.nodes).filter_map(|(pair, expected)| Some((pair, (*expected)?.node)))
     }
 }
 
@@ -139,10 +159,10 @@ impl State {
 /// The footprints of a set of items, so that one item can be held against all of them at once.
 #[derive(Default)]
 pub(crate) struct Footprints {
-    /// An item without a resolved node: it meets everything.
-    opaque: Option<ItemId>,
-    /// The last item with a resolved node.
-    last: Option<ItemId>,
+    /// The place of an item without a resolved node: it meets everything.
+    opaque: Option<usize>,
+    /// The place of the last item with a resolved node.
+    last: Option<usize>,
     /// Who has to do with each branch, by its number.
     of: Vec<Parties>,
 }
@@ -156,10 +176,10 @@ struct Parties {
     consulters: Nearest,
 }
 
-/// An item, with the branch whose push would carry it.
+/// An item by its place, with the branch whose push would carry it.
 #[derive(Clone, Copy)]
 struct Entry {
-    id: ItemId,
+    place: usize,
     carried: Option<PairId>,
 }
 
@@ -179,25 +199,25 @@ impl Nearest {
     }
 
     /// The nearest item that the push of `carried` does not land.
-    fn outside(&self, carried: Option<PairId>) -> Option<ItemId> {
+    fn outside(&self, carried: Option<PairId>) -> Option<usize> {
         let last = self.last?;
         if last.carried.is_none() || last.carried != carried {
-            return Some(last.id);
+            return Some(last.place);
         }
-        self.other.map(|other| other.id)
+        self.other.map(|other| other.place)
     }
 }
 
 impl Footprints {
-    /// Adds an item at its node. `carried` names the branch whose push would land it together with
-    /// others of that branch: those do not count it as something to wait for.
-    pub fn add(&mut self, id: ItemId, print: Option<&Print>, carried: Option<PairId>) {
-        let entry = Entry { id, carried };
+    /// Adds the item at a place, at its node. `carried` names the branch whose push would land it together
+    /// with others of that branch: those do not count it as something to wait for.
+    pub fn add(&mut self, place: usize, print: Option<&Print>, carried: Option<PairId>) {
+        let entry = Entry { place, carried };
         let Some(print) = print.filter(|print| print.resolved) else {
-            self.opaque = Some(id);
+            self.opaque = Some(place);
             return;
         };
-        self.last = Some(id);
+        self.last = Some(place);
         for pair in &print.onto {
             self.at_mut(*pair).writers.put(entry);
         }
@@ -212,9 +232,9 @@ impl Footprints {
         }
     }
 
-    /// An item among these that one at a node meets, other than those that the push of `carried` lands
-    /// together with it.
-    pub fn met_by(&self, print: Option<&Print>, carried: Option<PairId>) -> Option<ItemId> {
+    /// The place of one among these that an item at a node meets, other than those that the push of
+    /// `carried` lands together with it.
+    pub fn met_by(&self, print: Option<&Print>, carried: Option<PairId>) -> Option<usize> {
         let Some(print) = print.filter(|print| print.resolved) else {
             return self.opaque.or(self.last);
         };
@@ -236,17 +256,13 @@ impl Footprints {
         written.or_else(read).or_else(altered)
     }
 
-    /// Whether one at a node meets one of these for which `since` holds, other than those that the push of
-    /// `carried` lands together with it.
-    pub fn meets_since(
-        &self,
-        print: &Print,
-        carried: Option<PairId>,
-        since: impl Fn(ItemId) -> bool,
-    ) -> bool {
-        let found = |nearest: Nearest| nearest.outside(carried).is_some_and(&since);
+    /// Whether an item at a node meets one of these behind the place `begin`, other than those that the push
+    /// of `carried` lands together with it.
+    pub fn meets_behind(&self, print: &Print, carried: Option<PairId>, begin: usize) -> bool {
+        let since = |place: usize| place > begin;
+        let found = |nearest: Nearest| nearest.outside(carried).is_some_and(since);
         let at = |pair: PairId| self.at(pair).copied().unwrap_or_default();
-        self.opaque.is_some_and(&since)
+        self.opaque.is_some_and(since)
             || print.onto.iter().any(|pair| found(at(*pair).writers) || found(at(*pair).readers))
             || print.reads.iter().any(|read| match read {
                 ReadId::Branch(pair) => found(at(*pair).writers),
@@ -280,23 +296,12 @@ impl Queue {
             Onto::Node(node) => Some(node),
             Onto::Commit(_) => None,
         });
-        let ahead = overlay.iter().map(|(_, node)| *node).chain(onto);
-        let ahead: Vec<&Node> =
-            ahead.filter(|ahead| *ahead != node).filter_map(|ahead| self.state.nodes.get(&ahead)).collect();
-        let all = || ahead.iter().flat_map(|ahead| ahead.contains.iter().chain([&ahead.item]));
-        // Each of many nodes contains nearly the same items: they are marked rather than sorted.
-        let (Some(least), Some(most)) = (all().min(), all().max()) else { return Vec::new() };
-        let place = |id: &ItemId| usize::try_from(id.0 - least.0).unwrap_or_default();
-        let mut seen = vec![false; place(most) + 1];
-        let mut items: Vec<(u64, ItemId)> = Vec::new();
-        for id in all() {
-            if let Some(seen) = seen.get_mut(place(id))
-                && !std::mem::replace(seen, true)
-                && let Some(item) = self.state.items.get(id)
-            {
-                items.push((item.rank, *id));
-            }
-        }
+        let ahead = overlay.iter().map(|(_, node)| *node).chain(onto).filter(|ahead| *ahead != node);
+        // Each of many nodes contains nearly the same items.
+        let mut all = ItemSet::default();
+        ahead.filter_map(|ahead| self.index.prints.get(ahead)).for_each(|print| all.join(&print.carries));
+        let known = all.iter().filter_map(|id| Some((self.state.items.get(&id)?.rank, id)));
+        let mut items: Vec<(u64, ItemId)> = known.collect();
         items.sort_unstable();
         items.into_iter().map(|(_, id)| id).collect()
     }
@@ -304,6 +309,16 @@ impl Queue {
     /// The footprint of an item at its node.
     pub(super) fn print_of(&self, item: &Item) -> Option<&Print> {
         self.index.prints.get(item.node?)
+    }
+
+    /// Whether an item meets one of these nodes' items; `None` stands for one that meets everything.
+    pub(super) fn meets_one_of(&self, item: &Item, nodes: &[Option<NodeId>]) -> bool {
+        let print = self.print_of(item);
+        let meets = |node: &Option<NodeId>| {
+            let other = node.and_then(|node| self.index.prints.get(node));
+            print.zip(other).is_none_or(|(print, other)| print.meets(other))
+        };
+        nodes.iter().rev().any(meets)
     }
 
     /// Whether what an item's node says holds in a state.

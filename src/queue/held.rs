@@ -71,6 +71,7 @@ impl Queue {
                 self.index.stale.extend(item.node.take());
                 item.stage = Stage::Queued;
                 self.index.dirty_items.insert(id);
+                self.news_about(id);
             }
         }
     }

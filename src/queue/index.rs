@@ -10,8 +10,10 @@ use crate::model::{
 
 use super::Queue;
 use super::jobs::{Known, Standing};
+use super::memo::Memos;
+use super::predict::Chances;
 use super::print::Prints;
-use super::state::{Change, Item, State};
+use super::state::{Change, Item, Node, State};
 use super::strategy::Hold;
 use super::timer::Timer;
 
@@ -42,8 +44,14 @@ pub(crate) struct Index {
     pub held: BTreeMap<ItemId, Hold>,
     /// The items of each queue that are too far back to be looked at, and how they are held.
     pub tails: BTreeMap<QueueName, (Hold, Vec<ItemId>)>,
+    /// What the last pass over each queue has found.
+    pub memos: BTreeMap<QueueName, Memos>,
+    /// Items of which something has changed since that pass.
+    pub news: BTreeSet<ItemId>,
     /// What each node rests on, writes and reads.
     pub prints: Prints,
+    /// How likely each job is to pass.
+    pub chances: Chances,
     /// Nodes whose merge is under way.
     pub merging: BTreeSet<NodeId>,
     /// Nodes that no item stands on.
@@ -70,7 +78,7 @@ pub(crate) struct Index {
 impl Index {
     /// The index of a state that was restored.
     pub fn of(state: &State) -> Self {
-        let mut index = Self::default();
+        let mut index = Self { chances: Chances::of(state), ..Self::default() };
         for change in state.changes.values() {
             index.add_change(change);
         }
@@ -78,7 +86,7 @@ impl Index {
             index.add_item(item);
         }
         for node in state.nodes.values() {
-            index.prints.note(node);
+            index.note_node(node);
             if node.merged.is_none() && node.bad.is_none() {
                 index.merging.insert(node.id);
             }
@@ -164,7 +172,13 @@ impl Index {
         self.held.remove(&item.id);
         self.standing.remove(&item.id);
         self.known.remove(&item.id);
+        self.news.remove(&item.id);
         self.stale.extend(item.node);
+    }
+
+    /// Takes in a node as it is now.
+    pub fn note_node(&mut self, node: &Node) {
+        self.prints.note(node, &mut self.chances);
     }
 
     /// A node is gone.
@@ -213,6 +227,7 @@ fn take<K: Ord + Clone, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, val
 impl Queue {
     /// Marks everything to be looked at.
     pub(super) fn mark_all(&mut self) {
+        self.index.memos.clear();
         self.index.dirty_changes = self.state.changes.keys().copied().collect();
         self.index.dirty_items = self.state.stays().map(|stay| stay.id).collect();
         self.index.dirty_queues = self.state.queues.keys().cloned().collect();
@@ -230,6 +245,7 @@ impl Queue {
     /// Marks the queue of an item to be planned again.
     pub(super) fn touch_queue_of(&mut self, item: ItemId) {
         if let Some(queue) = self.state.items.get(&item).and_then(|item| item.queue.clone()) {
+            self.index.news.insert(item);
             self.index.dirty_queues.insert(queue);
         } else {
             self.index.dirty_items.insert(item);

@@ -52,7 +52,7 @@ pub(crate) enum Standing {
 }
 
 /// What a look at an item's jobs has found.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Known {
     standing: Standing,
     /// A build of it was bought, or a verdict is in use.
@@ -151,7 +151,10 @@ impl Queue {
         let (claim, lands) = (item.claim(), item.pipeline.lands());
         let keys = if standing.has_failed() { item.keys.clone() } else { Default::default() };
         let known = Known { standing, begun: self.is_begun(item) };
-        self.index.known.insert(id, known);
+        let found = self.index.known.insert(id, known);
+        if lands && found != Some(known) {
+            self.index.news.insert(id);
+        }
         self.claim_slots(claim, wants);
         let before = self.index.standing.insert(id, standing);
         if before != Some(standing) {

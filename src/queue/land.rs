@@ -25,7 +25,7 @@ use super::timer::Timer;
 const WATCH_MAX_MS: i64 = 15_000;
 
 impl Queue {
-    /// Moves items that passed towards landing: votes, looks, pushes.
+    /// Moves items that passed towards landing: votes, looks, pushes. `order` ends with the last of them.
     pub(super) fn plan_landings(&mut self, order: &[ItemId], name: &QueueName, queue: &QueuePolicy) {
         let mut groups: BTreeMap<Pair, Vec<ItemId>> = BTreeMap::new();
         let mut undecided = Footprints::default();
@@ -35,25 +35,24 @@ impl Queue {
         let landing = self.state.landings.values().flat_map(|landing| &landing.items);
         for item in landing.filter_map(|id| self.state.items.get(id)) {
             if item.queue.as_ref() != Some(name) {
-                undecided.add(item.id, self.print_of(item), None);
+                undecided.add(0, self.print_of(item), None);
             }
         }
-        let last = order.iter().rposition(|id| self.may_be_next(*id)).map_or(0, |last| last + 1);
-        for id in order.iter().take(last) {
+        for (place, id) in order.iter().enumerate() {
             let Some(item) = self.state.items.get(id) else { continue };
             let print = self.print_of(item);
             let Some(pair) = item.pairs().next() else { continue };
             let own = print.and_then(|print| print.onto.first().copied());
             let several = item.pairs().any(|other| other != pair);
             if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
-                undecided.add(*id, print, None);
+                undecided.add(place, print, None);
                 continue;
             }
             let may_land = self.pause_of(item).is_none() && self.closure_is_clean(*id);
             let passed = may_land && self.has_passed(item);
             if !(passed || may_land && self.is_pooled(item)) {
-                undecided.add(*id, print, None);
-                unpassed.add(*id, print, None);
+                undecided.add(place, print, None);
+                unpassed.add(place, print, None);
                 continue;
             }
             if passed && unpassed.met_by(print, own).is_none() {
@@ -64,9 +63,9 @@ impl Queue {
                 && self.lands_after_dependencies(item, group)
                 && self.starts_from(item, group);
             let carried = with.filter(|_| fits);
-            undecided.add(*id, print, carried);
+            undecided.add(place, print, carried);
             if !passed {
-                unpassed.add(*id, print, carried);
+                unpassed.add(place, print, carried);
             }
             if fits && several {
                 alone.push(*id);
@@ -90,19 +89,13 @@ impl Queue {
         }
     }
 
-    /// Whether an item may have a part in the next push or vote.
-    fn may_be_next(&self, id: ItemId) -> bool {
-        let item = self.state.items.get(&id);
-        item.is_some_and(|item| self.has_passed(item) || self.is_pooled(item))
-    }
-
     /// Whether the item's node starts from the tips, but for what the items before it in the push
     /// write in their common branch.
     fn starts_from(&self, item: &Item, group: Option<&Vec<ItemId>>) -> bool {
         let mut predicted = Predicted::default();
         let last = group.and_then(|items| items.last()).and_then(|id| self.state.items.get(id));
-        if let Some((last, node)) = last.and_then(|last| Some((last, last.node?))) {
-            predicted.write(self.print_of(last), node);
+        if let Some((last, node)) = last.and_then(|last| Some((last, self.node_of(last)?))) {
+            predicted.write(self.print_of(last), node.into());
         }
         self.node_of(item).is_some_and(|node| self.agrees(node, &predicted))
     }

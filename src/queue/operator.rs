@@ -197,6 +197,7 @@ impl Queue {
         next.extend(rest);
         *order = next.clone();
         for id in moved {
+            self.news_about(id);
             if let Some(item) = self.state.items.get_mut(&id) {
                 item.place.class = Class::Promoted;
             }

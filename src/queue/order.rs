@@ -187,6 +187,7 @@ impl Queue {
         }
         let served = turn.now;
         turn.last.retain(|_, (last, _)| *last >= served);
+        self.news_about(id);
         if let Some(item) = self.state.items.get_mut(&id) {
             item.place.class = class;
             item.place.round = round;

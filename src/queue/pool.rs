@@ -7,30 +7,51 @@
 //! so that all members have the jobs of the last one's node; and none follows that lacks a job of one
 //! ahead of it, whose files it does not change.
 
-use std::collections::BTreeMap;
-
 use crate::model::action::Decision;
 use crate::model::policy::{LandingMode, QueuePolicy};
-use crate::model::tree::Resolved;
-use crate::model::{Action, Class, ItemId, Pair, VerdictKey};
+use crate::model::{Action, Class, ItemId, VerdictKey};
 
 use super::Queue;
 use super::footprint::Footprints;
 use super::graph;
 use super::jobs::{JobState, Standing};
+use super::memo::{Memos, Plain};
+use super::print::{PairId, Print};
 use super::state::{Item, Stage};
 use super::strategy::{Hold, Load, most_pooled, pool_size};
 
 /// How many items are asked for their chances.
 const CHANCES_MAX: usize = 64;
 
-/// What is planned for one branch.
-#[derive(Default)]
+/// What is planned for one branch. Items are named by their places.
+#[derive(Clone, Default)]
 struct Lane {
     /// Items to be built, each on the one before it, that are in no pool yet.
-    run: Vec<ItemId>,
+    run: Vec<usize>,
     /// The item that is built to find out who is to blame; what follows waits for that.
-    doubt: Option<ItemId>,
+    doubt: Option<usize>,
+}
+
+/// What pools ask of an item.
+struct Member<'a> {
+    place: usize,
+    id: ItemId,
+    print: Option<&'a Print>,
+    /// Its branch, where it has only one change and anyone has had to do with that branch.
+    lane: Option<PairId>,
+    is_pushed: bool,
+    standing: Standing,
+    is_begun: bool,
+    is_on_probation: bool,
+    /// All foreign commits that it would bring in were judged harmless.
+    is_clean: bool,
+}
+
+/// What pools are made of: items in order, and whether each claims no slots for now.
+struct Pools<'a> {
+    order: &'a [ItemId],
+    sizes: Sizes,
+    holds: &'a mut [Option<Hold>],
 }
 
 /// How many items are judged as one.
@@ -43,99 +64,132 @@ struct Sizes {
 }
 
 impl Queue {
-    /// Holds what is judged by something behind it. `holds` has what the strategy says so far.
+    /// Holds what is judged by something behind it. `holds` has what the strategy says so far of each item,
+    /// `memos` what is known of them.
     pub(super) fn plan_pools(
         &self,
         order: &[ItemId],
         queue: &QueuePolicy,
-        holds: &mut BTreeMap<ItemId, Hold>,
+        holds: &mut [Option<Hold>],
+        memos: &Memos,
     ) {
         let sizes = self.pool_sizes(order, queue);
         if sizes.most < 2 {
             return;
         }
-        let mut lanes: BTreeMap<Pair, Lane> = BTreeMap::new();
+        let mut pools = Pools { order, sizes, holds };
+        let mut lanes: Vec<Lane> = Vec::new();
         let mut ahead = Footprints::default();
-        let mut places: BTreeMap<ItemId, usize> = BTreeMap::new();
-        for (place, item) in order.iter().filter_map(|id| self.state.items.get(id)).enumerate() {
-            places.insert(item.id, place);
-            if item.changes.len() > 1 {
-                for pair in item.pairs() {
-                    pool(&lanes.remove(pair).unwrap_or_default().run, None, sizes, holds);
-                }
-                ahead.add(item.id, self.print_of(item), None);
+        for (place, id) in order.iter().enumerate() {
+            let known = memos.plain(place).filter(|_| !self.index.news.contains(id));
+            let Some(member) =
+                known.map_or_else(|| self.member(place, *id), |plain| Some(Member::of(place, *id, plain)))
+            else {
                 continue;
+            };
+            let Some(at) = member.lane.map(|lane| lane as usize) else {
+                self.close_lanes(*id, &mut lanes, &mut pools);
+                ahead.add(place, member.print, None);
+                continue;
+            };
+            if at >= lanes.len() {
+                lanes.resize(at + 1, Lane::default());
             }
-            let Some(pair) = item.pairs().next() else { continue };
-            let lane = lanes.entry(pair.clone()).or_default();
-            let begin = lane.run.first().and_then(|first| places.get(first));
-            let since = |id| begin.is_some_and(|begin| places.get(&id) > Some(begin));
-            let print = self.print_of(item);
-            let carried = print.and_then(|print| print.onto.first().copied());
-            let apart = print.is_none_or(|print| ahead.meets_since(print, carried, since));
-            ahead.add(item.id, print, carried);
-            self.plan_member(item, apart, lane, sizes, holds);
+            let lane = &mut lanes[at];
+            let carried = member.print.and_then(|print| print.onto.first().copied());
+            let apart = lane.run.first().is_some_and(|begin| {
+                member.print.is_none_or(|print| ahead.meets_behind(print, carried, *begin))
+            });
+            ahead.add(place, member.print, carried);
+            self.plan_member(&member, apart, lane, &mut pools);
         }
-        for lane in lanes.values() {
-            pool(&lane.run, None, sizes, holds);
+        for lane in &lanes {
+            pools.make(&lane.run, None);
+        }
+    }
+
+    /// What is asked of an item that was not gone past.
+    fn member(&self, place: usize, id: ItemId) -> Option<Member<'_>> {
+        let item = self.state.items.get(&id)?;
+        let [only] = item.changes.as_slice() else {
+            let mut member = Member::several(place, id);
+            member.print = self.print_of(item);
+            return Some(member);
+        };
+        Some(Member {
+            place,
+            id,
+            print: self.print_of(item),
+            lane: self.index.prints.known(&only.pair),
+            is_pushed: matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)),
+            standing: self.standing_now(item),
+            is_begun: self.is_begun_now(item),
+            is_on_probation: item.place.class == Class::Probation,
+            is_clean: self.closure_is_clean(id),
+        })
+    }
+
+    /// Something that lands as a whole stands in the way of what is before it in its branches.
+    fn close_lanes(&self, id: ItemId, lanes: &mut [Lane], pools: &mut Pools) {
+        let pairs = self.state.items.get(&id).into_iter().flat_map(Item::pairs);
+        for pair in pairs.filter_map(|pair| self.index.prints.known(pair)) {
+            if let Some(lane) = lanes.get_mut(pair as usize) {
+                pools.make(&std::mem::take(lane).run, None);
+            }
         }
     }
 
     /// Puts an item into its lane. `apart` says that something of another branch stands between it and
     /// the run, with which neither could land before the other.
-    fn plan_member(
-        &self,
-        item: &Item,
-        apart: bool,
-        lane: &mut Lane,
-        sizes: Sizes,
-        holds: &mut BTreeMap<ItemId, Hold>,
-    ) {
-        if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+    fn plan_member(&self, member: &Member, apart: bool, lane: &mut Lane, pools: &mut Pools) {
+        if member.is_pushed {
             return;
         }
         if let Some(doubt) = lane.doubt {
-            holds.insert(item.id, Hold::Doubt(doubt));
+            pools.hold(member.place, Hold::Doubt(pools.order[doubt]));
             return;
         }
-        if !self.closure_is_clean(item.id) {
+        if !member.is_clean {
             // It may have to leave, which it can only when what is ahead of it is decided.
-            pool(&std::mem::take(&mut lane.run), None, sizes, holds);
+            pools.make(&std::mem::take(&mut lane.run), None);
             return;
         }
-        let standing = self.standing_now(item);
-        let last = lane.run.last().and_then(|last| self.state.items.get(last));
-        let follows = last.is_none_or(|last| {
-            let rests_on_run = || self.contains(item, last.id);
-            !apart && !self.alters_job_files(item) && rests_on_run() && self.has_jobs_of(item, last)
-        });
+        let last = lane.run.last().map(|last| pools.order[*last]);
+        let follows = last.is_none_or(|last| !apart && self.follows(member, last));
+        let is_held = pools.holds[member.place].is_some();
         // Who is held back judges nobody, though it may have come by a verdict.
-        let begun =
-            self.is_begun_now(item) && (standing == Standing::Passed || !holds.contains_key(&item.id));
-        match standing {
+        let begun = member.is_begun && (member.standing == Standing::Passed || !is_held);
+        match member.standing {
             Standing::Failing | Standing::Failed if follows && !lane.run.is_empty() => {
                 let run = std::mem::take(&mut lane.run);
-                let middle = run.len().div_ceil(2);
-                let (first, behind) = run.split_at(middle);
-                pool(first, None, Sizes { now: first.len(), ..sizes }, holds);
+                let (first, behind) = run.split_at(run.len().div_ceil(2));
+                pools.make_of(first, first.len());
                 lane.doubt = first.last().copied();
                 if let Some(doubt) = lane.doubt {
-                    holds.extend(behind.iter().map(|id| (*id, Hold::Doubt(doubt))));
+                    behind.iter().for_each(|place| pools.hold(*place, Hold::Doubt(pools.order[doubt])));
                 }
             }
             Standing::Failing | Standing::Failed => {}
             Standing::Passed | Standing::Building if begun => {
-                let run = std::mem::take(&mut lane.run);
-                pool(&run, follows.then_some(item.id), sizes, holds);
+                pools.make(&std::mem::take(&mut lane.run), follows.then_some(member.id));
             }
-            Standing::Building if !holds.contains_key(&item.id) && item.place.class != Class::Probation => {
+            Standing::Building if !is_held && !member.is_on_probation => {
                 if !follows {
-                    pool(&std::mem::take(&mut lane.run), None, sizes, holds);
+                    pools.make(&std::mem::take(&mut lane.run), None);
                 }
-                lane.run.push(item.id);
+                lane.run.push(member.place);
             }
-            _ => pool(&std::mem::take(&mut lane.run), None, sizes, holds),
+            _ => pools.make(&std::mem::take(&mut lane.run), None),
         }
+    }
+
+    /// Whether an item may judge the last one of a run that it follows.
+    fn follows(&self, member: &Member, last: ItemId) -> bool {
+        let last = self.state.items.get(&last);
+        let alters = |print: &Print| !print.resolved || !print.alters.is_empty() || print.jobs.is_empty();
+        member.print.zip(last).is_some_and(|(print, last)| {
+            !alters(print) && print.carries.has(last.id) && self.has_jobs_of(member.id, print, last)
+        })
     }
 
     /// How many items of the queue may be judged as one.
@@ -169,26 +223,13 @@ impl Queue {
 
     /// Whether an item has all jobs that one ahead of it has: else its builds do not judge that one, whose
     /// files other jobs may be for.
-    fn has_jobs_of(&self, item: &Item, ahead: &Item) -> bool {
-        let (jobs, needed) = (self.jobs_of(item), self.jobs_of(ahead));
+    fn has_jobs_of(&self, id: ItemId, print: &Print, ahead: &Item) -> bool {
         // Mostly they are the same ones.
-        let same = jobs.len() == needed.len()
-            && jobs.iter().zip(needed).all(|(job, other)| job.name == other.name && job.home == other.home);
-        same || needed.iter().all(|job| graph::find(jobs, &job.name, &job.home).is_some())
-    }
-
-    fn contains(&self, item: &Item, other: ItemId) -> bool {
-        // Who is asked for mostly stands near the end.
-        self.node_of(item).is_some_and(|node| node.contains.iter().rev().any(|id| *id == other))
-    }
-
-    fn alters_job_files(&self, item: &Item) -> bool {
-        match self.node_of(item).and_then(|node| node.resolved.as_ref()) {
-            Some(Resolved::Jobs { alters_job_files, jobs, .. }) => {
-                !alters_job_files.is_empty() || jobs.is_empty()
-            }
-            _ => true,
-        }
+        self.print_of(ahead).is_some_and(|other| print.jobs == other.jobs)
+            || self.state.items.get(&id).is_some_and(|item| {
+                let (jobs, needed) = (self.jobs_of(item), self.jobs_of(ahead));
+                needed.iter().all(|job| graph::find(jobs, &job.name, &job.home).is_some())
+            })
     }
 
     /// Whether an item is judged by one behind it.
@@ -245,16 +286,65 @@ impl Queue {
     }
 }
 
-/// Makes pools of a run; `end`, which is built already, judges the last of them.
-fn pool(run: &[ItemId], end: Option<ItemId>, sizes: Sizes, holds: &mut BTreeMap<ItemId, Hold>) {
-    let judged = end.map_or(0, |_| run.len().min(sizes.most.saturating_sub(1)));
-    let (free, carried) = run.split_at(run.len() - judged);
-    if let Some(end) = end {
-        holds.extend(carried.iter().map(|id| (*id, Hold::Pooled(end))));
+impl<'a> Member<'a> {
+    /// An item that was gone past.
+    fn of(place: usize, id: ItemId, plain: &'a Plain) -> Self {
+        if plain.has_several {
+            return Self { print: Some(&plain.print), ..Self::several(place, id) };
+        }
+        Self {
+            place,
+            id,
+            print: Some(&plain.print),
+            lane: plain.print.onto.first().copied(),
+            is_pushed: plain.is_landing,
+            standing: plain.standing,
+            is_begun: plain.is_begun,
+            is_on_probation: plain.is_on_probation,
+            is_clean: true,
+        }
     }
-    for members in free.chunks(sizes.now) {
-        if let Some((last, members)) = members.split_last() {
-            holds.extend(members.iter().map(|id| (*id, Hold::Pooled(*last))));
+
+    /// One that lands as a whole.
+    fn several(place: usize, id: ItemId) -> Self {
+        Self {
+            place,
+            id,
+            print: None,
+            lane: None,
+            is_pushed: false,
+            standing: Standing::Unprepared,
+            is_begun: false,
+            is_on_probation: false,
+            is_clean: true,
+        }
+    }
+}
+
+impl Pools<'_> {
+    fn hold(&mut self, place: usize, hold: Hold) {
+        if let Some(known) = self.holds.get_mut(place) {
+            *known = Some(hold);
+        }
+    }
+
+    /// Makes pools of a run; `end`, which is built already, judges the last of them.
+    fn make(&mut self, run: &[usize], end: Option<ItemId>) {
+        let judged = end.map_or(0, |_| run.len().min(self.sizes.most.saturating_sub(1)));
+        let (free, carried) = run.split_at(run.len() - judged);
+        if let Some(end) = end {
+            carried.iter().for_each(|place| self.hold(*place, Hold::Pooled(end)));
+        }
+        self.make_of(free, self.sizes.now);
+    }
+
+    /// Makes pools of so many items each.
+    fn make_of(&mut self, run: &[usize], size: usize) {
+        for members in run.chunks(size.max(1)) {
+            if let Some((last, members)) = members.split_last() {
+                let last = self.order[*last];
+                members.iter().for_each(|place| self.hold(*place, Hold::Pooled(last)));
+            }
         }
     }
 }

@@ -5,10 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ItemId, JobName, Repository};
+use crate::model::{ItemId, JobName, Pair, Repository};
+
+use std::collections::BTreeMap;
 
 use super::Queue;
-use super::state::Item;
+use super::state::{Item, State};
 
 /// The chance of what is certain.
 pub(super) const SURE: u64 = 1 << 16;
@@ -46,6 +48,65 @@ impl Outcomes {
     }
 }
 
+/// The number of a job of a branch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct JobId(usize);
+
+/// The chances of jobs, with each job of a branch as a number. Derived from the outcomes, never stored.
+#[derive(Default)]
+pub(crate) struct Chances {
+    jobs: BTreeMap<(JobName, Pair), JobId>,
+    /// Which chance each job has.
+    shared: Vec<usize>,
+    places: BTreeMap<(JobName, Repository), usize>,
+    all: Vec<u64>,
+}
+
+impl Chances {
+    /// Those of a state that was restored.
+    pub fn of(state: &State) -> Self {
+        let mut chances = Self::default();
+        for ((job, repository), outcomes) in &state.outcomes {
+            chances.set(job, repository, *outcomes);
+        }
+        chances
+    }
+
+    /// The number of a job.
+    pub fn number(&mut self, job: &JobName, home: &Pair) -> JobId {
+        let at = (job.clone(), home.clone());
+        if let Some(id) = self.jobs.get(&at) {
+            return *id;
+        }
+        let id = JobId(self.shared.len());
+        let place = self.place(job, &home.repository);
+        self.shared.push(place);
+        self.jobs.insert(at, id);
+        id
+    }
+
+    /// The chance that a job passes.
+    fn get(&self, job: JobId) -> u64 {
+        let place = self.shared.get(job.0);
+        place.and_then(|place| self.all.get(*place)).copied().unwrap_or_default()
+    }
+
+    /// Takes in how a job's builds in a repository have ended.
+    fn set(&mut self, job: &JobName, repository: &Repository, outcomes: Outcomes) {
+        let place = self.place(job, repository);
+        self.all[place] = outcomes.chance();
+    }
+
+    fn place(&mut self, job: &JobName, repository: &Repository) -> usize {
+        let (next, at) = (self.all.len(), (job.clone(), repository.clone()));
+        let place = *self.places.entry(at).or_insert(next);
+        if place == next {
+            self.all.push(Outcomes::default().chance());
+        }
+        place
+    }
+}
+
 /// The product of two chances.
 pub(super) fn both(left: u64, right: u64) -> u64 {
     left * right / SURE
@@ -54,19 +115,18 @@ pub(super) fn both(left: u64, right: u64) -> u64 {
 impl Queue {
     /// Counts how a build ended.
     pub(super) fn count_outcome(&mut self, job: JobName, repository: Repository, passed: bool) {
-        self.state.outcomes.entry((job, repository)).or_default().add(passed);
+        let outcomes = self.state.outcomes.entry((job.clone(), repository.clone())).or_default();
+        outcomes.add(passed);
+        self.index.chances.set(&job, &repository, *outcomes);
     }
 
     /// The chance that all voting jobs of an item pass that have no verdict yet.
     pub(super) fn chance(&self, item: &Item) -> u64 {
-        let mut chance = SURE;
-        for job in self.jobs_of(item).iter().filter(|job| job.voting) {
-            if item.adopted.get(&job.key).is_some_and(|adopted| adopted.passed) {
-                continue;
-            }
-            let known = self.state.outcomes.get(&(job.name.clone(), job.home.repository.clone()));
-            chance = both(chance, known.copied().unwrap_or_default().chance());
-        }
+        let numbers = self.print_of(item).map_or(&[][..], |print| &print.jobs);
+        let open = self.jobs_of(item).iter().zip(numbers).filter(|(job, _)| {
+            job.voting && !item.adopted.get(&job.key).is_some_and(|adopted| adopted.passed)
+        });
+        let chance = open.fold(SURE, |chance, (_, job)| both(chance, self.index.chances.get(*job)));
         if self.check_failed(item) { chance / AFTER_FAILED_CHECK } else { chance }
     }
 

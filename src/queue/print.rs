@@ -2,10 +2,13 @@
 //! that a pass over a long queue compares numbers and not names. Derived from the nodes, never stored.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::tree::{Resolved, Unit};
 use crate::model::{NodeId, Pair};
 
+use super::item_set::ItemSet;
+use super::predict::{Chances, JobId};
 use super::state::Node;
 
 /// The number of a branch.
@@ -22,12 +25,24 @@ pub(crate) struct Print {
     pub reads: Box<[ReadId]>,
     /// Where it alters the job file.
     pub alters: Box<[PairId]>,
+    /// The jobs that judge it, in the order of the node's.
+    pub jobs: Box<[JobId]>,
+    /// Its item, and those that it contains.
+    pub carries: ItemSet,
 }
 
 impl Print {
     /// Whether either of two writes what the other writes or reads; one whose jobs are not known meets all.
     pub fn meets(&self, other: &Self) -> bool {
         !self.resolved || !other.resolved || self.disturbs(other) || other.disturbs(self)
+    }
+
+    /// All branches that it has to do with; some more than once.
+    pub fn pairs(&self) -> impl Iterator<Item = PairId> {
+        let read = self.reads.iter().map(|read| match read {
+            ReadId::Branch(pair) | ReadId::JobFile(pair) => *pair,
+        });
+        self.onto.iter().copied().chain(read)
     }
 
     /// Whether it writes what the other one writes or reads.
@@ -51,24 +66,28 @@ pub(crate) enum ReadId {
 #[derive(Default)]
 pub(crate) struct Prints {
     ids: BTreeMap<Pair, PairId>,
-    of: BTreeMap<NodeId, Print>,
+    of: BTreeMap<NodeId, Arc<Print>>,
+    /// How often what is known of each branch's tip has changed, by its number.
+    versions: Vec<u32>,
 }
 
 impl Prints {
     /// Notes a node as it is now.
-    pub fn note(&mut self, node: &Node) {
+    pub fn note(&mut self, node: &Node, chances: &mut Chances) {
         let onto = node.onto.iter().map(|(pair, _)| self.number(pair)).collect();
         let reads = node.reads().iter().map(|read| {
             let id = self.number(read.unit.pair());
             if matches!(read.unit, Unit::Branch(_)) { ReadId::Branch(id) } else { ReadId::JobFile(id) }
         });
         let reads = reads.collect();
-        let (resolved, altered) = match &node.resolved {
-            Some(Resolved::Jobs { alters_job_files, .. }) => (true, &alters_job_files[..]),
-            _ => (false, &[][..]),
+        let (resolved, altered, jobs) = match &node.resolved {
+            Some(Resolved::Jobs { alters_job_files, jobs, .. }) => (true, &alters_job_files[..], &jobs[..]),
+            _ => (false, &[][..], &[][..]),
         };
         let alters = altered.iter().map(|pair| self.number(pair)).collect();
-        self.of.insert(node.id, Print { resolved, onto, reads, alters });
+        let jobs = jobs.iter().map(|job| chances.number(&job.name, &job.home)).collect();
+        let carries = node.contains.iter().copied().chain([node.item]).collect();
+        self.of.insert(node.id, Arc::new(Print { resolved, onto, reads, alters, jobs, carries }));
     }
 
     /// Forgets a node.
@@ -78,7 +97,25 @@ impl Prints {
 
     /// A node's footprint.
     pub fn get(&self, node: NodeId) -> Option<&Print> {
-        self.of.get(&node)
+        self.of.get(&node).map(|print| &**print)
+    }
+
+    /// A node's footprint, to be kept.
+    pub fn share(&self, node: NodeId) -> Option<Arc<Print>> {
+        self.of.get(&node).cloned()
+    }
+
+    /// Something has changed about a branch's tip.
+    pub fn touch_tip(&mut self, pair: &Pair) {
+        let version = self.known(pair).and_then(|id| self.versions.get_mut(id as usize));
+        if let Some(version) = version {
+            *version = version.wrapping_add(1);
+        }
+    }
+
+    /// How often what is known of a branch's tip has changed.
+    pub fn version(&self, pair: PairId) -> u32 {
+        self.versions.get(pair as usize).copied().unwrap_or_default()
     }
 
     /// The number of a branch that some node has had to do with.
@@ -92,6 +129,7 @@ impl Prints {
         }
         let id = PairId::try_from(self.ids.len()).unwrap_or(PairId::MAX);
         self.ids.insert(pair.clone(), id);
+        self.versions.push(0);
         id
     }
 }
@@ -101,7 +139,8 @@ mod tests {
     use super::*;
 
     fn print(onto: &[PairId], reads: &[ReadId], alters: &[PairId]) -> Print {
-        Print { resolved: true, onto: onto.into(), reads: reads.into(), alters: alters.into() }
+        let (onto, reads, alters) = (onto.into(), reads.into(), alters.into());
+        Print { resolved: true, onto, reads, alters, ..Print::default() }
     }
 
     #[test]

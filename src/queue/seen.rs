@@ -170,6 +170,7 @@ impl Queue {
     ) {
         self.state.tip_epoch += 1;
         let epoch = self.state.tip_epoch;
+        self.index.prints.touch_tip(&pair);
         let tip = self.state.tips.entry(pair.clone()).or_default();
         let before = tip.commit;
         let appears = before.is_none();

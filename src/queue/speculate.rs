@@ -7,7 +7,7 @@
 //!
 //! How far it goes, and which items claim slots, is the queue's strategy's to say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::model::action::{Decision, Merge, Onto};
 use crate::model::policy::{QueuePolicy, StrategyPolicy};
@@ -17,8 +17,9 @@ use crate::model::{
 };
 
 use super::Queue;
-use super::footprint::{Footprints, Predicted};
+use super::footprint::Predicted;
 use super::jobs::Standing;
+use super::memo::{Basis, Memos, Plain};
 use super::state::{Item, Node, Stage};
 use super::strategy::{Hold, Seat, Shares, Walk, is_unbuilt, walk};
 
@@ -26,14 +27,35 @@ use super::strategy::{Hold, Seat, Shares, Walk, is_unbuilt, walk};
 #[derive(Default)]
 pub(super) struct Ahead {
     pub predicted: Predicted,
-    /// The undecided items so far.
-    pub undecided: Footprints,
+    /// The nodes of the undecided items so far; `None` where it is not known what one writes.
+    pub undecided: Vec<Option<NodeId>>,
     /// Those of them that are not expected to land.
     pub failing: BTreeSet<ItemId>,
     /// What owners and repositories have of what is built.
     pub shares: Shares,
-    /// Items whose builds claim no slots.
-    pub holds: BTreeMap<ItemId, Hold>,
+    /// Why each item's builds claim no slots, if so, in order.
+    holds: Vec<Option<Hold>>,
+    /// With what the node of the item that was looked at last agrees, if it does.
+    basis: Option<Basis>,
+    /// Where the last item stands that has passed.
+    last_passed: Option<usize>,
+    /// Something is to be built and not begun, so that it may be judged by what is behind it.
+    is_unbegun: bool,
+}
+
+impl Ahead {
+    /// Notes why the builds of the item at a place claim no slots, if so.
+    fn hold(&mut self, place: usize, hold: Option<Hold>) {
+        if hold.is_some() {
+            self.holds.resize(place + 1, None);
+            self.holds[place] = hold;
+        }
+    }
+}
+
+/// A place in a queue as strategies count it.
+fn steps(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 impl Queue {
@@ -51,36 +73,116 @@ impl Queue {
         };
         let mut ahead = Ahead::default();
         let mut walk = walk(queue, policy.slots, self.window(name, queue));
-        let mut beyond = None;
-        for (place, id) in order.iter().enumerate() {
-            let steps = u32::try_from(place).unwrap_or(u32::MAX);
-            beyond = self.beyond(*id, steps, &*walk).map(|hold| (place, hold));
-            if beyond.is_some() {
-                break;
-            }
-            if self.plan_item(*id, steps, queue, &mut ahead, &mut *walk) {
-                // Someone left: what follows is planned on the new order.
-                self.index.dirty_queues.insert(name.clone());
-                return;
-            }
+        let mut memos = self.index.memos.remove(name).unwrap_or_default();
+        let reach = self.walk_along(&order, queue, &mut ahead, &mut *walk, &mut memos);
+        let Some((reach, beyond)) = reach else {
+            // Someone left: what follows is planned on the new order.
+            self.index.memos.insert(name.clone(), memos);
+            self.index.dirty_queues.insert(name.clone());
+            return;
+        };
+        let (front, tail) = order.split_at(reach);
+        self.hold_front(front, queue, &mut ahead, &mut memos);
+        self.index.memos.insert(name.clone(), memos);
+        self.hold_tail(name, tail, beyond);
+        if let Some(last) = ahead.last_passed {
+            self.plan_landings(&front[..=last], name, queue);
         }
-        let (front, tail) = order.split_at(beyond.as_ref().map_or(order.len(), |(place, _)| *place));
-        let mut holds = std::mem::take(&mut ahead.holds);
-        self.plan_pools(front, queue, &mut holds);
-        if !holds.is_empty() || !self.index.held.is_empty() {
-            for id in front {
-                self.hold(*id, holds.remove(id));
-            }
-        }
-        self.hold_tail(name, tail, beyond.map(|(_, hold)| hold));
-        self.plan_landings(front, name, queue);
         self.collect_nodes();
+    }
+
+    /// Plans the items of a queue in order. Says how many there are within reach, and how those behind are
+    /// held; `None` when one of them has left.
+    fn walk_along(
+        &mut self,
+        order: &[ItemId],
+        queue: &QueuePolicy,
+        ahead: &mut Ahead,
+        walk: &mut dyn Walk,
+        memos: &mut Memos,
+    ) -> Option<(usize, Option<Hold>)> {
+        let goes_past = self.may_go_past(queue);
+        for (place, id) in order.iter().enumerate() {
+            let beyond = self.beyond(*id, place, walk);
+            if beyond.is_some() {
+                memos.keep(place);
+                return Some((place, beyond));
+            }
+            memos.align(place, *id);
+            let has_news = self.index.news.contains(id);
+            let plain = memos.plain(place).filter(|_| goes_past && !has_news);
+            if let Some(plain) = plain.filter(|plain| self.is_as_before(plain, ahead))
+                && (plain.is_landing || walk.too_far(steps(place)).is_none())
+            {
+                self.go_past(*id, place, plain, ahead, walk);
+                continue;
+            }
+            let has_left = self.plan_item(*id, place, queue, ahead, walk);
+            if has_left {
+                return None;
+            }
+            self.index.news.remove(id);
+            let basis = ahead.basis.take();
+            memos.note(place, self.plain_of(*id, basis).filter(|_| goes_past));
+            self.note_found(*id, place, ahead);
+        }
+        memos.keep(order.len());
+        Some((order.len(), None))
+    }
+
+    /// Goes past an item that is as it was found before.
+    fn go_past(&self, id: ItemId, place: usize, plain: &Plain, ahead: &mut Ahead, walk: &mut dyn Walk) {
+        if cfg!(debug_assertions) {
+            self.check_plain(id, plain, ahead);
+        }
+        if !plain.is_landing {
+            let hold = walk.holds(Seat { meets: false, standing: plain.standing });
+            let is_free = hold.is_none() && !plain.is_on_probation;
+            ahead.is_unbegun |= is_free && plain.standing == Standing::Building && !plain.is_begun;
+            ahead.hold(place, hold);
+            if plain.standing == Standing::Passed {
+                ahead.last_passed = Some(place);
+            }
+        }
+        ahead.undecided.push(Some(plain.node.node));
+        if !plain.is_beside {
+            ahead.predicted.write(Some(&plain.print), plain.node);
+            ahead.predicted.items.push(id);
+        }
+    }
+
+    /// Notes of an item that was planned what the rest of the pass asks for.
+    fn note_found(&self, id: ItemId, place: usize, ahead: &mut Ahead) {
+        let Some(item) = self.state.items.get(&id) else { return };
+        let standing = self.standing_now(item);
+        if standing == Standing::Passed {
+            ahead.last_passed = Some(place);
+        }
+        let is_held = ahead.holds.get(place).is_some_and(Option::is_some);
+        let is_free = !is_held && item.place.class != Class::Probation;
+        ahead.is_unbegun |= is_free && standing == Standing::Building && !self.is_begun_now(item);
+    }
+
+    /// Has the items within reach claim slots or not.
+    fn hold_front(&mut self, front: &[ItemId], queue: &QueuePolicy, ahead: &mut Ahead, memos: &mut Memos) {
+        let mut holds = std::mem::take(&mut ahead.holds);
+        holds.resize(front.len(), None);
+        if ahead.is_unbegun {
+            self.plan_pools(front, queue, &mut holds, memos);
+        } else if cfg!(debug_assertions) {
+            let mut pooled = holds.clone();
+            self.plan_pools(front, queue, &mut pooled, memos);
+            assert_eq!(holds, pooled, "items are pooled though all are begun");
+        }
+        for (id, hold) in memos.hold(holds) {
+            self.hold(id, hold);
+        }
     }
 
     /// Why neither this item nor any behind it is looked at in this pass: it is too far back and has no
     /// node, so that what is behind meets it and cannot land before it.
-    fn beyond(&self, id: ItemId, place: u32, walk: &dyn Walk) -> Option<Hold> {
-        let hold = walk.too_far(place)?;
+    fn beyond(&self, id: ItemId, place: usize, walk: &dyn Walk) -> Option<Hold> {
+        let hold = walk.too_far(steps(place))?;
         self.state.items.get(&id).is_some_and(|item| item.node.is_none()).then_some(hold)
     }
 
@@ -101,7 +203,7 @@ impl Queue {
     fn plan_item(
         &mut self,
         id: ItemId,
-        place: u32,
+        place: usize,
         queue: &QueuePolicy,
         ahead: &mut Ahead,
         walk: &mut dyn Walk,
@@ -114,28 +216,28 @@ impl Queue {
         if self.failing_parent(item, ahead) || self.failing_dependency(item, ahead).is_some() {
             self.index.standing.insert(id, Standing::Bad);
             // Its node contains what is expected to leave: nothing is built there.
-            ahead.holds.insert(id, Hold::Leaving);
+            ahead.hold(place, Some(Hold::Leaving));
             ahead.failing.insert(id);
-            ahead.undecided.add(id, None, None);
+            ahead.undecided.push(None);
             return false;
         }
-        if let Some(hold) = walk.too_far(place) {
+        if let Some(hold) = walk.too_far(steps(place)) {
             // It may have been within a wider window before.
-            ahead.holds.insert(id, hold);
-            ahead.undecided.add(id, None, None);
+            ahead.hold(place, Some(hold));
+            ahead.undecided.push(None);
             return false;
         }
         if let Some(pair) = self.without_branch(item) {
             self.end(id, Departure::Held { reason: Reason::NoBranch { pair } });
             return true;
         }
-        self.ensure_node(id, queue, ahead);
+        let agrees = self.ensure_node(id, queue, ahead);
         let Some(item) = self.state.items.get(&id) else { return false };
-        let meets = walk.asks_what_it_meets().then(|| ahead.undecided.met_by(self.print_of(item), None));
-        let meets = meets.flatten();
+        ahead.basis = agrees.then(|| self.basis_of(item, &ahead.predicted));
+        let meets = walk.asks_what_it_meets() && self.meets_one_of(item, &ahead.undecided);
         let standing = self.standing_now(item);
         let hold = walk.holds(Seat { meets, standing }).or_else(|| self.share(item, standing, ahead));
-        ahead.holds.extend(hold.map(|hold| (id, hold)));
+        ahead.hold(place, hold);
         if (standing == Standing::Passed || standing == Standing::Building)
             && let Some(left) = self.judge_foreign(id, ahead)
         {
@@ -157,13 +259,11 @@ impl Queue {
     pub(super) fn carry(&self, id: ItemId, standing: Standing, ahead: &mut Ahead) {
         let Some(item) = self.state.items.get(&id) else { return };
         let (node, print) = (self.node_of(item), self.print_of(item));
-        ahead.undecided.add(id, print, None);
-        // What is on probation has no part in the likeliest path before it has passed.
-        let beside = item.place.class == Class::Probation && standing != Standing::Passed;
+        ahead.undecided.push(item.node);
         match node {
-            Some(_) if beside => {}
+            Some(_) if self.is_beside(item, standing) => {}
             Some(node) if !standing.is_failing() => {
-                ahead.predicted.write(print, node.id);
+                ahead.predicted.write(print, node.into());
                 ahead.predicted.items.push(id);
             }
             _ if standing.is_failing() => {
@@ -171,6 +271,11 @@ impl Queue {
             }
             _ => {}
         }
+    }
+
+    /// Whether an item is on probation: it has no part in the likeliest path before it has passed.
+    pub(super) fn is_beside(&self, item: &Item, standing: Standing) -> bool {
+        item.place.class == Class::Probation && standing != Standing::Passed
     }
 
     /// Whether it rests on an item ahead that is expected to leave.
@@ -206,13 +311,13 @@ impl Queue {
         }
     }
 
-    /// Gives the item a node that agrees with what is ahead, if it has none.
-    fn ensure_node(&mut self, id: ItemId, queue: &QueuePolicy, ahead: &Ahead) {
-        let Some(item) = self.state.items.get(&id) else { return };
+    /// Gives the item a node that agrees with what is ahead, if it has none; says whether it has one now.
+    fn ensure_node(&mut self, id: ItemId, queue: &QueuePolicy, ahead: &Ahead) -> bool {
+        let Some(item) = self.state.items.get(&id) else { return false };
         let old = self.node_of(item);
         let retry_due = item.prepare.as_ref().is_some_and(|retry| retry.at > self.state.now);
         if retry_due {
-            return;
+            return false;
         }
         let lost = old.is_some_and(|node| self.must_repeat(node)) || self.counts_landed(id);
         let depends = self.depends_of(item);
@@ -222,23 +327,24 @@ impl Queue {
             read_alike(node) && self.agrees(node, &ahead.predicted) && (!zuul || self.has_chain(node, ahead))
         };
         if old.is_some_and(|node| !lost && holds(node)) {
-            return;
+            return true;
         }
         let doubted = old
             .filter(|node| !lost && read_alike(node))
             .and_then(|node| self.doubted_read(node, &ahead.predicted));
         if let Some(pair) = doubted {
             self.observe_tip(pair);
-            return;
+            return false;
         }
         let merges: Option<Vec<Merge>> =
             item.changes.iter().map(|change| self.merge_of(item, change, queue, &ahead.predicted)).collect();
         let Some(merges) = merges else {
             self.observe_tips(id);
-            return;
+            return false;
         };
         let overlay = self.overlay(&ahead.predicted);
         self.make_node(id, Pipeline::Gate, merges, overlay);
+        true
     }
 
     /// What the branches are in a predicted state where items ahead write them, sorted by branch.

@@ -68,9 +68,10 @@ impl Queue {
         let order = self.state.queues.get(name).map_or(&[][..], |order| order);
         let mut undecided = Footprints::default();
         let mut items = Vec::with_capacity(order.len());
-        for item in order.iter().filter_map(|id| self.state.items.get(id)) {
+        for (place, item) in order.iter().filter_map(|id| self.state.items.get(id)).enumerate() {
             let print = self.print_of(item);
-            let ahead = undecided.met_by(print, None).and_then(|id| self.first_change(id));
+            let met = undecided.met_by(print, None).and_then(|place| order.get(place));
+            let ahead = met.and_then(|id| self.first_change(*id));
             let mut view = self.view_item(item, ahead);
             view.place = self.place_in_words(item, order);
             let unmade = matches!(
@@ -85,7 +86,7 @@ impl Queue {
                 view.reason = reason;
             }
             items.push(view);
-            undecided.add(item.id, print, None);
+            undecided.add(place, print, None);
         }
         QueueView { name: name.clone(), items }
     }

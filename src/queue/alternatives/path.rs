@@ -111,7 +111,7 @@ impl Queue {
         if standing.is_failing() || standing == Standing::NoJob {
             ahead.failing.insert(item.id);
         } else {
-            ahead.predicted.write(self.index.prints.get(node.id), node.id);
+            ahead.predicted.write(self.index.prints.get(node.id), node.into());
             ahead.predicted.items.push(item.id);
         }
     }

@@ -45,8 +45,8 @@ pub(crate) enum Hold {
 /// An item as a strategy sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seat {
-    /// An undecided item ahead that it meets, where the strategy asks.
-    pub meets: Option<ItemId>,
+    /// Whether it meets an undecided item ahead, where the strategy asks.
+    pub meets: bool,
     /// How it stands.
     pub standing: Standing,
 }

@@ -18,6 +18,6 @@ impl Walk for Serial {
     }
 
     fn holds(&mut self, seat: Seat) -> Option<Hold> {
-        seat.meets.map(|_| Hold::Turn)
+        seat.meets.then_some(Hold::Turn)
     }
 }

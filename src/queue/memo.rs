@@ -1,0 +1,207 @@
+//! What the last pass over a queue has found of its items, so that the next one goes past those of which
+//! nothing that it would look at has changed.
+//!
+//! Derived, never stored. It saves time and decides nothing: only items in plain standing are gone past, and
+//! where debug assertions are on, as in all simulations, each is held against what a look would find.
+
+use std::sync::Arc;
+
+use crate::model::policy::{OutsidePolicy, QueuePolicy, StrategyPolicy};
+use crate::model::{Class, ItemId};
+
+use super::Queue;
+use super::footprint::{Expected, Predicted};
+use super::jobs::Standing;
+use super::print::{PairId, Print};
+use super::speculate::Ahead;
+use super::state::{Item, Stage};
+use super::strategy::Hold;
+
+/// How far ahead an item is looked for in what the last pass has left: further on it counts as new.
+const NEAR: usize = 8;
+
+/// What the last pass over a queue has found, in its order.
+#[derive(Default)]
+pub(crate) struct Memos {
+    all: Vec<Memo>,
+}
+
+/// What a pass has found of an item.
+struct Memo {
+    item: ItemId,
+    /// `None` where the item is looked at each time.
+    plain: Option<Plain>,
+    /// Why its builds claim no slots, if that was said of it.
+    hold: Option<Option<Hold>>,
+}
+
+/// What there is to know of an item in plain standing, for itself and for those behind it.
+pub(crate) struct Plain {
+    pub node: Expected,
+    pub print: Arc<Print>,
+    pub standing: Standing,
+    /// A build of it was bought, or a verdict is in use.
+    pub is_begun: bool,
+    /// It is no part of the likeliest path.
+    pub is_beside: bool,
+    pub is_on_probation: bool,
+    /// It has several changes.
+    pub has_several: bool,
+    pub is_landing: bool,
+    /// One of its parents is an open change.
+    pub rests_on_open: bool,
+    /// The state with which its node agrees.
+    basis: Basis,
+}
+
+/// What was expected of the branches that a node has to do with.
+#[derive(Default)]
+pub(crate) struct Basis(Box<[(PairId, Option<Expected>, u32)]>);
+
+impl Memos {
+    /// Has what is known of an item stand at its place.
+    pub fn align(&mut self, place: usize, item: ItemId) {
+        let rest = self.all.get(place..).unwrap_or_default();
+        match rest.iter().take(NEAR).position(|memo| memo.item == item) {
+            Some(0) => {}
+            Some(gone) => {
+                self.all.drain(place..place + gone);
+            }
+            None => {
+                self.all.insert(place.min(self.all.len()), Memo { item, plain: None, hold: None });
+            }
+        }
+    }
+
+    /// What is known of the item at a place.
+    pub fn plain(&self, place: usize) -> Option<&Plain> {
+        self.all.get(place)?.plain.as_ref()
+    }
+
+    /// Notes what was found of the item at a place.
+    pub fn note(&mut self, place: usize, plain: Option<Plain>) {
+        if let Some(memo) = self.all.get_mut(place) {
+            memo.plain = plain;
+        }
+    }
+
+    /// Notes how the items are held; gives those of which something else was said before, or nothing.
+    pub fn hold(&mut self, holds: Vec<Option<Hold>>) -> Vec<(ItemId, Option<Hold>)> {
+        let mut news = Vec::new();
+        for (memo, hold) in self.all.iter_mut().zip(holds) {
+            if memo.hold.as_ref() != Some(&hold) {
+                news.push((memo.item, hold.clone()));
+                memo.hold = Some(hold);
+            }
+        }
+        news
+    }
+
+    /// Forgets all behind so many items.
+    pub fn keep(&mut self, items: usize) {
+        self.all.truncate(items);
+    }
+}
+
+impl Queue {
+    /// Something that a pass looks at has changed about an item.
+    pub(super) fn news_about(&mut self, id: ItemId) {
+        if self.state.items.get(&id).is_some_and(|item| item.queue.is_some()) {
+            self.index.news.insert(id);
+        }
+    }
+
+    /// What is expected of the branches that an item's node has to do with.
+    pub(super) fn basis_of(&self, item: &Item, predicted: &Predicted) -> Basis {
+        let prints = &self.index.prints;
+        let pairs = self.print_of(item).into_iter().flat_map(Print::pairs);
+        Basis(pairs.map(|pair| (pair, predicted.expected(pair), prints.version(pair))).collect())
+    }
+
+    /// What is to be remembered of an item that was just looked at; `basis` is with what its node agrees, if
+    /// that is known.
+    pub(super) fn plain_of(&self, id: ItemId, basis: Option<Basis>) -> Option<Plain> {
+        let item = self.state.items.get(&id)?;
+        let node = self.node_of(item)?;
+        let is_landing = matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_));
+        let basis = if is_landing { Basis::default() } else { basis? };
+        let standing = if is_landing { Standing::Passed } else { self.standing_now(item) };
+        let changes = || item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
+        let brings_in = node.merged.as_ref().is_some_and(|merged| !merged.foreign.is_empty());
+        let depends = !node.depends.is_empty() || changes().any(|change| !change.snapshot.needs.is_empty());
+        let is_odd = standing.is_failing() || standing == Standing::NoJob || item.prepare.is_some();
+        if !is_landing && (is_odd || brings_in || depends) {
+            return None;
+        }
+        let open = |parent| self.index.by_revision.contains_key(parent);
+        Some(Plain {
+            node: node.into(),
+            print: self.index.prints.share(node.id)?,
+            standing,
+            is_begun: is_landing || self.is_begun_now(item),
+            is_beside: self.is_beside(item, standing),
+            is_on_probation: item.place.class == Class::Probation,
+            has_several: item.changes.len() > 1,
+            is_landing,
+            rests_on_open: changes().any(|change| change.snapshot.parents.iter().any(open)),
+            basis,
+        })
+    }
+
+    /// Whether a look at an item would find what the last one has found.
+    pub(super) fn is_as_before(&self, plain: &Plain, ahead: &Ahead) -> bool {
+        let versions = &self.index.prints;
+        let as_before = |(pair, expected, version): &(PairId, Option<Expected>, u32)| {
+            ahead.predicted.expected(*pair) == *expected && versions.version(*pair) == *version
+        };
+        plain.is_landing
+            || !(plain.rests_on_open && !ahead.failing.is_empty()) && plain.basis.0.iter().all(as_before)
+    }
+
+    /// Whether a pass over a queue can go past items: nothing but their nodes, what these rest on and how
+    /// they stand decides what becomes of them.
+    pub(super) fn may_go_past(&self, queue: &QueuePolicy) -> bool {
+        let Some(priority) = self.state.policy.as_ref().map(|policy| &policy.priority) else { return false };
+        let has_shares = priority.most_per_owner.is_some() || priority.most_per_repository.is_some();
+        let looks_at_all = matches!(queue.strategy, StrategyPolicy::Serial | StrategyPolicy::Zuul);
+        !has_shares && !looks_at_all && queue.outside == OutsidePolicy::Strict
+    }
+
+    /// Holds what is remembered of an item against the item itself.
+    pub(super) fn check_plain(&self, id: ItemId, plain: &Plain, ahead: &Ahead) {
+        let changed = self.changed_since(id, plain, ahead);
+        assert_eq!(
+            changed, None,
+            "of {id:?} something has changed since it was looked at, and nobody has told"
+        );
+    }
+
+    /// What of an item is not as it is remembered, in words.
+    fn changed_since(&self, id: ItemId, plain: &Plain, ahead: &Ahead) -> Option<&'static str> {
+        let (Some(item), Some(known)) =
+            (self.state.items.get(&id), self.plain_of(id, Some(Basis::default())))
+        else {
+            return Some("it is no longer in plain standing");
+        };
+        let fails = || self.failing_parent(item, ahead) || self.failing_dependency(item, ahead).is_some();
+        let agrees = || self.node_of(item).is_some_and(|node| self.agrees(node, &ahead.predicted));
+        let stands = (known.standing, known.is_begun, known.is_beside, known.is_on_probation);
+        if known.is_landing != plain.is_landing {
+            Some("whether it is being pushed")
+        } else if known.node != plain.node {
+            Some("its node")
+        } else if stands != (plain.standing, plain.is_begun, plain.is_beside, plain.is_on_probation) {
+            Some("how it stands")
+        } else if plain.is_landing {
+            None
+        } else if !agrees() {
+            Some("what its node rests on")
+        } else if fails() {
+            Some("what it rests on is expected to leave")
+        } else if self.without_branch(item).is_some() || !self.depends_of(item).is_empty() {
+            Some("its branches")
+        } else {
+            None
+        }
+    }
+}
