@@ -51,7 +51,8 @@ impl Audit {
         self.check_covered(rest)?;
         self.check_no_alternative_is_left()?;
         self.check_told(rest)?;
-        self.check_halves()?;
+        let queued = rest.view.queues.iter().flat_map(|queue| &queue.items).map(|item| item.item);
+        self.check_halves(&queued.collect())?;
         self.check_beliefs(rest)
     }
 
