@@ -3,14 +3,14 @@
 use crate::model::event::BuildPhase;
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{
-    BuildId, ChangeNumber, EffectId, EffectKind, Event, ItemId, JobName, NodeId, Outcome, Policy, QueueName,
+    BuildId, ChangeNumber, EffectId, EffectKind, Event, ItemId, JobName, NodeId, Policy, QueueName,
     Timestamp, Verdict,
 };
 
 use std::sync::Arc;
 
 use super::Queue;
-use super::state::{Merged, Record, Retry, Stage, Unknown};
+use super::state::{Merged, Record, Retry};
 use super::timer::Timer;
 
 /// Verdicts that are remembered; beyond it the oldest are forgotten.
@@ -83,7 +83,9 @@ impl Queue {
             if item.queue.as_ref() == Some(&to) || names.any(|other| other.as_ref() != Some(&to)) {
                 continue;
             }
+            self.index.rounds.take(item);
             let from = item.queue.replace(to.clone());
+            self.index.rounds.add(item);
             if let Some(order) = from.and_then(|name| self.state.queues.get_mut(&name)) {
                 order.retain(|other| *other != id);
             }
@@ -129,7 +131,7 @@ impl Queue {
     }
 
     /// Nodes whose commits are gone, though they were made once: their items get new ones.
-    fn make_anew(&mut self, nodes: &[NodeId]) {
+    pub(super) fn make_anew(&mut self, nodes: &[NodeId]) {
         if !nodes.is_empty() {
             // Others rest on them.
             self.index.memos.clear();
@@ -177,7 +179,16 @@ impl Queue {
         let outcome = self.sought(node, self.keyed(node, outcome));
         let Some(known) = self.state.nodes.get_mut(&node) else { return };
         let (id, epoch) = (known.item, known.asked_epoch);
-        known.resolved = Some(outcome.clone());
+        let found = known.resolved.insert(outcome);
+        let jobs = match found {
+            Resolved::Failed { why } => Err(Some(why.clone())),
+            Resolved::Broken { .. } => Err(None),
+            Resolved::Jobs { jobs, noop, unneeded, .. } => {
+                let spared = if jobs.is_empty() && !*noop { Some(&unneeded[..]) } else { None };
+                let spared = spared.map(|spared| spared.iter().map(|spared| spared.job.clone()).collect());
+                Ok((jobs.iter().map(|job| job.key).collect(), spared))
+            }
+        };
         self.index.note_node(known);
         let current = self.state.stay(id).is_some_and(|item| item.node == Some(node));
         let is_run = self.state.runs.under_way.contains_key(&id);
@@ -185,20 +196,17 @@ impl Queue {
         self.index.dirty_runs |= is_run;
         self.index.dirty_items.insert(id);
         self.touch_queue_of(id);
-        match outcome {
-            Resolved::Failed { why } => self.prepare_again(id, why),
-            Resolved::Broken { .. } => {}
-            Resolved::Jobs { jobs, noop, unneeded, .. } => {
+        match jobs {
+            Err(why) => why.into_iter().for_each(|why| self.prepare_again(id, why)),
+            Ok((keys, spared)) => {
                 if !is_beside {
                     self.learn_tips(node);
                     self.learn_pins(node);
                 }
                 if current {
-                    self.take_keys(id, jobs.iter().map(|job| job.key).collect());
+                    self.take_keys(id, keys);
                     self.note_kept(id);
-                    if jobs.is_empty() && !noop {
-                        self.note_jobless(id, epoch, unneeded.into_iter().map(|spared| spared.job).collect());
-                    }
+                    spared.into_iter().for_each(|spared| self.note_jobless(id, epoch, spared));
                 }
             }
         }
@@ -358,134 +366,6 @@ impl Queue {
         } else {
             self.index.dirty_keys.insert(build.key);
         }
-    }
-
-    fn push_ended(&mut self, effect: EffectId, pair: &crate::model::Pair, outcome: Outcome) {
-        let Some(landing) = self.state.landings.get_mut(&effect).filter(|landing| landing.pair == *pair)
-        else {
-            return;
-        };
-        self.index.dirty_reports = true;
-        match outcome {
-            Outcome::Applied => self.push_landed(effect),
-            Outcome::Unknown(_) if landing.unknown.is_some() || landing.landed => {}
-            Outcome::Unknown(_) => {
-                let settle = self.state.policy.as_ref().map_or(0, |policy| policy.limits.settle_ms);
-                let now = self.state.now;
-                landing.unknown =
-                    Some(Unknown { until: now.plus_ms(settle), next_look: now, pause_ms: 0, asked: None });
-                self.index.dirty_landings.insert(effect);
-            }
-            Outcome::Failed(why) => self.push_undone(effect, &why),
-            Outcome::Gone(why) => {
-                let nodes: Vec<NodeId> =
-                    landing.items.iter().filter_map(|id| self.state.items.get(id)?.node).collect();
-                self.make_anew(&nodes);
-                self.push_undone(effect, &why);
-            }
-            Outcome::Refused(why) => {
-                let items = landing.items.clone();
-                if let [only] = items.as_slice() {
-                    if let Some(item) = self.state.items.get_mut(only) {
-                        item.vote_refused = Some(why.clone());
-                    }
-                    self.state.push_limits.remove(pair);
-                } else {
-                    // One of several was refused: each is tried alone until one lands or leaves.
-                    self.state.push_limits.insert(pair.clone(), 1);
-                }
-                self.push_undone(effect, &why);
-            }
-        }
-    }
-
-    /// The branch contains what was pushed.
-    pub(super) fn push_landed(&mut self, effect: EffectId) {
-        let Some(landing) = self.state.landings.get_mut(&effect) else { return };
-        landing.landed = true;
-        landing.unknown = None;
-        let (pair, old, new, job_file) = (landing.pair.clone(), landing.old, landing.new, landing.job_file);
-        self.index.dirty_landings.insert(effect);
-        self.state.push_limits.remove(&pair);
-        let landed = self.landed_by(effect);
-        self.tip_landed(pair, old, new, job_file, landed);
-    }
-
-    /// The push has not landed and no longer can.
-    pub(super) fn push_undone(&mut self, effect: EffectId, why: &Arc<str>) {
-        let Some(landing) = self.state.landings.remove(&effect) else { return };
-        for id in landing.items {
-            let mut others = self.state.landings.iter().filter(|(_, other)| other.items.contains(&id));
-            if let Some(other) = others.next().map(|(other, _)| *other) {
-                // It writes other branches too, and what becomes of those pushes is waited for.
-                if let Some(item) = self.state.items.get_mut(&id) {
-                    item.stage = Stage::Landing(other);
-                }
-                self.news_about(id);
-                self.index.dirty_landings.extend(self.state.landings.keys().copied());
-                continue;
-            }
-            let before = self.state.items.get(&id).and_then(|item| item.look.clone());
-            let retry = self.next_retry(before.as_ref(), why.clone());
-            self.wake_at(retry.at, Timer::Item(id));
-            if let Some(item) = self.state.items.get_mut(&id) {
-                item.stage = Stage::Queued;
-                item.look = Some(retry);
-                for change in &item.changes {
-                    self.index.touch_change(change.number);
-                }
-            }
-            self.touch_queue_of(id);
-        }
-        self.doubt_tip(&landing.pair);
-        // Other queues may have waited for it.
-        self.index.dirty_queues.extend(self.state.queues.keys().cloned());
-    }
-
-    fn push_seen(
-        &mut self,
-        effect: EffectId,
-        pair: &crate::model::Pair,
-        tip: Option<crate::model::Sha>,
-        contains: bool,
-    ) {
-        self.state.effects.remove(&effect);
-        let found = self.state.landings.iter().find(|(_, landing)| {
-            landing.pair == *pair
-                && landing.unknown.as_ref().is_some_and(|unknown| unknown.asked == Some(effect))
-        });
-        let Some((id, landing)) = found else { return };
-        // A push expects the old tip; a submit may land on any.
-        let (id, old, fenced) = (*id, landing.old, landing.submit.is_none());
-        self.index.dirty_landings.insert(id);
-        if contains {
-            self.push_landed(id);
-        } else if fenced && tip != Some(old) {
-            self.push_undone(id, &"the branch moved elsewhere".into());
-        } else {
-            self.watch_on(id);
-        }
-        if tip != Some(old) {
-            self.see_tip(pair.clone(), tip);
-        }
-    }
-
-    /// The old tip settles nothing before the settle time is over.
-    pub(super) fn watch_on(&mut self, id: EffectId) {
-        let now = self.state.now;
-        let Some(unknown) = self.state.landings.get_mut(&id).and_then(|landing| landing.unknown.as_mut())
-        else {
-            return;
-        };
-        if unknown.until <= now {
-            self.push_undone(id, &"the push ended without an answer and has not landed".into());
-            return;
-        }
-        unknown.asked = None;
-        unknown.pause_ms = Self::next_watch(unknown.pause_ms);
-        unknown.next_look = now.plus_ms(unknown.pause_ms).min(unknown.until);
-        let at = unknown.next_look;
-        self.wake_at(at, Timer::Landing(id));
     }
 
     /// Changes that an operator or a look has brought to attention.

@@ -97,6 +97,7 @@ impl Queue {
         let entered = (self.state.now, self.state.last_rank);
         let item = Item::new(id, pipeline.clone(), queue.clone(), changes, entered);
         self.index.add_item(&item);
+        self.index.rounds.add(&item);
         for change in changes {
             match (pipeline, self.state.changes.get_mut(&change.number)) {
                 (Pipeline::Check, Some(known)) => {
@@ -186,6 +187,7 @@ impl Queue {
         let unneeded = self.state.items.get(&id).map(|item| self.unneeded_of(item).to_vec());
         let Some(item) = self.state.items.remove(&id) else { return };
         self.index.remove_item(&item);
+        self.index.rounds.take(&item);
         self.state.checks.remove(&id);
         if let Some(name) = &item.queue {
             if let Some(order) = self.state.queues.get_mut(name) {

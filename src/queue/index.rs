@@ -11,6 +11,7 @@ use crate::model::{
 use super::Queue;
 use super::jobs::{Known, Standing};
 use super::memo::Memos;
+use super::order::Rounds;
 use super::predict::Chances;
 use super::print::Prints;
 use super::state::{Change, Item, Node, State};
@@ -48,6 +49,8 @@ pub(crate) struct Index {
     pub memos: BTreeMap<QueueName, Memos>,
     /// Items of which something has changed since that pass.
     pub news: BTreeSet<ItemId>,
+    /// Which turns the items of each queue have.
+    pub rounds: Rounds,
     /// What each node rests on, writes and reads.
     pub prints: Prints,
     /// How likely each job is to pass.
@@ -85,6 +88,7 @@ impl Index {
         for item in state.stays() {
             index.add_item(item);
         }
+        state.items.values().for_each(|item| index.rounds.add(item));
         for node in state.nodes.values() {
             index.note_node(node);
             if node.merged.is_none() && node.bad.is_none() {

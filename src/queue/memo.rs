@@ -12,6 +12,7 @@ use crate::model::{Class, ItemId};
 use super::Queue;
 use super::footprint::{Expected, Predicted};
 use super::jobs::Standing;
+use super::pool::Sizes;
 use super::print::{PairId, Print};
 use super::speculate::Ahead;
 use super::state::{Item, Stage};
@@ -20,10 +21,36 @@ use super::strategy::Hold;
 /// How far ahead an item is looked for in what the last pass has left: further on it counts as new.
 const NEAR: usize = 8;
 
+/// How many items of a queue are asked for their chances.
+const CHANCES_MAX: usize = 64;
+
 /// What the last pass over a queue has found, in its order.
 #[derive(Default)]
 pub(crate) struct Memos {
     all: Vec<Memo>,
+    pub unbuilt: Unbuilt,
+    /// Of what size the pools were that were made; `None` where there were none to make.
+    sizes: Option<Sizes>,
+    /// Items may be held otherwise than they are.
+    is_new: bool,
+}
+
+/// The items of a queue that are still to be built.
+#[derive(Clone, Default, PartialEq)]
+pub(crate) struct Unbuilt {
+    pub count: usize,
+    /// The first of them.
+    pub next: Vec<ItemId>,
+}
+
+impl Unbuilt {
+    /// Counts an item, in order.
+    pub fn add(&mut self, item: ItemId) {
+        self.count += 1;
+        if self.next.len() < CHANCES_MAX {
+            self.next.push(item);
+        }
+    }
 }
 
 /// What a pass has found of an item.
@@ -63,7 +90,7 @@ impl Memos {
     pub fn align(&mut self, place: usize, item: ItemId) {
         let rest = self.all.get(place..).unwrap_or_default();
         match rest.iter().take(NEAR).position(|memo| memo.item == item) {
-            Some(0) => {}
+            Some(0) => return,
             Some(gone) => {
                 self.all.drain(place..place + gone);
             }
@@ -71,6 +98,7 @@ impl Memos {
                 self.all.insert(place.min(self.all.len()), Memo { item, plain: None, hold: None });
             }
         }
+        self.is_new = true;
     }
 
     /// What is known of the item at a place.
@@ -80,9 +108,21 @@ impl Memos {
 
     /// Notes what was found of the item at a place.
     pub fn note(&mut self, place: usize, plain: Option<Plain>) {
-        if let Some(memo) = self.all.get_mut(place) {
-            memo.plain = plain;
-        }
+        let Some(memo) = self.all.get_mut(place) else { return };
+        let before = std::mem::replace(&mut memo.plain, plain);
+        self.is_new |= !before.zip(memo.plain.as_ref()).is_some_and(|(before, now)| before.is_held_as(now));
+    }
+
+    /// Whether items may be held otherwise than when this was asked for last; `sizes` are those of the pools
+    /// to be made, if any.
+    pub fn take_news(&mut self, sizes: Option<Sizes>) -> bool {
+        let before = std::mem::replace(&mut self.sizes, sizes);
+        std::mem::take(&mut self.is_new) || before != sizes
+    }
+
+    /// Whether the items are held so.
+    pub fn are_held(&self, holds: &[Option<Hold>]) -> bool {
+        self.all.iter().map(|memo| memo.hold.as_ref()).eq(holds.iter().map(Some))
     }
 
     /// Notes how the items are held; gives those of which something else was said before, or nothing.
@@ -99,7 +139,18 @@ impl Memos {
 
     /// Forgets all behind so many items.
     pub fn keep(&mut self, items: usize) {
+        self.is_new |= self.all.len() > items;
         self.all.truncate(items);
+    }
+}
+
+impl Plain {
+    /// Whether strategies and pools find the same of it as of another state of the item.
+    fn is_held_as(&self, other: &Self) -> bool {
+        let stands = |plain: &Self| {
+            (plain.node, plain.standing, plain.is_begun, plain.is_landing, plain.is_on_probation)
+        };
+        stands(self) == stands(other) && Arc::ptr_eq(&self.print, &other.print)
     }
 }
 

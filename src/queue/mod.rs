@@ -41,6 +41,7 @@ mod pins;
 mod pool;
 mod predict;
 mod print;
+mod pushed;
 pub mod resolve;
 mod runs;
 mod schedule;
@@ -65,7 +66,7 @@ use index::Index;
 use state::{Out, State};
 
 /// Version of the core's decisions; raised when the same events may lead to other actions.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Rounds of planning in one step; beyond it the rest waits for the next wake-up.
 const ROUNDS_MAX: u32 = 100_000;
@@ -231,11 +232,11 @@ impl Queue {
                 } else {
                     self.plan_jobs(item);
                 }
+            } else if let Some(effect) = self.index.dirty_landings.pop_first() {
+                self.plan_landing(effect);
             } else if let Some(queue) = self.index.dirty_queues.pop_first() {
                 self.plan_queue(&queue);
                 self.index.dirty_alternatives = true;
-            } else if let Some(effect) = self.index.dirty_landings.pop_first() {
-                self.plan_landing(effect);
             } else if let Some(change) = self.index.dirty_confirms.pop_first() {
                 self.plan_confirm(change);
             } else if let Some(key) = self.index.dirty_keys.pop_first() {

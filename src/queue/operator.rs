@@ -199,7 +199,9 @@ impl Queue {
         for id in moved {
             self.news_about(id);
             if let Some(item) = self.state.items.get_mut(&id) {
+                self.index.rounds.take(item);
                 item.place.class = Class::Promoted;
+                self.index.rounds.add(item);
             }
         }
         self.rank_in_order(&next);

@@ -52,6 +52,46 @@ impl Turns {
     }
 }
 
+/// Which turns the items of each queue have, by class, and how many have each. Derived, never stored.
+#[derive(Default)]
+pub(crate) struct Rounds {
+    of: BTreeMap<(QueueName, Class), BTreeMap<u64, u32>>,
+}
+
+impl Rounds {
+    /// Counts an item at its place.
+    pub fn add(&mut self, item: &Item) {
+        if let Some(queue) = item.queue.clone() {
+            let rounds = self.of.entry((queue, item.place.class)).or_default();
+            *rounds.entry(item.place.round).or_default() += 1;
+        }
+    }
+
+    /// Undoes [`Rounds::add`].
+    pub fn take(&mut self, item: &Item) {
+        let at = item.queue.clone().map(|queue| (queue, item.place.class));
+        let Some((at, rounds)) = at.and_then(|at| Some((at.clone(), self.of.get_mut(&at)?))) else { return };
+        let left = rounds.get_mut(&item.place.round).map(|count| {
+            *count = count.saturating_sub(1);
+            *count
+        });
+        if left == Some(0) {
+            rounds.remove(&item.place.round);
+        }
+        if rounds.is_empty() {
+            self.of.remove(&at);
+        }
+    }
+
+    /// The earliest turn among the other items of a class in its queue; the first where there is none.
+    fn earliest(&self, item: &Item, class: Class) -> u64 {
+        let rounds = item.queue.clone().and_then(|queue| self.of.get(&(queue, class)));
+        let own = |round: u64| u32::from(item.place.class == class && item.place.round == round);
+        let others = rounds.into_iter().flatten().find(|(round, count)| **count > own(**round));
+        others.map_or(0, |(round, _)| *round)
+    }
+}
+
 impl Item {
     /// Whose turn it takes: several changes take that of the first one's owner.
     pub fn owner(&self) -> Option<&Account> {
@@ -120,11 +160,9 @@ impl Queue {
         moved.place.round = round;
         let mut rests_on = Vec::new();
         self.with_parents(id, &mut rests_on);
-        let ahead = order.iter().take_while(|other| **other != id).filter_map(|id| self.state.items.get(id));
-        let ahead: Vec<&Item> = ahead.collect();
+        let ahead = order.iter().rev().skip_while(|other| **other != id).skip(1);
         let passed = ahead
-            .iter()
-            .rev()
+            .filter_map(|id| self.state.items.get(id))
             .take_while(|other| !rests_on.contains(&other.id) && self.may_pass(&moved, other));
         let before = passed.last().map(|other| other.id);
         self.act(Action::Decision(Decision::Placed { item: id, class, round, before }));
@@ -167,10 +205,14 @@ impl Queue {
 
     /// The earliest turn among the other items of a class in its queue.
     fn now_served(&self, item: &Item, class: Class) -> u64 {
-        let order = item.queue.as_ref().and_then(|name| self.state.queues.get(name));
-        let others = order.into_iter().flatten().filter(|id| **id != item.id);
-        let places = others.filter_map(|id| self.state.items.get(id)).map(|other| other.place);
-        places.filter(|place| place.class == class).map(|place| place.round).min().unwrap_or(0)
+        let served = self.index.rounds.earliest(item, class);
+        debug_assert_eq!(served, {
+            let order = item.queue.as_ref().and_then(|name| self.state.queues.get(name));
+            let others = order.into_iter().flatten().filter(|id| **id != item.id);
+            let places = others.filter_map(|id| self.state.items.get(id)).map(|other| other.place);
+            places.filter(|place| place.class == class).map(|place| place.round).min().unwrap_or(0)
+        });
+        served
     }
 
     /// Puts an item where it was decided to stand.
@@ -189,8 +231,10 @@ impl Queue {
         turn.last.retain(|_, (last, _)| *last >= served);
         self.news_about(id);
         if let Some(item) = self.state.items.get_mut(&id) {
+            self.index.rounds.take(item);
             item.place.class = class;
             item.place.round = round;
+            self.index.rounds.add(item);
         }
         if let Some(before) = before {
             self.move_before(id, before, &name);

@@ -9,19 +9,16 @@
 
 use crate::model::action::Decision;
 use crate::model::policy::{LandingMode, QueuePolicy};
-use crate::model::{Action, Class, ItemId, VerdictKey};
+use crate::model::{Action, Class, ItemId, QueueName, VerdictKey};
 
 use super::Queue;
 use super::footprint::Footprints;
 use super::graph;
 use super::jobs::{JobState, Standing};
-use super::memo::{Memos, Plain};
+use super::memo::{Memos, Plain, Unbuilt};
 use super::print::{PairId, Print};
 use super::state::{Item, Stage};
 use super::strategy::{Hold, Load, most_pooled, pool_size};
-
-/// How many items are asked for their chances.
-const CHANCES_MAX: usize = 64;
 
 /// What is planned for one branch. Items are named by their places.
 #[derive(Clone, Default)]
@@ -51,12 +48,13 @@ struct Member<'a> {
 struct Pools<'a> {
     order: &'a [ItemId],
     sizes: Sizes,
+    memos: &'a Memos,
     holds: &'a mut [Option<Hold>],
 }
 
 /// How many items are judged as one.
-#[derive(Clone, Copy)]
-struct Sizes {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
     /// In a pool that is begun now.
     now: usize,
     /// By a build that was bought already: its verdict costs no more when the load has fallen.
@@ -69,24 +67,19 @@ impl Queue {
     pub(super) fn plan_pools(
         &self,
         order: &[ItemId],
-        queue: &QueuePolicy,
+        sizes: Sizes,
         holds: &mut [Option<Hold>],
         memos: &Memos,
     ) {
-        let sizes = self.pool_sizes(order, queue);
         if sizes.most < 2 {
             return;
         }
-        let mut pools = Pools { order, sizes, holds };
+        let mut pools = Pools { order, sizes, memos, holds };
         let mut lanes: Vec<Lane> = Vec::new();
         let mut ahead = Footprints::default();
         for (place, id) in order.iter().enumerate() {
-            let known = memos.plain(place).filter(|_| !self.index.news.contains(id));
-            let Some(member) =
-                known.map_or_else(|| self.member(place, *id), |plain| Some(Member::of(place, *id, plain)))
-            else {
-                continue;
-            };
+            let known = memos.plain(place).map(|plain| Member::of(place, *id, plain));
+            let Some(member) = known.or_else(|| self.member(place, *id)) else { continue };
             let Some(at) = member.lane.map(|lane| lane as usize) else {
                 self.close_lanes(*id, &mut lanes, &mut pools);
                 ahead.add(place, member.print, None);
@@ -154,8 +147,7 @@ impl Queue {
             pools.make(&std::mem::take(&mut lane.run), None);
             return;
         }
-        let last = lane.run.last().map(|last| pools.order[*last]);
-        let follows = last.is_none_or(|last| !apart && self.follows(member, last));
+        let follows = lane.run.last().is_none_or(|last| !apart && self.follows(member, *last, pools));
         let is_held = pools.holds[member.place].is_some();
         // Who is held back judges nobody, though it may have come by a verdict.
         let begun = member.is_begun && (member.standing == Standing::Passed || !is_held);
@@ -183,53 +175,53 @@ impl Queue {
         }
     }
 
-    /// Whether an item may judge the last one of a run that it follows.
-    fn follows(&self, member: &Member, last: ItemId) -> bool {
-        let last = self.state.items.get(&last);
+    /// Whether an item may judge the last one of a run, the one at the place `last`.
+    fn follows(&self, member: &Member, last: usize, pools: &Pools) -> bool {
+        let id = pools.order[last];
         let alters = |print: &Print| !print.resolved || !print.alters.is_empty() || print.jobs.is_empty();
-        member.print.zip(last).is_some_and(|(print, last)| {
-            !alters(print) && print.carries.has(last.id) && self.has_jobs_of(member.id, print, last)
+        member.print.is_some_and(|print| {
+            !alters(print) && print.carries.has(id) && {
+                let ahead = self.state.items.get(&id).and_then(|item| self.print_of(item));
+                let ahead = pools.memos.plain(last).map(|plain| &*plain.print).or(ahead);
+                // Mostly they have the same jobs.
+                ahead.is_some_and(|ahead| ahead.jobs == print.jobs) || self.has_jobs_of(member.id, id)
+            }
         })
     }
 
     /// How many items of the queue may be judged as one.
-    fn pool_sizes(&self, order: &[ItemId], queue: &QueuePolicy) -> Sizes {
+    pub(super) fn pool_sizes(&self, unbuilt: &Unbuilt, queue: &QueuePolicy) -> Sizes {
         let pushes = queue.landing == LandingMode::Push && self.state.push_limits.is_empty();
         let most = if pushes { most_pooled(queue).min(queue.max_items_per_push) } else { 1 };
-        let now = if most > 1 { pool_size(queue, self.load(order)).min(most) } else { 1 };
+        let now = if most > 1 { pool_size(queue, self.load(unbuilt)).min(most) } else { 1 };
         let [now, most] = [now, most].map(|size| usize::try_from(size).unwrap_or(1).max(1));
         Sizes { now, most }
     }
 
     /// Whether items of the queue are judged together, or would be now.
-    pub(super) fn makes_batches(&self, order: &[ItemId], queue: &QueuePolicy) -> bool {
+    pub(super) fn makes_batches(&self, order: &[ItemId], name: &QueueName, queue: &QueuePolicy) -> bool {
         let is_pooled = |id| matches!(self.index.held.get(id), Some(Hold::Pooled(_) | Hold::Doubt(_)));
-        order.iter().any(is_pooled) || self.pool_sizes(order, queue).now > 1
+        let unbuilt = self.index.memos.get(name).map(|memos| &memos.unbuilt);
+        unbuilt.is_some_and(|unbuilt| self.pool_sizes(unbuilt, queue).now > 1) || order.iter().any(is_pooled)
     }
 
     /// What there is to build in a queue.
-    fn load(&self, order: &[ItemId]) -> Load {
-        let items = order.iter().filter_map(|id| self.state.items.get(id));
-        let unbuilt: Vec<&Item> =
-            items.filter(|item| self.standing_now(item) == Standing::Building).collect();
+    fn load(&self, unbuilt: &Unbuilt) -> Load {
         let slots = self.state.policy.as_ref().map_or(1, |policy| policy.slots);
-        let count = u32::try_from(unbuilt.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(unbuilt.count).unwrap_or(u32::MAX);
         // Where there is a slot for each, it does not matter; else the next ones stand for all.
-        let next = if count <= slots { 0 } else { CHANCES_MAX };
-        let chances: Vec<u64> = unbuilt.iter().take(next).map(|item| self.chance(item)).collect();
-        let mean = chances.iter().sum::<u64>().checked_div(chances.len() as u64);
+        let next = if count <= slots { &[][..] } else { &unbuilt.next };
+        let chances = next.iter().filter_map(|id| self.state.items.get(id)).map(|item| self.chance(item));
+        let mean = chances.sum::<u64>().checked_div(next.len() as u64);
         Load { unbuilt: count, slots, chance: mean.unwrap_or_default() }
     }
 
     /// Whether an item has all jobs that one ahead of it has: else its builds do not judge that one, whose
     /// files other jobs may be for.
-    fn has_jobs_of(&self, id: ItemId, print: &Print, ahead: &Item) -> bool {
-        // Mostly they are the same ones.
-        self.print_of(ahead).is_some_and(|other| print.jobs == other.jobs)
-            || self.state.items.get(&id).is_some_and(|item| {
-                let (jobs, needed) = (self.jobs_of(item), self.jobs_of(ahead));
-                needed.iter().all(|job| graph::find(jobs, &job.name, &job.home).is_some())
-            })
+    fn has_jobs_of(&self, id: ItemId, ahead: ItemId) -> bool {
+        let jobs_of = |id| self.state.items.get(&id).map_or(&[][..], |item| self.jobs_of(item));
+        let jobs = jobs_of(id);
+        jobs_of(ahead).iter().all(|job| graph::find(jobs, &job.name, &job.home).is_some())
     }
 
     /// Whether an item is judged by one behind it.

@@ -19,7 +19,7 @@ use crate::model::{
 use super::Queue;
 use super::footprint::Predicted;
 use super::jobs::Standing;
-use super::memo::{Basis, Memos, Plain};
+use super::memo::{Basis, Memos, Plain, Unbuilt};
 use super::state::{Item, Node, Stage};
 use super::strategy::{Hold, Seat, Shares, Walk, is_unbuilt, walk};
 
@@ -37,6 +37,8 @@ pub(super) struct Ahead {
     holds: Vec<Option<Hold>>,
     /// With what the node of the item that was looked at last agrees, if it does.
     basis: Option<Basis>,
+    /// The items that are still to be built.
+    unbuilt: Unbuilt,
     /// Where the last item stands that has passed.
     last_passed: Option<usize>,
     /// Something is to be built and not begun, so that it may be judged by what is behind it.
@@ -138,7 +140,10 @@ impl Queue {
         if !plain.is_landing {
             let hold = walk.holds(Seat { meets: false, standing: plain.standing });
             let is_free = hold.is_none() && !plain.is_on_probation;
-            ahead.is_unbegun |= is_free && plain.standing == Standing::Building && !plain.is_begun;
+            if plain.standing == Standing::Building {
+                ahead.is_unbegun |= is_free && !plain.is_begun;
+                ahead.unbuilt.add(id);
+            }
             ahead.hold(place, hold);
             if plain.standing == Standing::Passed {
                 ahead.last_passed = Some(place);
@@ -160,20 +165,28 @@ impl Queue {
         }
         let is_held = ahead.holds.get(place).is_some_and(Option::is_some);
         let is_free = !is_held && item.place.class != Class::Probation;
-        ahead.is_unbegun |= is_free && standing == Standing::Building && !self.is_begun_now(item);
+        if standing == Standing::Building {
+            ahead.is_unbegun |= is_free && !self.is_begun_now(item);
+            ahead.unbuilt.add(id);
+        }
     }
 
     /// Has the items within reach claim slots or not.
     fn hold_front(&mut self, front: &[ItemId], queue: &QueuePolicy, ahead: &mut Ahead, memos: &mut Memos) {
         let mut holds = std::mem::take(&mut ahead.holds);
         holds.resize(front.len(), None);
-        if ahead.is_unbegun {
-            self.plan_pools(front, queue, &mut holds, memos);
-        } else if cfg!(debug_assertions) {
-            let mut pooled = holds.clone();
-            self.plan_pools(front, queue, &mut pooled, memos);
-            assert_eq!(holds, pooled, "items are pooled though all are begun");
+        memos.unbuilt = std::mem::take(&mut ahead.unbuilt);
+        let sizes = self.pool_sizes(&memos.unbuilt, queue);
+        let is_new = memos.take_news(ahead.is_unbegun.then_some(sizes));
+        if !is_new && !cfg!(debug_assertions) {
+            return;
         }
+        if ahead.is_unbegun || cfg!(debug_assertions) {
+            let held = holds.clone();
+            self.plan_pools(front, sizes, &mut holds, memos);
+            debug_assert!(ahead.is_unbegun || held == holds, "items are pooled though all are begun");
+        }
+        debug_assert!(is_new || memos.are_held(&holds), "items are held otherwise, and nobody has told");
         for (id, hold) in memos.hold(holds) {
             self.hold(id, hold);
         }
@@ -393,6 +406,8 @@ impl Queue {
         if let Some(old) = old {
             self.release(old);
         }
+        // That it stands so is no news to who has asked for it.
+        self.index.standing.insert(id, Standing::Preparing);
         self.index.dirty_items.insert(id);
     }
 

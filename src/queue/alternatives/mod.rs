@@ -69,7 +69,7 @@ impl Queue {
             if own.is_empty() && (free == 0 || queue.is_none()) {
                 continue;
             }
-            let queue = queue.filter(|queue| !self.makes_batches(&order, queue));
+            let queue = queue.filter(|queue| !self.makes_batches(&order, &name, queue));
             let risks = if queue.is_some() { self.risks(&order) } else { Vec::new() };
             let useful = if queue.is_some() { self.useful(&order, &own, &risks) } else { BTreeSet::new() };
             // What rests on another one was begun after it, and is let go before it.
