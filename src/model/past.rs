@@ -59,10 +59,11 @@ pub enum Happened {
 }
 
 impl Happened {
-    /// Merged on top of these, in order.
-    pub fn tested_on(all: &[ChangeNumber]) -> Self {
-        let more = all.len().saturating_sub(NAMED_MAX);
-        Self::Tested { on: all[more..].to_vec(), more }
+    /// Merged on top of so many, given from the last one on.
+    pub fn tested_on(count: usize, last_first: impl Iterator<Item = ChangeNumber>) -> Self {
+        let mut on: Vec<ChangeNumber> = last_first.take(NAMED_MAX).collect();
+        on.reverse();
+        Self::Tested { more: count.saturating_sub(on.len()), on }
     }
 
     /// The same with other numbers, for readers who may not see all of them.
@@ -125,7 +126,7 @@ mod tests {
         let mut past = Vec::new();
         note(&mut past, Timestamp(1), Happened::Entered);
         for number in 0..100 {
-            let what = || Happened::tested_on(&[ChangeNumber(number / 2)]);
+            let what = || Happened::tested_on(1, [ChangeNumber(number / 2)].into_iter());
             note(&mut past, Timestamp(2), what());
         }
         assert_eq!(past.len(), PAST_MAX);
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn the_nearest_changes_are_named() {
         let all: Vec<ChangeNumber> = (1..=10).map(ChangeNumber).collect();
-        let words = Happened::tested_on(&all).to_string();
+        let words = Happened::tested_on(all.len(), all.iter().rev().copied()).to_string();
         assert!(words.starts_with("merged on top of 2 more and change 3, "), "{words}");
         assert!(words.ends_with("change 10"), "{words}");
     }

@@ -255,18 +255,10 @@ impl Queue {
     /// Frees the slot and records what the build says.
     pub(super) fn build_ended(&mut self, id: BuildId, verdict: Verdict, duration_ms: i64) {
         let Some(build) = self.state.builds.remove(&id) else { return };
-        let effects: Vec<EffectId> = self
-            .state
-            .effects
-            .iter()
-            .filter(|(_, pending)| match &pending.effect.kind {
-                EffectKind::StartBuild { build, .. } | EffectKind::StopBuild { build } => *build == id,
-                _ => false,
-            })
-            .map(|(effect, _)| *effect)
-            .collect();
-        for effect in effects {
-            self.state.effects.remove(&effect);
+        self.state.effects.remove(&build.effect);
+        if build.stopping {
+            let stops = |kind: &EffectKind| matches!(kind, EffectKind::StopBuild { build } if *build == id);
+            self.state.effects.retain(|_, pending| !stops(&pending.effect.kind));
         }
         if self.index.running.get(&build.key) == Some(&id) {
             self.index.running.remove(&build.key);

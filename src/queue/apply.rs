@@ -242,7 +242,7 @@ impl Queue {
             || self.state.confirms.contains_key(&number);
         if change.snapshot.status != ChangeStatus::Open && !concerns {
             let snapshot = change.snapshot.clone();
-            self.index.remove_change(change);
+            self.index.remove_change(&change.snapshot);
             self.note_target(&snapshot);
             self.state.changes.remove(&number);
             self.state.closed.insert(number, snapshot.updated_at);
@@ -258,7 +258,7 @@ impl Queue {
     pub(super) fn settle_landed(&mut self, change: &ItemChange, commit: Sha, item: ItemId) {
         let Some(known) = self.state.changes.get_mut(&change.number) else { return };
         let is_shown = known.snapshot.status == ChangeStatus::Merged;
-        self.index.remove_change(known);
+        self.index.remove_change(&known.snapshot);
         known.snapshot.status = ChangeStatus::Merged;
         let snapshot = known.snapshot.clone();
         self.note_target(&snapshot);

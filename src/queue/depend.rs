@@ -145,7 +145,7 @@ impl Queue {
                 let needed = !self.referrers(target.number, &target.change_id).is_empty();
                 let known = self.state.changes.get(&target.number).filter(|_| !gated && !needed);
                 if let Some(change) = known.cloned() {
-                    self.index.remove_change(&change);
+                    self.index.remove_change(&change.snapshot);
                     self.state.changes.remove(&target.number);
                 }
             }

@@ -93,7 +93,7 @@ impl State {
     /// Whether what `node` says of its item holds in the predicted state.
     pub fn agrees(&self, node: &Node, print: &Print, predicted: &Predicted) -> bool {
         node.policy_epoch == self.policy_epoch
-            && node.onto.iter().zip(&print.onto).all(|((pair, onto), id)| {
+            && node.onto.iter().zip(&*print.onto).all(|((pair, onto), id)| {
                 let source = node.written(pair).map_or(*onto, |written| Source::Commit(Some(written.onto)));
                 self.source(predicted, *id, pair).is_some_and(|expected| self.same(source, expected, pair))
             })
@@ -218,7 +218,7 @@ impl Footprints {
             return;
         };
         self.last = Some(place);
-        for pair in &print.onto {
+        for pair in &*print.onto {
             self.at_mut(*pair).writers.put(entry);
         }
         for read in &print.reads {

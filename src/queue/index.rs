@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{
-    BuildId, ChangeId, ChangeNumber, ChangeStatus, EffectId, ItemId, NodeId, Pipeline, PipelineName,
-    QueueName, Reference, Sha, Timestamp, VerdictKey,
+    BuildId, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, ItemId, NodeId, Pipeline,
+    PipelineName, QueueName, Reference, Sha, Timestamp, VerdictKey,
 };
 
 use super::Queue;
@@ -14,7 +14,7 @@ use super::memo::Memos;
 use super::order::Rounds;
 use super::predict::Chances;
 use super::print::Prints;
-use super::state::{Change, Item, Node, State};
+use super::state::{Item, Node, State};
 use super::strategy::Hold;
 use super::timer::Timer;
 
@@ -83,7 +83,7 @@ impl Index {
     pub fn of(state: &State) -> Self {
         let mut index = Self { chances: Chances::of(state), ..Self::default() };
         for change in state.changes.values() {
-            index.add_change(change);
+            index.add_change(&change.snapshot);
         }
         for item in state.stays() {
             index.add_item(item);
@@ -106,8 +106,7 @@ impl Index {
     }
 
     /// Makes an open change findable.
-    pub fn add_change(&mut self, change: &Change) {
-        let snapshot = &change.snapshot;
+    pub fn add_change(&mut self, snapshot: &ChangeSnapshot) {
         if snapshot.status != ChangeStatus::Open {
             return;
         }
@@ -125,8 +124,7 @@ impl Index {
     }
 
     /// Undoes [`Index::add_change`].
-    pub fn remove_change(&mut self, change: &Change) {
-        let snapshot = &change.snapshot;
+    pub fn remove_change(&mut self, snapshot: &ChangeSnapshot) {
         if self.by_revision.get(&snapshot.revision) == Some(&snapshot.number) {
             self.by_revision.remove(&snapshot.revision);
         }

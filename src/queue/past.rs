@@ -17,8 +17,9 @@ impl Queue {
     /// The item of a node is being merged anew.
     pub(super) fn note_merged(&mut self, node: NodeId) {
         let Some(known) = self.state.nodes.get(&node) else { return };
-        let ahead = known.contains.iter().filter_map(|id| self.first_change(*id)).collect::<Vec<_>>();
-        self.note_past(known.item, Happened::tested_on(&ahead));
+        let ahead = known.contains.iter().rev().filter_map(|id| self.first_change(*id));
+        let tested = Happened::tested_on(known.contains.len(), ahead);
+        self.note_past(known.item, tested);
     }
 
     /// The jobs of the item's new node are known: those that have a verdict keep it.
@@ -46,8 +47,8 @@ impl Queue {
         }
         let order = gone.queue.as_ref().and_then(|name| self.state.queues.get(name));
         let tested_on_it = |id: &&ItemId| {
-            let node = self.state.items.get(*id).and_then(|item| self.node_of(item));
-            node.is_some_and(|node| node.contains.contains(&gone.id))
+            let print = self.state.items.get(*id).and_then(|item| self.print_of(item));
+            print.is_some_and(|print| print.carries.has(gone.id))
         };
         let followers: Vec<ItemId> = order.into_iter().flatten().filter(tested_on_it).copied().collect();
         for follower in followers {

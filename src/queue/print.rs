@@ -20,7 +20,7 @@ pub(crate) struct Print {
     /// Whether its jobs are known; else it meets everything.
     pub resolved: bool,
     /// What it writes, in the order of the node's `onto`.
-    pub onto: Box<[PairId]>,
+    pub onto: Arc<[PairId]>,
     /// What was read, in the order of the node's `reads`.
     pub reads: Box<[ReadId]>,
     /// Where it alters the job file.
@@ -28,7 +28,7 @@ pub(crate) struct Print {
     /// The jobs that judge it, in the order of the node's.
     pub jobs: Box<[JobId]>,
     /// Its item, and those that it contains.
-    pub carries: ItemSet,
+    pub carries: Arc<ItemSet>,
 }
 
 impl Print {
@@ -74,7 +74,12 @@ pub(crate) struct Prints {
 impl Prints {
     /// Notes a node as it is now.
     pub fn note(&mut self, node: &Node, chances: &mut Chances) {
-        let onto = node.onto.iter().map(|(pair, _)| self.number(pair)).collect();
+        // Where it starts, and from what, is known from the beginning.
+        let before = self.of.get(&node.id).map(|print| (print.onto.clone(), print.carries.clone()));
+        let (onto, carries) = before.unwrap_or_else(|| {
+            let onto = node.onto.iter().map(|(pair, _)| self.number(pair)).collect();
+            (onto, Arc::new(node.contains.iter().copied().chain([node.item]).collect()))
+        });
         let reads = node.reads().iter().map(|read| {
             let id = self.number(read.unit.pair());
             if matches!(read.unit, Unit::Branch(_)) { ReadId::Branch(id) } else { ReadId::JobFile(id) }
@@ -86,7 +91,6 @@ impl Prints {
         };
         let alters = altered.iter().map(|pair| self.number(pair)).collect();
         let jobs = jobs.iter().map(|job| chances.number(&job.name, &job.home)).collect();
-        let carries = node.contains.iter().copied().chain([node.item]).collect();
         self.of.insert(node.id, Arc::new(Print { resolved, onto, reads, alters, jobs, carries }));
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Branch, ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, EffectKind, ItemId, Pair, QueueName,
-    Repository, Sha, Timestamp,
+    Reference, Repository, Sha, Timestamp,
 };
 
 use super::Queue;
@@ -47,36 +47,17 @@ impl Queue {
             snapshot.status = ChangeStatus::Merged;
         }
         let forced = self.state.expected.remove(&number).map(|_| snapshot.revision);
-        let before = self.state.changes.remove(&number);
-        if let Some(before) = &before {
-            self.index.remove_change(before);
-            if before.snapshot != snapshot {
-                self.touch_resting_on(&before.snapshot.revision);
-                self.touch_topic(before.snapshot.topic.as_ref());
-            }
+        let revision = snapshot.revision;
+        let (is_news, needed) = self.replace_snapshot(snapshot);
+        if let Some(change) = self.state.changes.get_mut(&number) {
+            change.forced = forced.or(change.forced);
+            let votes = &change.snapshot.votes;
+            change.used.retain(|(by, at)| votes.iter().any(|vote| vote.by == *by && vote.at == *at));
+            change.demanded.retain(|_, asked| *asked == revision);
         }
-        let otherwise = |before: &Change| {
-            before.snapshot.form != snapshot.form || before.snapshot.needs != snapshot.needs
-        };
-        if before.as_ref().is_some_and(otherwise) {
-            self.drop_nodes_of(number);
-        }
-        let (is_news, needed) = match &before {
-            Some(before) => (before.snapshot != snapshot, before.snapshot.needs.clone()),
-            None => (true, [].into()),
-        };
-        let mut change = before.unwrap_or_else(|| Change::new(snapshot.clone()));
-        change.snapshot = snapshot;
-        change.forced = forced.or(change.forced);
-        let votes = &change.snapshot.votes;
-        change.used.retain(|(by, at)| votes.iter().any(|vote| vote.by == *by && vote.at == *at));
-        self.index.add_change(&change);
-        let revision = change.snapshot.revision;
-        change.demanded.retain(|_, asked| *asked == revision);
-        self.state.changes.insert(number, change);
         self.touch_resting_on(&revision);
         if is_news {
-            self.news_of(number, &needed);
+            self.news_of(number, needed.as_deref().unwrap_or_default());
         }
         self.index.touch_change(number);
         if let Some(item) = self.index.gate_of.get(&number).copied()
@@ -85,6 +66,31 @@ impl Queue {
             self.touch_queue_of(item);
         }
         self.forget_closed(number);
+    }
+
+    /// Puts a change as it is now in the place of what was known of it. Says whether it is another one, and
+    /// what its footers named before.
+    fn replace_snapshot(&mut self, snapshot: ChangeSnapshot) -> (bool, Option<Arc<[Reference]>>) {
+        let number = snapshot.number;
+        let Some(change) = self.state.changes.get_mut(&number) else {
+            self.index.add_change(&snapshot);
+            self.state.changes.insert(number, Change::new(snapshot));
+            return (true, None);
+        };
+        let before = std::mem::replace(&mut change.snapshot, snapshot);
+        let now = &change.snapshot;
+        let is_news = before != *now;
+        let is_made_otherwise = before.form != now.form || before.needs != now.needs;
+        self.index.remove_change(&before);
+        self.index.add_change(now);
+        if is_news {
+            self.touch_resting_on(&before.revision);
+            self.touch_topic(before.topic.as_ref());
+        }
+        if is_made_otherwise {
+            self.drop_nodes_of(number);
+        }
+        (is_news, Some(before.needs))
     }
 
     /// Whether an item is being pushed: nothing is planned for it until the end of that is known.
@@ -102,7 +108,7 @@ impl Queue {
     pub(super) fn lose_change(&mut self, number: ChangeNumber) {
         self.state.expected.remove(&number);
         let Some(change) = self.state.changes.remove(&number) else { return };
-        self.index.remove_change(&change);
+        self.index.remove_change(&change.snapshot);
         self.touch_resting_on(&change.snapshot.revision);
         self.lose_target(number);
         self.touch_topic(change.snapshot.topic.as_ref());

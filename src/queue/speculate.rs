@@ -23,6 +23,9 @@ use super::memo::{Basis, Memos, Plain, Unbuilt};
 use super::state::{Item, Node, Stage};
 use super::strategy::{Hold, Seat, Shares, Walk, is_unbuilt, walk};
 
+/// For how many items a pass makes room before it begins.
+const ROOM_MAX: usize = 1_024;
+
 /// What a pass carries from item to item.
 #[derive(Default)]
 pub(super) struct Ahead {
@@ -46,6 +49,14 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
+    /// One that is to carry so many items.
+    fn with_room(items: usize) -> Self {
+        let mut ahead = Self::default();
+        ahead.undecided.reserve(items);
+        ahead.predicted.items.reserve(items);
+        ahead
+    }
+
     /// Notes why the builds of the item at a place claim no slots, if so.
     fn hold(&mut self, place: usize, hold: Option<Hold>) {
         if hold.is_some() {
@@ -73,7 +84,7 @@ impl Queue {
             }
             return;
         };
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead::with_room(order.len().min(ROOM_MAX));
         let mut walk = walk(queue, policy.slots, self.window(name, queue));
         let mut memos = self.index.memos.remove(name).unwrap_or_default();
         let reach = self.walk_along(&order, queue, &mut ahead, &mut *walk, &mut memos);
@@ -182,9 +193,10 @@ impl Queue {
             return;
         }
         if ahead.is_unbegun || cfg!(debug_assertions) {
-            let held = holds.clone();
+            let held = cfg!(debug_assertions).then(|| holds.clone());
             self.plan_pools(front, sizes, &mut holds, memos);
-            debug_assert!(ahead.is_unbegun || held == holds, "items are pooled though all are begun");
+            let are_free = ahead.is_unbegun || held.as_ref() == Some(&holds);
+            debug_assert!(are_free, "items are pooled though all are begun");
         }
         debug_assert!(is_new || memos.are_held(&holds), "items are held otherwise, and nobody has told");
         for (id, hold) in memos.hold(holds) {
