@@ -1,11 +1,14 @@
 //! Times the core alone: what one step costs at a given depth of the queue, and how many steps a
 //! second a simulation of ordinary depth makes. Run with `cargo bench --bench core`, with depths behind
-//! `--` where only those are wanted; docs/performance.md holds the figures.
+//! `--` where only those are wanted; with `journal FOLDER` behind it, the steps that a daemon has journaled
+//! in its state folder are played again. docs/performance.md holds the figures.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use seakeeper::model::action::Decision;
 use seakeeper::model::event::BuildPhase;
 use seakeeper::model::policy::{
     AfterFailure, CheckPolicy, GatePolicy, Limits, Need, Policy, QueuePolicy, StrategyPolicy,
@@ -13,9 +16,11 @@ use seakeeper::model::policy::{
 use seakeeper::model::tree::{Prepared, Resolved, Written};
 use seakeeper::model::{
     Action, BuildSpec, ChangeNumber, ChangeSnapshot, ChangeStatus, Effect, EffectKind, Event, Outcome, Pair,
-    PatchSet, Patterns, ResolvedInput, ResolvedJob, Sha, Timestamp, Verdict, VerdictKey, Vote,
+    PatchSet, Patterns, Pipeline, ResolvedInput, ResolvedJob, Sha, Timestamp, Verdict, VerdictKey, Vote,
 };
+use seakeeper::port::Entry;
 use seakeeper::queue::Queue;
+use seakeeper::store::Store;
 
 /// A world in which everything passes, at once.
 struct World {
@@ -120,7 +125,7 @@ impl World {
         for action in step.actions {
             match action {
                 Action::Effect(effect) => self.answer(effect),
-                Action::Decision(seakeeper::model::action::Decision::Ended { .. }) => self.undecided -= 1,
+                Action::Decision(Decision::Ended { .. }) => self.undecided -= 1,
                 Action::Decision(_) => {}
             }
         }
@@ -299,6 +304,10 @@ struct Case {
 }
 
 fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    if let Some(at) = words.iter().position(|word| word == "journal") {
+        return journal(Path::new(words.get(at + 1).expect("journal FOLDER")));
+    }
     println!(
         "{:>6} {:>5} {:>6} {:>6} {:>10} {:>9} {:>10} {:>10} {:>10} {:>10} {:>12}",
         "items", "jobs", "repos", "slots", "strategy", "steps", "median", "mean", "p99", "max", "steps/s"
@@ -322,6 +331,53 @@ fn main() {
         let mut world = World::new(&case);
         world.run(case.changes);
         print(&case, std::mem::take(&mut world.steps));
+    }
+}
+
+/// Plays again what a daemon has journaled since it was begun, and says what its steps cost, by the number of
+/// changes that were in the gate.
+fn journal(folder: &Path) {
+    let store = Store::open_to_read(folder).unwrap_or_else(|error| panic!("{error}"));
+    let mut entries: Vec<Entry> = Vec::new();
+    let taken = store.export(0, |line| {
+        entries.push(serde_json::from_str(line).expect("an entry"));
+        true
+    });
+    taken.unwrap_or_else(|error| panic!("{error}"));
+    let (mut queue, mut items, mut steps) = (Queue::new(), 0_u64, Vec::new());
+    for (event, actions, at) in entries
+        .into_iter()
+        .flat_map(|Entry { steps, at, .. }| steps.into_iter().map(move |(e, a)| (e, a, at)))
+    {
+        let begun = Instant::now();
+        let step = queue.step(at, event);
+        steps.push((items, begun.elapsed()));
+        assert_eq!(
+            step.actions, actions,
+            "the journal does not begin with the daemon, or is another version's"
+        );
+        for action in step.actions {
+            match action {
+                Action::Decision(Decision::Entered { pipeline: Pipeline::Gate, .. }) => items += 1,
+                Action::Decision(Decision::Ended { pipeline: Pipeline::Gate, .. }) => items -= 1,
+                _ => {}
+            }
+        }
+    }
+    println!("{:>12} {:>9} {:>10} {:>10} {:>10}", "items", "steps", "median", "mean", "p99");
+    for (least, most) in [(0, 0), (1, 9), (10, 30), (31, 100), (101, u64::MAX)] {
+        let of = steps.iter().filter(|(items, _)| (least..=most).contains(items));
+        let mut times: Vec<Duration> = of.map(|(_, time)| *time).collect();
+        times.sort_unstable();
+        let Some(last) = times.len().checked_sub(1) else { continue };
+        let mean = times.iter().sum::<Duration>() / u32::try_from(times.len()).unwrap_or(u32::MAX);
+        println!(
+            "{:>12} {:>9} {:>10.1?} {mean:>10.1?} {:>10.1?}",
+            format!("{least} to {most}"),
+            times.len(),
+            times[last / 2],
+            times[last * 99 / 100]
+        );
     }
 }
 
