@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::model::policy::{OutsidePolicy, QueuePolicy, StrategyPolicy};
-use crate::model::{Class, ItemId};
+use crate::model::{Class, ItemId, Timestamp};
 
 use super::Queue;
 use super::footprint::{Expected, Predicted};
@@ -24,6 +24,9 @@ const NEAR: usize = 8;
 /// How many items of a queue are asked for their chances.
 const CHANCES_MAX: usize = 64;
 
+/// After how long all items of a queue are looked at again, whatever is remembered of them, in milliseconds.
+const LOOK_AGAIN_MS: i64 = 60_000;
+
 /// What the last pass over a queue has found, in its order.
 #[derive(Default)]
 pub(crate) struct Memos {
@@ -33,6 +36,8 @@ pub(crate) struct Memos {
     sizes: Option<Sizes>,
     /// Items may be held otherwise than they are.
     is_new: bool,
+    /// When all items were looked at.
+    made_at: Timestamp,
 }
 
 /// The items of a queue that are still to be built.
@@ -86,6 +91,13 @@ pub(crate) struct Plain {
 pub(crate) struct Basis(Box<[(PairId, Option<Expected>, u32)]>);
 
 impl Memos {
+    /// What is still of use now: nothing once in a while, so that what nobody has told costs a delay and no
+    /// more.
+    pub fn in_use(self, now: Timestamp) -> Self {
+        let is_old = now.since_ms(self.made_at) >= LOOK_AGAIN_MS;
+        if is_old { Self { made_at: now, ..Self::default() } } else { self }
+    }
+
     /// Has what is known of an item stand at its place.
     pub fn align(&mut self, place: usize, item: ItemId) {
         let rest = self.all.get(place..).unwrap_or_default();

@@ -86,7 +86,7 @@ impl Queue {
         };
         let mut ahead = Ahead::with_room(order.len().min(ROOM_MAX));
         let mut walk = walk(queue, policy.slots, self.window(name, queue));
-        let mut memos = self.index.memos.remove(name).unwrap_or_default();
+        let mut memos = self.index.memos.remove(name).unwrap_or_default().in_use(self.state.now);
         let reach = self.walk_along(&order, queue, &mut ahead, &mut *walk, &mut memos);
         let Some((reach, beyond)) = reach else {
             // Someone left: what follows is planned on the new order.
