@@ -217,8 +217,8 @@ impl Queue {
         let as_before = |(pair, expected, version): &(PairId, Option<Expected>, u32)| {
             ahead.predicted.expected(*pair) == *expected && versions.version(*pair) == *version
         };
-        plain.is_landing
-            || !(plain.rests_on_open && !ahead.failing.is_empty()) && plain.basis.0.iter().all(as_before)
+        let parents_stay = !plain.rests_on_open || ahead.failing.is_empty();
+        plain.is_landing || parents_stay && plain.basis.0.iter().all(as_before)
     }
 
     /// Whether a pass over a queue can go past items: nothing but their nodes, what these rest on and how

@@ -12,6 +12,7 @@ mod alternatives;
 mod apply;
 mod apply_effect;
 mod check;
+mod claims;
 mod conclude;
 pub mod cost;
 mod depend;

@@ -37,15 +37,15 @@ pub(super) struct Ahead {
     /// What owners and repositories have of what is built.
     pub shares: Shares,
     /// Why each item's builds claim no slots, if so, in order.
-    holds: Vec<Option<Hold>>,
+    pub holds: Vec<Option<Hold>>,
     /// With what the node of the item that was looked at last agrees, if it does.
     basis: Option<Basis>,
     /// The items that are still to be built.
-    unbuilt: Unbuilt,
+    pub unbuilt: Unbuilt,
     /// Where the last item stands that has passed.
     last_passed: Option<usize>,
     /// Something is to be built and not begun, so that it may be judged by what is behind it.
-    is_unbegun: bool,
+    pub is_unbegun: bool,
 }
 
 impl Ahead {
@@ -182,46 +182,11 @@ impl Queue {
         }
     }
 
-    /// Has the items within reach claim slots or not.
-    fn hold_front(&mut self, front: &[ItemId], queue: &QueuePolicy, ahead: &mut Ahead, memos: &mut Memos) {
-        let mut holds = std::mem::take(&mut ahead.holds);
-        holds.resize(front.len(), None);
-        memos.unbuilt = std::mem::take(&mut ahead.unbuilt);
-        let sizes = self.pool_sizes(&memos.unbuilt, queue);
-        let is_new = memos.take_news(ahead.is_unbegun.then_some(sizes));
-        if !is_new && !cfg!(debug_assertions) {
-            return;
-        }
-        if ahead.is_unbegun || cfg!(debug_assertions) {
-            let held = cfg!(debug_assertions).then(|| holds.clone());
-            self.plan_pools(front, sizes, &mut holds, memos);
-            let are_free = ahead.is_unbegun || held.as_ref() == Some(&holds);
-            debug_assert!(are_free, "items are pooled though all are begun");
-        }
-        debug_assert!(is_new || memos.are_held(&holds), "items are held otherwise, and nobody has told");
-        for (id, hold) in memos.hold(holds) {
-            self.hold(id, hold);
-        }
-    }
-
     /// Why neither this item nor any behind it is looked at in this pass: it is too far back and has no
     /// node, so that what is behind meets it and cannot land before it.
     fn beyond(&self, id: ItemId, place: usize, walk: &dyn Walk) -> Option<Hold> {
         let hold = walk.too_far(steps(place))?;
         self.state.items.get(&id).is_some_and(|item| item.node.is_none()).then_some(hold)
-    }
-
-    /// Holds what is too far back. Mostly that is what was so before, less what has come nearer.
-    fn hold_tail(&mut self, name: &QueueName, tail: &[ItemId], hold: Option<Hold>) {
-        let before = self.index.tails.remove(name);
-        let (Some(hold), Some(first)) = (hold, tail.first()) else { return };
-        let same = before.filter(|(other, _)| *other == hold).map(|(_, items)| items).unwrap_or_default();
-        let begin = same.iter().position(|id| id == first).unwrap_or(same.len());
-        let known = same[begin..].iter().zip(tail).take_while(|(old, new)| old == new).count();
-        for id in &tail[known..] {
-            self.hold(*id, Some(hold.clone()));
-        }
-        self.index.tails.insert(name.clone(), (hold, tail.to_vec()));
     }
 
     /// Plans one item on what is ahead; true when it has left.
@@ -324,16 +289,6 @@ impl Queue {
     fn share(&self, item: &Item, standing: Standing, ahead: &mut Ahead) -> Option<Hold> {
         let priority = &self.state.policy.as_ref()?.priority;
         if is_unbuilt(standing) { ahead.shares.take(item, priority) } else { None }
-    }
-
-    fn hold(&mut self, id: ItemId, hold: Option<Hold>) {
-        let before = match hold.clone() {
-            Some(hold) => self.index.held.insert(id, hold),
-            None => self.index.held.remove(&id),
-        };
-        if before.is_some() != hold.is_some() {
-            self.index.dirty_items.insert(id);
-        }
     }
 
     /// Gives the item a node that agrees with what is ahead, if it has none; says whether it has one now.

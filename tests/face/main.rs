@@ -33,7 +33,7 @@ fn view() -> View {
     item.jobs = vec![running.clone()];
     item.past = vec![
         Past { at: Timestamp(1_000), what: Happened::Entered },
-        Past { at: Timestamp(2_000), what: Happened::tested_on(&[ChangeNumber(10)]) },
+        Past { at: Timestamp(2_000), what: Happened::tested_on(1, [ChangeNumber(10)].into_iter()) },
         Past { at: Timestamp(50_000), what: Happened::Left { change: ChangeNumber(10) } },
         Past { at: Timestamp(50_500), what: Happened::Kept { jobs: vec!["unit".into()] } },
     ];
