@@ -9,7 +9,7 @@ use super::Queue;
 use super::conclude::change_name;
 use super::foreign::commit_name;
 use super::speculate::tip_name;
-use super::state::{ConfirmStep, Stage};
+use super::state::ConfirmStep;
 use super::timer::Timer;
 
 /// How often a message is tried before it is given up.
@@ -105,14 +105,7 @@ impl Queue {
 
     fn look_failed(&mut self, effect: EffectId, why: Arc<str>) {
         for id in self.looking(effect) {
-            let before = self.state.items.get(&id).and_then(|item| item.look.clone());
-            let retry = self.next_retry(before.as_ref(), why.clone());
-            self.wake_at(retry.at, Timer::Item(id));
-            if let Some(item) = self.state.items.get_mut(&id) {
-                item.stage = Stage::Queued;
-                item.look = Some(retry);
-            }
-            self.touch_queue_of(id);
+            self.look_again(id, why.clone());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{EffectId, NodeId, Outcome, Pair, Sha};
+use crate::model::{EffectId, ItemId, NodeId, Outcome, Pair, Sha};
 
 use super::Queue;
 use super::state::{Stage, Unknown};
@@ -74,21 +74,25 @@ impl Queue {
                 self.index.dirty_landings.extend(self.state.landings.keys().copied());
                 continue;
             }
-            let before = self.state.items.get(&id).and_then(|item| item.look.clone());
-            let retry = self.next_retry(before.as_ref(), why.clone());
-            self.wake_at(retry.at, Timer::Item(id));
-            if let Some(item) = self.state.items.get_mut(&id) {
-                item.stage = Stage::Queued;
-                item.look = Some(retry);
-                for change in &item.changes {
-                    self.index.touch_change(change.number);
-                }
-            }
-            self.touch_queue_of(id);
+            self.look_again(id, why.clone());
+            let changes = self.state.items.get(&id).map_or(&[][..], |item| &item.changes);
+            changes.iter().for_each(|change| self.index.touch_change(change.number));
         }
         self.doubt_tip(&landing.pair);
         // Other queues may have waited for it.
         self.index.dirty_queues.extend(self.state.queues.keys().cloned());
+    }
+
+    /// A look at an item, or its push, came to nothing: it is looked at once more, after a pause.
+    pub(super) fn look_again(&mut self, id: ItemId, why: Arc<str>) {
+        let before = self.state.items.get(&id).and_then(|item| item.look.clone());
+        let retry = self.next_retry(before.as_ref(), why);
+        self.wake_at(retry.at, Timer::Item(id));
+        if let Some(item) = self.state.items.get_mut(&id) {
+            item.stage = Stage::Queued;
+            item.look = Some(retry);
+        }
+        self.touch_queue_of(id);
     }
 
     pub(super) fn push_seen(&mut self, effect: EffectId, pair: &Pair, tip: Option<Sha>, contains: bool) {

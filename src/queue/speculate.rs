@@ -96,7 +96,9 @@ impl Queue {
         };
         let (front, tail) = order.split_at(reach);
         self.hold_front(front, queue, &mut ahead, &mut memos);
-        self.index.memos.insert(name.clone(), memos);
+        if !order.is_empty() {
+            self.index.memos.insert(name.clone(), memos);
+        }
         self.hold_tail(name, tail, beyond);
         if let Some(last) = ahead.last_passed {
             self.plan_landings(&front[..=last], name, queue);
