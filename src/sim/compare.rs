@@ -115,6 +115,8 @@ fn setting(seed: u64, strategy: StrategyPolicy, slots: u32, per_hour: u32) -> Se
         build_max_ms: BUILD_MAX_MS,
         changes: CHANGES,
         people_until_ms: i64::try_from(3_600_000 * CHANGES / u64::from(per_hour.max(1))).unwrap_or(i64::MAX),
+        // So long takes even the slowest strategy, should each change be built twice, one after the other.
+        rest_ms: 2 * i64::try_from(CHANGES).unwrap_or(i64::MAX) * BUILD_MAX_MS,
     }
 }
 

@@ -30,9 +30,6 @@ use crate::world::Gerrit;
 /// When a run begins: any moment will do, but not zero, at which differences hide.
 const START: Timestamp = Timestamp(1_700_000_000_000);
 
-/// After the people have stopped, what is left must come to rest within so long.
-const REST_MS: i64 = 4 * 3_600_000;
-
 /// How often everything is read anew, in milliseconds.
 const SWEEP_MS: i64 = 60_000;
 
@@ -223,16 +220,17 @@ impl Run {
     }
 
     fn go(&mut self) -> Checked {
+        let rest_ms = self.setting.rest_ms;
         let mut rest_at = None;
         let mut idle_wakes = 0_u32;
         let mut swept = false;
         while self.happenings < HAPPENINGS_MAX {
             if self.healed && rest_at.is_none() {
-                rest_at = Some(self.now.plus_ms(REST_MS));
+                rest_at = Some(self.now.plus_ms(rest_ms));
             }
             // In the end the clocks of periodic pipelines stand still: where they ask for more than the slots
             // can give, nothing would ever be at rest.
-            let timed = rest_at.is_none_or(|end| self.now < end.plus_ms(-REST_MS / 2));
+            let timed = rest_at.is_none_or(|end| self.now < end.plus_ms(-rest_ms / 2));
             let wake = self.wakeup(timed).map(|at| at.max(self.frozen_until));
             let next = self.calendar.keys().next().copied();
             let due = match (wake, next) {

@@ -112,6 +112,8 @@ pub struct Setting {
     pub changes: u64,
     /// When people stop, in milliseconds from the start.
     pub people_until_ms: i64,
+    /// Within how long after that all is to come to rest, in milliseconds.
+    pub rest_ms: i64,
 }
 
 impl Setting {
@@ -157,6 +159,7 @@ impl Setting {
             build_max_ms: *rng.pick(&[2_000, 30_000, 120_000]).unwrap_or(&30_000),
             changes,
             people_until_ms: *rng.pick(&[60_000, 600_000, 2_400_000]).unwrap_or(&600_000),
+            rest_ms: 4 * 3_600_000,
         }
     }
 
