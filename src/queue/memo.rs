@@ -41,7 +41,7 @@ pub(crate) struct Memos {
 }
 
 /// The items of a queue that are still to be built.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Default)]
 pub(crate) struct Unbuilt {
     pub count: usize,
     /// The first of them.
