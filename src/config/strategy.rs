@@ -30,6 +30,7 @@ pub(super) fn read_strategy(queue: &Section<'_>) -> StrategyPolicy {
         ("window-growth", dependent, "`dependent`"),
         ("batch-max", batches, "`batch` or `adaptive`"),
         ("alternatives", ranked, "`ranked` or `adaptive`"),
+        ("early-landing", ranked, "`ranked` or `adaptive`"),
     ];
     for (key, _, wanted) in keys.iter().filter(|(key, of_use, _)| queue.has(key) && !of_use) {
         let what = format!("has an effect with the strategy {wanted} only");
@@ -44,10 +45,22 @@ pub(super) fn read_tuning(queue: &Section<'_>) -> Tuning {
     let start = queue.count("window", 40, 1, MOST);
     let grows = queue.flag("window-growth", false);
     let growth = Growth { start, floor: start.min(3), ceiling: start.saturating_mul(5).min(MOST), by: 1 };
+    let alternatives = queue.count("alternatives", usual.alternatives, 0, ALTERNATIVES_MOST);
+    let early_landing = queue.flag("early-landing", usual.early_landing);
+    if early_landing && alternatives == 0 {
+        let what = "has no effect without alternatives: nothing is built in both orders then".to_owned();
+        queue.source.warn(
+            queue.at_of("early-landing"),
+            "queue.early-landing",
+            what,
+            "set `alternatives = 5`",
+        );
+    }
     Tuning {
         growth: grows.then_some(growth),
         fail_fast: queue.flag("fail-fast", usual.fail_fast),
         batch_max: queue.count("batch-max", usual.batch_max, 1, 1_000),
-        alternatives: queue.count("alternatives", usual.alternatives, 0, ALTERNATIVES_MOST),
+        alternatives,
+        early_landing,
     }
 }

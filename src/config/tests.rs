@@ -323,6 +323,16 @@ fn strays_are_warned_about() {
 }
 
 #[test]
+fn early_landing_without_alternatives_is_warned_about() {
+    let early = insert_after(MINIMAL, "[[queue]]", "early-landing = true");
+    let (config, warnings) = accept(&early);
+    assert!(config.policy.queues[0].tuning.early_landing);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].what.contains("no effect without alternatives"), "{warnings:?}");
+    assert_eq!(accept(&insert_after(&early, "[[queue]]", "alternatives = 5")).1, []);
+}
+
+#[test]
 fn names_are_declared_once() {
     let text = format!("{MINIMAL}\n[[job]]\nname = \"unit\"\ncommands = [\"true\"]\n");
     assert!(complaints(&text).contains("key `job.name`: `unit` is declared twice; rename one"));

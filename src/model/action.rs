@@ -125,6 +125,28 @@ pub enum Decision {
         /// The alternative.
         alternative: ItemId,
     },
+    /// An item is also merged on top of one behind it, to see whether that one may go first. What is begun has an
+    /// id of an item, and a node as those have; nothing is built for it, and it lands nothing.
+    OvertakingBegun {
+        /// What is begun.
+        overtaking: ItemId,
+        /// The item.
+        of: ItemId,
+        /// The one behind it.
+        by: ItemId,
+    },
+    /// That is of no use any more.
+    OvertakingEnded {
+        /// What was begun.
+        overtaking: ItemId,
+    },
+    /// An item goes before another one that it was behind: both pass in either order.
+    Overtook {
+        /// The item.
+        item: ItemId,
+        /// The other one, right before which it goes.
+        before: ItemId,
+    },
     /// A run at the tip of a branch begins. Its id is one of an item's; it has nodes and builds as those do.
     RunBegun {
         /// The run.

@@ -37,6 +37,16 @@ pub enum Happened {
         /// That change.
         without: ChangeNumber,
     },
+    /// It goes before a change that was ahead of it.
+    Overtook {
+        /// That change.
+        change: ChangeNumber,
+    },
+    /// A change that was behind it goes first.
+    Overtaken {
+        /// That change.
+        by: ChangeNumber,
+    },
     /// A change that it was tested on top of has left.
     Left {
         /// That change.
@@ -74,6 +84,8 @@ impl Happened {
             }
             Self::Left { change } => Self::Left { change: cover(*change) },
             Self::Hedged { without } => Self::Hedged { without: cover(*without) },
+            Self::Overtook { change } => Self::Overtook { change: cover(*change) },
+            Self::Overtaken { by } => Self::Overtaken { by: cover(*by) },
             other => other.clone(),
         }
     }
@@ -103,6 +115,17 @@ impl fmt::Display for Happened {
             }
             Self::Hedged { without } => {
                 write!(f, "also being built without {}, in case that fails", without.named())
+            }
+            Self::Overtook { change } => {
+                let name = change.named();
+                write!(f, "goes before {name}: it passed with and without that, which passes behind it")
+            }
+            Self::Overtaken { by } => {
+                write!(
+                    f,
+                    "{} goes first: it passed with and without this, which passes behind it",
+                    by.named()
+                )
             }
             Self::Left { change } => write!(f, "{} left, on top of which it was tested", change.named()),
             Self::Kept { jobs } => {

@@ -129,11 +129,14 @@ pub struct Tuning {
     /// 0 for none.
     #[serde(default)]
     pub alternatives: u32,
+    /// Whether an item may go before a slower one once both are known to pass in either order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early_landing: bool,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { growth: None, fail_fast: false, batch_max: 8, alternatives: 0 }
+        Self { growth: None, fail_fast: false, batch_max: 8, alternatives: 0, early_landing: false }
     }
 }
 

@@ -64,4 +64,7 @@ pub struct Place {
     pub overtaken: u32,
     /// How often others have gone past it while it was being built.
     pub disturbed: u32,
+    /// It has gone past a slower one, as both pass in either order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_early: bool,
 }

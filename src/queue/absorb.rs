@@ -192,7 +192,7 @@ impl Queue {
         self.index.note_node(known);
         let current = self.state.stay(id).is_some_and(|item| item.node == Some(node));
         let is_run = self.state.runs.under_way.contains_key(&id);
-        let is_beside = is_run || self.state.alternatives.contains_key(&id);
+        let is_beside = is_run || self.is_alternative(id);
         self.index.dirty_runs |= is_run;
         self.index.dirty_items.insert(id);
         self.touch_queue_of(id);
@@ -269,7 +269,7 @@ impl Queue {
         if let Verdict::NoVerdict { why } = verdict {
             for item in needing {
                 // A build that was stopped because its item has failed was not lost.
-                let gave_way = build.stopping && self.state.alternatives.contains_key(&item);
+                let gave_way = build.stopping && self.is_alternative(item);
                 if !gave_way && !self.gives_up(item) {
                     self.build_lost(item, build.key, why.clone());
                 }

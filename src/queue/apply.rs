@@ -87,6 +87,11 @@ impl Queue {
                 self.alternative_begun(*alternative, *of, *without);
             }
             Decision::AlternativeEnded { alternative } => self.alternative_ended(*alternative),
+            Decision::OvertakingBegun { overtaking, of, by } => {
+                self.overtaking_begun(*overtaking, *of, *by);
+            }
+            Decision::OvertakingEnded { overtaking } => self.overtaking_ended(*overtaking),
+            Decision::Overtook { item, before } => self.overtook(*item, *before),
             run => self.apply_run(run),
         }
     }

@@ -35,6 +35,7 @@ mod memo;
 mod node;
 mod operator;
 mod order;
+mod overtake;
 mod pairs;
 mod part;
 mod past;
@@ -67,7 +68,7 @@ use index::Index;
 use state::{Out, State};
 
 /// Version of the core's decisions; raised when the same events may lead to other actions.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// Rounds of planning in one step; beyond it the rest waits for the next wake-up.
 const ROUNDS_MAX: u32 = 100_000;
@@ -228,7 +229,7 @@ impl Queue {
             } else if let Some(item) = self.index.dirty_items.pop_first() {
                 if self.state.runs.under_way.contains_key(&item) {
                     self.plan_run(item);
-                } else if self.state.alternatives.contains_key(&item) {
+                } else if self.is_alternative(item) {
                     self.plan_alternative(item);
                 } else {
                     self.plan_jobs(item);

@@ -243,7 +243,7 @@ impl Queue {
     }
 
     /// Moves an item forward, right before another one; those between give way, with their claims.
-    fn move_before(&mut self, id: ItemId, before: ItemId, name: &QueueName) {
+    pub(super) fn move_before(&mut self, id: ItemId, before: ItemId, name: &QueueName) {
         let Some(order) = self.state.queues.get_mut(name) else { return };
         let place = |wanted: ItemId| order.iter().position(|other| *other == wanted);
         let (Some(from), Some(to)) = (place(id), place(before)) else { return };
@@ -286,7 +286,7 @@ impl Queue {
             .collect();
         let place = format!("place {} of {}", ahead.len() + 1, order.len());
         let later = |class: fn(Class) -> bool| {
-            let came_later = ahead.iter().filter(|other| other.id > item.id);
+            let came_later = ahead.iter().filter(|other| other.id > item.id && !other.place.is_early);
             came_later
                 .filter(|other| class(other.place.class) && other.place.class <= item.place.class)
                 .count()
@@ -317,6 +317,11 @@ impl Queue {
             if item.place.class >= Class::Normal { later(|class| class >= Class::Normal) } else { 0 },
             "of others that came later, by fair share",
         );
+        let early = ahead.iter().filter(|other| other.id > item.id && other.place.is_early).count();
+        behind(early, "that came later and passed in every order");
+        if item.place.is_early {
+            whys.push("goes early, as it passed in every order".to_owned());
+        }
         if whys.is_empty() { place } else { format!("{place}: {}", whys.join("; ")) }
     }
 }

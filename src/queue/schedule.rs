@@ -36,7 +36,7 @@ impl Queue {
             jobs.iter().any(|other| other.home == job.home && other.needs.contains(&job.name))
         };
         // What does not decide is not bought in advance.
-        let voting = self.state.alternatives.contains_key(&id);
+        let voting = self.is_alternative(id);
         let wanted = self
             .job_states(item)
             .filter(|(job, state)| *state == JobState::Wanted && (job.voting || !voting));

@@ -10,6 +10,7 @@ use super::alternatives::Alternative;
 use super::depend::Named;
 use super::flake::Flakes;
 use super::order::Turns;
+use super::overtake::Overtaking;
 use super::predict::Outcomes;
 use super::runs::Runs;
 use crate::model::action::Submit;
@@ -95,6 +96,9 @@ pub(crate) struct State {
     /// Items built a second time, on another path than the likeliest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alternatives: BTreeMap<ItemId, Alternative>,
+    /// Items as they would be judged behind others that are behind them now.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overtakings: BTreeMap<ItemId, Overtaking>,
 }
 
 /// A change and what the daemon has made of it.

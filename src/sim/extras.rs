@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rng::Rng;
 use super::setting::{Poison, job};
 use crate::model::pipeline::{JobPipelines, PeriodicPolicy, PostPolicy};
-use crate::model::policy::{OutsidePolicy, QueuePolicy};
+use crate::model::policy::{OutsidePolicy, QueuePolicy, StrategyPolicy};
 use crate::model::site::groups;
 use crate::model::{Patterns, Policy, SitePolicy};
 
@@ -40,15 +40,33 @@ pub(super) fn draw_runs(seed: u64, repositories: i64, mut policy: Policy) -> Pol
     policy
 }
 
-/// How many of the slots alternatives to the likeliest path may use; drawn apart. Some sites have more slots,
-/// of which one is spare now and then.
+/// How many of the slots alternatives to the likeliest path may use; drawn apart. Some sites have more slots, of
+/// which one is spare now and then.
 pub(super) fn draw_alternatives(seed: u64, mut policy: Policy) -> Policy {
     let mut rng = Rng::keyed(seed, 22, 0);
     for queue in &mut policy.queues {
         queue.tuning.alternatives = rng.pick(&[0, 5, 25, 25, 50, 50]).copied().unwrap_or_default();
     }
     policy.slots += if rng.chance(250) { 8 } else { 0 };
+    draw_early_landing(seed, &mut policy);
     policy
+}
+
+/// In some sites changes may land early. Those have slots to spare and no batches, as it would never happen else.
+fn draw_early_landing(seed: u64, policy: &mut Policy) {
+    let mut rng = Rng::keyed(seed, 40, 0);
+    if !rng.chance(250) {
+        return;
+    }
+    policy.slots += rng.pick(&[4, 8, 16]).copied().unwrap_or_default();
+    for queue in &mut policy.queues {
+        queue.tuning.alternatives = 50;
+        queue.tuning.early_landing = true;
+        queue.tuning.batch_max = 1;
+        if rng.chance(800) {
+            queue.strategy = StrategyPolicy::Ranked;
+        }
+    }
 }
 
 /// What the gate lets pass and later jobs notice.

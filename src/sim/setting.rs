@@ -247,6 +247,7 @@ fn draw_strategies(seed: u64, mut policy: Policy) -> Policy {
             fail_fast: rng.chance(700),
             batch_max: u32::try_from(rng.between(1, 8)).unwrap_or(1),
             alternatives: 0,
+            early_landing: false,
         };
     }
     policy

@@ -97,6 +97,11 @@ pub fn decision(decision: &Decision) -> String {
             format!("item {of} is built without item {without}, too: alternative {alternative}")
         }
         Decision::AlternativeEnded { alternative } => format!("alternative {alternative} ends"),
+        Decision::OvertakingBegun { overtaking, of, by } => {
+            format!("item {of} is merged behind item {by}, too: overtaking {overtaking}")
+        }
+        Decision::OvertakingEnded { overtaking } => format!("overtaking {overtaking} ends"),
+        Decision::Overtook { item, before } => format!("item {item} goes before item {before}"),
         Decision::Parted { item, commits } => format!("item {item} has landed in part: {commits:?}"),
         Decision::Ended { item, departure, .. } => format!("item {item} ends: {departure:?}"),
         run => format!("{run:?}"),

@@ -53,20 +53,24 @@ impl Queue {
         let free = self.spare_slots();
         let share = |queue| alternative_slots(queue, policy.slots);
         let wanted = free > 0 && policy.queues.iter().any(|queue| share(queue) > 0);
-        if !wanted && self.state.alternatives.is_empty() {
+        if !wanted && self.state.alternatives.is_empty() && self.state.overtakings.is_empty() {
             return;
         }
         let mut own: BTreeMap<QueueName, BTreeSet<ItemId>> = BTreeMap::new();
         for (id, alternative) in &self.state.alternatives {
             own.entry(alternative.stay.queue.clone().unwrap_or_else(|| "".into())).or_default().insert(*id);
         }
-        let names: BTreeSet<QueueName> = own.keys().chain(self.state.queues.keys()).cloned().collect();
+        let overtaking = self.state.overtakings.values().filter_map(|own| own.stay.queue.as_ref());
+        let overtaking: BTreeSet<QueueName> = overtaking.cloned().collect();
+        let named = own.keys().chain(self.state.queues.keys()).chain(&overtaking);
+        let names: BTreeSet<QueueName> = named.cloned().collect();
         let mut begun = 0;
         for name in names {
             let own = own.remove(&name).unwrap_or_default();
             let order = self.state.queues.get(&name).cloned().unwrap_or_default();
             let queue = policy.queue_named(&name).filter(|queue| share(queue) > 0 && !order.is_empty());
-            if own.is_empty() && (free == 0 || queue.is_none()) {
+            let has_own = !own.is_empty() || overtaking.contains(&name);
+            if !has_own && (free == 0 || queue.is_none()) {
                 continue;
             }
             let queue = queue.filter(|queue| !self.makes_batches(&order, &name, queue));
@@ -76,6 +80,7 @@ impl Queue {
             for id in own.iter().rev().filter(|id| !useful.contains(id)) {
                 self.end_alternative(*id);
             }
+            self.plan_overtakings(&name, &order, queue, useful.iter());
             if let Some(queue) = queue {
                 let room = self.room(&useful, share(queue)).min(BEGUN_AT_ONCE.saturating_sub(begun));
                 begun += self.begin_alternatives(&order, queue, &risks, (&useful, room));
@@ -98,7 +103,8 @@ impl Queue {
 
     /// Whom the builds of a stay are bought for: for an alternative its item.
     pub(super) fn buyer(&self, id: ItemId) -> ItemId {
-        self.state.alternatives.get(&id).map_or(id, |alternative| alternative.of)
+        let overtaking = || self.state.overtakings.get(&id).map(|own| own.of);
+        self.state.alternatives.get(&id).map(|own| own.of).or_else(overtaking).unwrap_or(id)
     }
 
     /// Those that need a key, and the items of the alternatives among them: a build that failed has failed
@@ -153,10 +159,12 @@ impl Queue {
         self.has_come(alternative) && (awaits || lost)
     }
 
-    /// Whether the one left out is expected to leave, or gone.
+    /// Whether the one left out is expected to leave, or gone, or stands behind now.
     fn has_come(&self, alternative: &Alternative) -> bool {
         let without = self.state.items.get(&alternative.without);
-        without.is_none_or(|without| self.standing_now(without).is_failing())
+        without.is_none_or(|without| {
+            self.standing_now(without).is_failing() || self.has_overtaken(alternative.of, without.id)
+        })
     }
 
     /// The date of the merges of an alternative that has foreseen the path on which an item is merged now.
@@ -242,16 +250,29 @@ impl Queue {
         predicted: &Predicted,
         queue: &QueuePolicy,
     ) -> bool {
+        let alternative = ItemId(self.state.last_item + 1);
+        let begun = Decision::AlternativeBegun { alternative, of, without };
+        self.begin_apart((alternative, of), predicted, queue, begun)
+    }
+
+    /// Begins a stay of no changes for an item, on a state other than the one expected before that; false where
+    /// it is not known what to merge.
+    pub(super) fn begin_apart(
+        &mut self,
+        (stay, of): (ItemId, ItemId),
+        predicted: &Predicted,
+        queue: &QueuePolicy,
+        begun: Decision,
+    ) -> bool {
         let Some(item) = self.state.items.get(&of) else { return false };
         let merges: Option<Vec<Merge>> =
             item.changes.iter().map(|change| self.merge_of(item, change, queue, predicted)).collect();
         let Some(merges) = merges else { return false };
         let (depends, overlay) = (self.depends_of(item), self.overlay(predicted));
         let pins = self.pins_for(of, &depends);
-        let alternative = ItemId(self.state.last_item + 1);
-        self.act(Action::Decision(Decision::AlternativeBegun { alternative, of, without }));
+        self.act(Action::Decision(begun));
         let node = NodeId(self.state.last_node + 1);
-        self.act(Action::Decision(Decision::Based { item: alternative, node }));
+        self.act(Action::Decision(Decision::Based { item: stay, node }));
         let (date, pipeline, tips) = (self.state.now, Pipeline::Gate, Vec::new());
         self.ask(EffectKind::PrepareNode { node, date, pipeline, merges, overlay, depends, tips, pins });
         true

@@ -67,7 +67,7 @@ impl Queue {
             .index
             .needs
             .get(&build.key)
-            .filter(|needing| needing.iter().all(|id| self.state.alternatives.contains_key(id)));
+            .filter(|needing| needing.iter().all(|id| self.is_alternative(*id)));
         needing.into_iter().flatten().copied()
     }
 

@@ -14,7 +14,9 @@ use crate::model::{
 #[derive(Debug, Default)]
 pub struct AlternativeBooks {
     /// The item of each, though it may have ended.
-    of: BTreeMap<ItemId, ItemId>,
+    pub(super) of: BTreeMap<ItemId, ItemId>,
+    /// The same of items as they would be behind others that may go first.
+    pub(super) overtakings: BTreeMap<ItemId, ItemId>,
     /// Their nodes that were not let go.
     nodes: BTreeSet<NodeId>,
     /// Builds that hold a slot and were not told to stop, with when they began.
@@ -60,7 +62,12 @@ impl Audit {
 
     /// The item of an alternative; an item itself.
     pub(super) fn item_of(&self, id: ItemId) -> ItemId {
-        self.alternatives.of.get(&id).copied().unwrap_or(id)
+        self.alternatives
+            .of
+            .get(&id)
+            .or_else(|| self.alternatives.overtakings.get(&id))
+            .copied()
+            .unwrap_or(id)
     }
 
     /// What a build is bought for: the item at its node, or else its alternative.
@@ -101,7 +108,8 @@ impl Audit {
         let mut needing =
             self.items.iter().filter(|(_, book)| book.ended.is_none() && book.keys.contains(key));
         let is_own = |(id, _): (&ItemId, &Book)| {
-            let of = self.alternatives.of.get(id).and_then(|of| self.items.get(of));
+            let of = self.alternatives.of.get(id).or_else(|| self.alternatives.overtakings.get(id));
+            let of = of.and_then(|of| self.items.get(of));
             of.is_some_and(|of| of.queue.as_ref() == Some(queue))
         };
         needing.clone().next().is_some() && needing.all(is_own)
@@ -148,7 +156,8 @@ impl Audit {
             }
             EffectKind::PrepareNode { node, .. } => {
                 let item = self.nodes.get(node).map(|book| book.item);
-                if item.is_some_and(|item| books.of.contains_key(&item)) {
+                let is_apart = |item| books.of.contains_key(&item) || books.overtakings.contains_key(&item);
+                if item.is_some_and(is_apart) {
                     books.nodes.insert(*node);
                 }
             }
@@ -161,7 +170,7 @@ impl Audit {
 
     /// Once nothing moves, no alternative is left of what has ended, and no node.
     pub(super) fn check_no_alternative_is_left(&self) -> Checked {
-        let mut own = self.alternatives.of.iter();
+        let mut own = self.alternatives.of.iter().chain(&self.alternatives.overtakings);
         if let Some((id, of)) = own.find(|(id, of)| self.is_undecided(**id) && !self.is_undecided(**of)) {
             return fault("alternatives", format!("alternative {id} is left of item {of}"));
         }

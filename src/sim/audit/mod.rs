@@ -13,6 +13,7 @@ mod landing;
 mod leaving;
 mod oracle;
 mod order;
+mod overtake;
 mod part;
 mod place;
 mod pool;
@@ -337,6 +338,11 @@ impl Audit {
                 self.alternative_begun(*alternative, *of, *without)?;
             }
             Decision::AlternativeEnded { alternative } => self.alternative_ended(*alternative)?,
+            Decision::OvertakingBegun { overtaking, of, by } => {
+                self.overtaking_begun(*overtaking, *of, *by)?
+            }
+            Decision::OvertakingEnded { overtaking } => self.alternative_ended(*overtaking)?,
+            Decision::Overtook { item, before } => self.overtook(*item, *before, gerrit, setting)?,
             Decision::Parted { item, commits } => self.parted(*item, commits, gerrit)?,
             Decision::Ended { item, pipeline, departure, .. } => {
                 self.alive(*item, "an end")?;

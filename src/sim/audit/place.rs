@@ -134,6 +134,11 @@ impl Audit {
             || self.landings.values().any(|landing| landing.items.contains(&id))
     }
 
+    /// Whether an item rests on another one.
+    pub(super) fn is_resting_on(&self, id: ItemId, other: ItemId) -> bool {
+        self.resting_on(other).contains(&id)
+    }
+
     /// An item and all of its queue that rest on it.
     fn resting_on(&self, id: ItemId) -> Vec<ItemId> {
         let queue = self.items.get(&id).and_then(|book| book.queue.as_ref());

@@ -382,6 +382,7 @@ impl Stage {
                     }
                 }
                 Decision::AlternativeBegun { of, without, .. } => self.write_down_alternative(*of, *without),
+                Decision::Overtook { item, before } => self.write_down_pass(*item, *before),
                 Decision::Based { .. } => {}
                 run => self.write_down_run(run),
             }

@@ -27,12 +27,20 @@ impl Stage {
         past.iter().map(|entry| entry.what.to_string()).collect()
     }
 
+    /// Writes down that an item goes before another one.
+    pub(super) fn write_down_pass(&mut self, item: ItemId, before: ItemId) {
+        let [item, before] = [item, before].map(|id| self.name_of(id));
+        self.say(format!("{item} goes before {before}: both pass in either order"));
+    }
+
+    fn name_of(&self, id: ItemId) -> String {
+        let changes = self.book.stays.get(&id).map(|stay| stay.changes.clone());
+        self.sum(&changes.unwrap_or_default())
+    }
+
     /// Writes down that an item is built a second time.
     pub(super) fn write_down_alternative(&mut self, of: ItemId, without: ItemId) {
-        let [of, without] = [of, without].map(|id| {
-            let changes = self.book.stays.get(&id).map(|stay| stay.changes.clone());
-            self.sum(&changes.unwrap_or_default())
-        });
+        let [of, without] = [of, without].map(|id| self.name_of(id));
         self.say(format!("{of} is also built without {without}, in case that fails"));
     }
 }
