@@ -10,6 +10,7 @@
 //! Floor 4. The words of messages come from outside as a closure, for they are made on this floor
 //! too.
 
+mod asked;
 mod doctor;
 mod events;
 #[cfg(test)]
@@ -137,6 +138,7 @@ struct Shared {
     rest: rest::Rest,
     ledger: Arc<ledger::Ledger>,
     hints: Arc<reader::Hints>,
+    heard: asked::Heard,
     stats: Arc<Stats>,
     compose: Compose,
     catch_up: Notify,
@@ -210,6 +212,7 @@ impl Gerrit {
             rest,
             hints: reader::Hints::new(ledger.clone()),
             ledger,
+            heard: asked::Heard::default(),
             stats,
             compose,
             catch_up: Notify::new(),

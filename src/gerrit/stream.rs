@@ -7,13 +7,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::asked;
 use super::events::{Hint, Lines, read_line};
 use super::outside::Events;
 use super::ssh::SshError;
 use super::stats::{Stats, now_ms};
-use crate::model::event::Command;
-use crate::model::pipeline::asked_for;
-use crate::model::{Branch, ChangeNumber, Event, Pair, Repository, Sha};
+use crate::model::{Branch, ChangeNumber, Pair, Repository, Sha, Timestamp};
 
 /// First pause before the next connection.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -21,8 +20,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A connection that lasted so long was a good one: the next pause is short again.
 const GOOD_AFTER: Duration = Duration::from_secs(60);
-/// The request number of commands that nobody waits for an answer to.
-const UNASKED: u64 = 0;
 /// An event of a deletion comes before the deletion: how long until its effect can be read.
 const DELETION: Duration = Duration::from_secs(2);
 
@@ -81,8 +78,9 @@ fn take(shared: &Arc<Shared>, line: Option<&[u8]>) {
     );
     match hints {
         Ok(hints) => {
-            shared.stats.event_seen(line.and_then(created_on));
-            hints.into_iter().for_each(|hint| heed(shared, hint));
+            let at = line.and_then(created_on);
+            shared.stats.event_seen(at);
+            hints.into_iter().for_each(|hint| heed(shared, hint, at));
         }
         Err(why) => {
             Stats::count(&shared.stats.malformed_lines);
@@ -101,7 +99,7 @@ fn created_on(line: &[u8]) -> Option<i64> {
     serde_json::from_slice::<Created>(line).ok().map(|created| created.at)
 }
 
-fn heed(shared: &Arc<Shared>, hint: Hint) {
+fn heed(shared: &Arc<Shared>, hint: Hint, at: Option<i64>) {
     match hint {
         Hint::Meta { repository, number, meta } => meta_moved(shared, repository, number, meta),
         Hint::Change { pair, number, by, deleted, comment, voted } => {
@@ -117,10 +115,8 @@ fn heed(shared: &Arc<Shared>, hint: Hint) {
                 shared.hints.voted(number);
             }
             if let (Some(by), Some(comment)) = (by.filter(|_| !own && shared.ledger.gates(&pair)), comment) {
-                for pipeline in asked_for(&comment, &shared.rules().asks) {
-                    let (by, command) = (by.clone(), Command::Recheck { change: number, pipeline });
-                    shared.ledger.deliver(vec![Event::Operator { request: UNASKED, by, command }]);
-                }
+                let at = Timestamp(at.map_or_else(|| (shared.wall)(), |second| second.saturating_mul(1_000)));
+                asked::heed(shared, asked::in_comment(number, &by, at, &comment, &shared.rules().asks));
             }
             if deleted {
                 let shared = shared.clone();

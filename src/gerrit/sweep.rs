@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use super::asked;
 use super::host::read_tip;
 use super::ledger::Taken;
 use super::reader::{BATCH, by_number, read_one};
@@ -137,13 +138,23 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
         let votes = rules.approval.iter().map(|(label, min)| format!("label:{label}>={min}"));
         queries.push(format!("status:open {}", votes.collect::<Vec<_>>().join(" ")));
     }
+    let after = since.plus_ms(-OVERLAP_MS);
     if since > Timestamp::default() {
-        queries.push(format!("after:\"{}\"", gerrit_time(since.plus_ms(-OVERLAP_MS))));
+        queries.push(format!("after:\"{}\"", gerrit_time(after)));
     }
-    let (mut seen, mut found) = (HashSet::new(), Vec::new());
+    let (mut seen, mut found, mut asks) = (HashSet::new(), Vec::new(), Vec::new());
     for query in queries {
-        for value in all_pages(shared, &format!("changes/?q={}&{}", encode(&query), options())).await? {
-            found.extend(shared.rest.change(&value).filter(|snapshot| seen.insert(snapshot.number)));
+        let more = if query.starts_with("after:") && !rules.asks.is_empty() { "&o=MESSAGES" } else { "" };
+        for value in all_pages(shared, &format!("changes/?q={}&{}{more}", encode(&query), options())).await? {
+            let Some(snapshot) = shared.rest.change(&value) else { continue };
+            if shared.ledger.gates(&snapshot.pair()) {
+                // What was said before this process began was heard by the one before it.
+                let since = after.max(shared.since);
+                asks.extend(asked::in_messages(&value, &snapshot, since, &shared.user, &rules.asks));
+            }
+            if seen.insert(snapshot.number) {
+                found.push(snapshot);
+            }
         }
     }
     // What vanished from the answers is asked for by number, and singly if that gives nothing.
@@ -172,6 +183,7 @@ async fn changes(shared: &Arc<Shared>) -> Result<(), RestError> {
             shared.hints.push(number, repository, None);
         }
     }
+    asked::heed(shared, asks);
     Ok(())
 }
 

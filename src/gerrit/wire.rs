@@ -128,7 +128,7 @@ fn flag(value: &Value, field: &str) -> bool {
 }
 
 /// Gerrit's `2026-11-21 08:23:27.000000000`, UTC.
-fn time(text: &str) -> Option<Timestamp> {
+pub(super) fn time(text: &str) -> Option<Timestamp> {
     let civil: jiff::civil::DateTime = text.parse().ok()?;
     let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
     Some(Timestamp(zoned.timestamp().as_millisecond()))

@@ -3,6 +3,7 @@
 use super::cases;
 use crate::support::daemon::entries;
 use crate::support::ending::Ending;
+use crate::support::proxy::Proxy;
 use crate::support::runner::Run;
 use crate::support::server::Server;
 use crate::support::setup::{JUDGE, Setup};
@@ -12,6 +13,7 @@ use crate::support::wait_for;
 cases![
     the_landing_since_which_a_job_fails_is_found_and_told,
     a_comment_runs_a_pipeline_and_its_outcome_is_told,
+    a_comment_that_no_event_tells_of_is_heeded_once,
     a_change_is_judged_by_the_jobs_of_its_whole_site,
 ];
 
@@ -61,6 +63,36 @@ fn a_comment_runs_a_pipeline_and_its_outcome_is_told(server: &Server) -> Run {
     assert_eq!(story.status_of(&change), "NEW", "nothing lands on demand");
     assert!(daemon.stop().success());
     story.judge(&[Ending::of(&project).left([&change])]);
+    Ok(())
+}
+
+fn a_comment_that_no_event_tells_of_is_heeded_once(server: &Server) -> Run {
+    let story = Story::begin(server, "unheard-comment");
+    let proxy = Proxy::to(server.ssh_port);
+    let project = story.repository("core");
+    let mut setup = Setup::judged(&story)
+        .job_with("deep", &[LATE], "pipelines = [\"perf\"]")
+        .more("[[pipeline.on-demand]]\nname = \"perf\"\ncomment = \"check perf\"");
+    setup.ssh_port = proxy.port;
+    let mut daemon = setup.start();
+    let change = project.change("Slow", &[("a", Some("LATE"))]);
+    // It has to be there before the daemon can have missed anything.
+    let other = project.change("Other", &[("b", Some("good"))]);
+    story.alice().approve(&other);
+    story.wait_merged(&other);
+    proxy.cut();
+    story.alice().say(&change, "check perf");
+    proxy.heal();
+    story.wait_message(&change, "deep");
+    // The other one is asked for by an event: once more, the first is not.
+    let second = project.change("Second", &[("c", Some("LATE"))]);
+    story.alice().say(&second, "check perf");
+    story.wait_message(&second, "deep");
+    daemon.wait_view("all to be quiet", |view| view["builds_running"] == 0 && view["effects"] == 0);
+    let told = |change| story.messages_on(change).iter().filter(|text| text.contains("deep")).count();
+    assert_eq!((told(&change), told(&second)), (1, 1), "each is answered once");
+    assert!(daemon.stop().success());
+    story.judge(&[Ending::of(&project).landed([&other]).left([&change, &second])]);
     Ok(())
 }
 
