@@ -11,14 +11,20 @@ const SEEDS: u64 = 200;
 
 #[test]
 fn seeds_keep_all_promises() {
-    let mut landed = 0;
+    let (mut landed, mut on_demand, mut pinned) = (0, 0, 0);
     for seed in 0..SEEDS {
         match run_seed(seed) {
-            Ok(report) => landed += report.landed,
+            Ok(report) => {
+                landed += report.landed;
+                on_demand += report.on_demand;
+                pinned += report.pinned;
+            }
             Err(violation) => panic!("{violation}\n{}", violation.trace.join("\n")),
         }
     }
     assert!(landed > 1_000, "only {landed} changes landed: the runs prove little");
+    assert!(on_demand > 20, "only {on_demand} runs were asked for in comments");
+    assert!(pinned > 500, "only {pinned} nodes were given what is pinned");
 }
 
 #[test]

@@ -80,9 +80,11 @@ impl Queue {
         let queue = self.state.items.get(&node.item).and_then(|item| item.queue.clone());
         let Some(queue) = queue else { return };
         let Some(age_ms) = age_of(&policy, &queue) else { return };
+        // What it was given is as old as the pin that it was given, though that one may be gone by now.
         let is_free = |pair: &Pair| {
             let written = node.onto.iter().any(|(written, _)| written == pair);
-            !written && node.overlaid(pair).is_none() && !node.depends.contains(pair)
+            let was_given = node.pins.iter().any(|(given, _)| given == pair);
+            !written && !was_given && node.overlaid(pair).is_none() && !node.depends.contains(pair)
         };
         let read = node.reads().iter().filter_map(|read| match &read.unit {
             Unit::Branch(pair) if is_free(pair) && is_outside(&policy, &queue, pair) => {

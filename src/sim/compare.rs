@@ -104,6 +104,7 @@ fn setting(seed: u64, strategy: StrategyPolicy, slots: u32, per_hour: u32) -> Se
     Setting {
         seed,
         branches,
+        outside: BTreeMap::new(),
         policy: policy(strategy, slots),
         faults: Faults::default(),
         poison,

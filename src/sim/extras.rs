@@ -1,13 +1,28 @@
-//! What only some of the drawn settings have: pipelines at the tips, sites, queues that derive from them.
+//! What only some of the drawn settings have: pipelines at the tips and on demand, sites, queues that derive from
+//! them, a repository outside of all queues.
 
 use std::sync::Arc;
 
 use super::rng::Rng;
 use super::setting::{Poison, job};
-use crate::model::pipeline::{JobPipelines, PeriodicPolicy, PostPolicy};
+use crate::model::job::RunsFor;
+use crate::model::pipeline::{JobPipelines, OnDemandPolicy, PeriodicPolicy, PostPolicy};
 use crate::model::policy::{OutsidePolicy, QueuePolicy, StrategyPolicy};
 use crate::model::site::groups;
-use crate::model::{Patterns, Policy, SitePolicy};
+use crate::model::{Pair, Patterns, Policy, SitePolicy};
+
+/// The repository that no queue gates.
+const OUTSIDE: &str = "x0";
+/// How old pins may be, in milliseconds.
+const AGES_MS: [i64; 3] = [5_000, 60_000, 600_000];
+/// Streams of these numbers are such that no stored regression draws what is drawn with them.
+const OUTSIDE_STREAM: u64 = 68;
+const DEMANDS_STREAM: u64 = 57;
+const EARLY_STREAM: u64 = 78;
+
+fn within(names: &[&str]) -> JobPipelines {
+    JobPipelines(names.iter().map(|name| (*name).into()).collect())
+}
 
 /// In some sites jobs run after landings, and at set times; drawn apart.
 pub(super) fn draw_runs(seed: u64, repositories: i64, mut policy: Policy) -> Policy {
@@ -15,7 +30,6 @@ pub(super) fn draw_runs(seed: u64, repositories: i64, mut policy: Policy) -> Pol
     if !rng.chance(350) {
         return policy;
     }
-    let within = |names: &[&str]| JobPipelines(names.iter().map(|name| (*name).into()).collect());
     let mut late = vec![job("deep", &["*"], &[], "1")];
     if repositories > 1 && rng.chance(500) {
         late.push(job("wide", &["r0"], &["r1"], "1"));
@@ -54,7 +68,7 @@ pub(super) fn draw_alternatives(seed: u64, mut policy: Policy) -> Policy {
 
 /// In some sites changes may land early. Those have slots to spare and no batches, as it would never happen else.
 fn draw_early_landing(seed: u64, policy: &mut Policy) {
-    let mut rng = Rng::keyed(seed, 40, 0);
+    let mut rng = Rng::keyed(seed, EARLY_STREAM, 0);
     if !rng.chance(250) {
         return;
     }
@@ -124,9 +138,84 @@ pub(super) fn draw_sites(seed: u64, repositories: i64, mut policy: Policy) -> Po
     for queue in &mut policy.queues {
         queue.per_branch = rng.chance(300);
         if rng.chance(400) {
-            queue.outside =
-                OutsidePolicy::Pinned { age_ms: *rng.pick(&[5_000, 60_000, 600_000]).unwrap_or(&60_000) };
+            queue.outside = draw_pinned(&mut rng);
         }
     }
     policy
+}
+
+fn draw_pinned(rng: &mut Rng) -> OutsidePolicy {
+    OutsidePolicy::Pinned { age_ms: *rng.pick(&AGES_MS).unwrap_or(&60_000) }
+}
+
+/// In a quarter of the runs a job reads a repository that no queue gates, and in most of the queues what is
+/// outside of them is pinned. Drawn apart; gives that repository's branches.
+pub(super) fn draw_outside(seed: u64, two_branches: bool, mut policy: Policy) -> (Policy, Vec<Pair>) {
+    let mut rng = Rng::keyed(seed, OUTSIDE_STREAM, 0);
+    if !rng.chance(250) {
+        return (policy, Vec::new());
+    }
+    let everything = Patterns::new(&["*"]);
+    for queue in &mut policy.queues {
+        if queue.repositories == everything {
+            queue.repositories = Patterns::new(&["r*"]);
+        }
+        queue.outside = if rng.chance(650) { draw_pinned(&mut rng) } else { OutsidePolicy::Strict };
+    }
+    let mut outer = job("outer", &["r*"], &[OUTSIDE], "1");
+    outer.voting = rng.chance(850);
+    outer.runs_for = if rng.chance(500) { RunsFor::Own } else { RunsFor::Inputs };
+    policy.jobs.push(outer);
+    let branches = if two_branches && rng.chance(500) { &["main", "dev"][..] } else { &["main"][..] };
+    (policy, branches.iter().map(|branch| Pair::new(OUTSIDE, *branch)).collect())
+}
+
+/// What fails with what others push to the repository outside of the queues.
+pub(super) fn draw_outside_poison(seed: u64, changes: u64) -> Vec<Poison> {
+    let mut rng = Rng::keyed(seed, OUTSIDE_STREAM, 1);
+    let mut poison = Vec::new();
+    for _ in 0..rng.between(1, 4) {
+        let mut tokens = vec![Arc::from(format!("outside {}", rng.below(3)))];
+        if rng.chance(850) {
+            tokens.push(format!("c{}.1", rng.below(changes)).into());
+        }
+        poison.push(Poison { job: Some("outer".into()), tokens });
+    }
+    poison
+}
+
+/// In a quarter of the runs comments ask for pipelines, and for another check where there are checks; drawn
+/// apart.
+pub(super) fn draw_demands(seed: u64, repositories: i64, mut policy: Policy) -> Policy {
+    let mut rng = Rng::keyed(seed, DEMANDS_STREAM, 0);
+    if !rng.chance(250) {
+        return policy;
+    }
+    policy.check.recheck = rng.chance(800).then(|| "recheck".into());
+    let names = if rng.chance(400) { &["perf", "soak"][..] } else { &["perf"][..] };
+    for name in names {
+        policy.pipelines.on_demand.push(OnDemandPolicy {
+            name: (*name).into(),
+            comment: format!("check {name}").into(),
+            success: i32::from(rng.chance(300)),
+            failure: -i32::from(rng.chance(400)),
+        });
+    }
+    if let Some(unit) = policy.jobs.first_mut().filter(|_| rng.chance(400)) {
+        unit.pipelines.0.push("perf".into());
+    }
+    let mut bench =
+        job("bench", &["*"], if repositories > 1 && rng.chance(400) { &["r1"] } else { &[] }, "1");
+    bench.pipelines = within(names);
+    bench.voting = rng.chance(850);
+    policy.jobs.push(bench);
+    policy
+}
+
+/// What the gate lets pass and a job that comments ask for notices.
+pub(super) fn draw_demands_poison(seed: u64, changes: u64) -> Vec<Poison> {
+    let mut rng = Rng::keyed(seed, DEMANDS_STREAM, 1);
+    let mut draw =
+        |_| Poison { job: Some("bench".into()), tokens: vec![format!("c{}.1", rng.below(changes)).into()] };
+    (0..4).map(&mut draw).collect()
 }

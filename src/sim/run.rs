@@ -58,6 +58,12 @@ pub struct Report {
     pub stays_ms: Vec<i64>,
     /// Times that the daemon died.
     pub crashes: u64,
+    /// Commands in comments, and by operators, for another check or a pipeline on demand.
+    pub asked: u32,
+    /// Runs of pipelines on demand.
+    pub on_demand: u32,
+    /// Nodes that were given pins.
+    pub pinned: u32,
     /// Digest of the core's last state.
     pub digest: String,
     /// What happened, for people; only when it was asked for.
@@ -153,7 +159,7 @@ pub fn run(setting: &Setting, disabled: &BTreeSet<usize>, whole_trace: bool) -> 
 impl Run {
     fn new(setting: &Setting, disabled: &BTreeSet<usize>, whole_trace: bool) -> Self {
         let mut gerrit = Gerrit::default();
-        for (pair, tree) in &setting.branches {
+        for (pair, tree) in setting.branches.iter().chain(&setting.outside) {
             gerrit.create_branch(pair, tree.clone());
         }
         gerrit.forms.clone_from(&setting.forms);
@@ -341,6 +347,9 @@ impl Run {
             builds: self.audit.builds_bought,
             stays_ms: self.audit.stays_ms,
             crashes: self.crashes,
+            asked: self.audit.demands.heard,
+            on_demand: self.audit.demands.begun,
+            pinned: self.audit.pins.given,
             digest: self.engine.as_ref().map(|engine| engine.queue().digest()).unwrap_or_default(),
             trace: self.trace.into(),
         }

@@ -7,7 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::extras::{draw_alternatives, draw_late_poison, draw_runs, draw_sites};
+use super::extras::{
+    draw_alternatives, draw_demands, draw_demands_poison, draw_late_poison, draw_outside,
+    draw_outside_poison, draw_runs, draw_sites,
+};
 use super::rng::Rng;
 use crate::model::job::{Attempts, RunsFor};
 use crate::model::policy::{
@@ -94,6 +97,8 @@ pub struct Setting {
     pub seed: u64,
     /// Branches and what they start with.
     pub branches: BTreeMap<Pair, Tree>,
+    /// Branches that no queue gates, with what they start with: people push to them beside everything.
+    pub outside: BTreeMap<Pair, Tree>,
     /// The first configuration.
     pub policy: Policy,
     /// How often what goes wrong.
@@ -133,26 +138,22 @@ impl Setting {
         let changes = rng.between(4, 22).unsigned_abs();
         let policy = draw_policy(&mut rng, repositories, job_files);
         let (policy, graph) = draw_graph(seed, policy);
+        let policy = draw_strategies(seed, draw_order(seed, draw_landing(seed, policy)));
+        let policy = draw_runs(seed, repositories, draw_alternatives(seed, policy));
+        let policy = draw_sites(seed, repositories, policy);
+        let (policy, outside) = draw_outside(seed, two_branches, policy);
         Self {
             seed,
             branches,
-            policy: draw_sites(
-                seed,
-                repositories,
-                draw_runs(
-                    seed,
-                    repositories,
-                    draw_alternatives(
-                        seed,
-                        draw_strategies(seed, draw_order(seed, draw_landing(seed, policy))),
-                    ),
-                ),
-            ),
+            outside: outside.into_iter().map(|pair| (pair.clone(), first_tree(&pair, false))).collect(),
+            policy: draw_demands(seed, repositories, policy),
             graph,
             faults: draw_faults(&mut rng),
             poison: draw_poison(&mut rng, changes)
                 .into_iter()
                 .chain(draw_late_poison(seed, changes))
+                .chain(draw_outside_poison(seed, changes))
+                .chain(draw_demands_poison(seed, changes))
                 .collect(),
             forms: draw_forms(seed, repositories, rng.chance(700)),
             footerless: draw_footerless(seed, changes),

@@ -116,13 +116,16 @@ pub fn effect(effect: &Effect) -> String {
                 tips.iter().map(|(pair, tip)| format!("{pair} {}", tip.short())).collect();
             format!("prepare node {node} at {}", tips.join(", "))
         }
-        EffectKind::PrepareNode { node, merges, overlay, .. } => format!(
-            "prepare node {node}: {:?} overlay {:?}",
+        EffectKind::PrepareNode { node, merges, overlay, pins, .. } => format!(
+            "prepare node {node}: {:?} overlay {:?} pins {:?}",
             merges
                 .iter()
                 .map(|merge| (merge.change.number.0, format!("{:?}", merge.onto)))
                 .collect::<Vec<_>>(),
-            overlay.iter().map(|(pair, node)| format!("{pair}={node}")).collect::<Vec<_>>()
+            overlay.iter().map(|(pair, node)| format!("{pair}={node}")).collect::<Vec<_>>(),
+            pins.iter()
+                .map(|(pair, pin)| format!("{pair} {}", pin.map_or("none".into(), |sha| sha.short())))
+                .collect::<Vec<_>>()
         ),
         EffectKind::StartBuild { build, job, .. } => format!("start build {build} of {job}"),
         EffectKind::Land { pushes, .. } => pushes

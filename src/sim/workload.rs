@@ -8,6 +8,18 @@ use super::rng::Rng;
 use super::setting::Setting;
 use crate::model::Pair;
 
+/// What people write; not all of it asks for something.
+const COMMENTS: &[&str] = &[
+    "check perf",
+    "check perf",
+    "Patch Set 1:\n\n Check Perf",
+    "recheck",
+    "recheck",
+    "check soak",
+    "check soak\nrecheck\ncheck perf",
+    "please check perf",
+];
+
 /// One thing that someone does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {
@@ -78,6 +90,8 @@ pub enum What {
     Configure(u64),
     /// The daemon's process stands still for so many milliseconds.
     Freeze(i64),
+    /// Someone writes a comment.
+    Comment(u64, &'static str),
 }
 
 /// A `Depends-On` footer, by places in the order of changes.
@@ -155,6 +169,42 @@ pub fn draw(setting: &Setting) -> Vec<Step> {
     // Behind the others: a step has its number in stored regressions.
     steps.extend(draw_urgent(setting));
     steps.extend(draw_rechecks(setting));
+    steps.extend(draw_comments(setting));
+    steps.extend(draw_outside_pushes(setting));
+    steps
+}
+
+/// Who writes comments where they can ask for something, drawn apart: now and then twice, or after the change has
+/// landed.
+fn draw_comments(setting: &Setting) -> Vec<Step> {
+    let mut rng = Rng::keyed(setting.seed, 31, 0);
+    let mut steps = Vec::new();
+    if setting.policy.asks().is_empty() {
+        return steps;
+    }
+    let often = u32::try_from(rng.between(100, 700)).unwrap_or(0);
+    for change in 0..setting.changes {
+        let mut at_ms = rng.between(0, setting.people_until_ms * 11 / 10);
+        while rng.chance(often) {
+            steps.push(Step { at_ms, what: What::Comment(change, rng.pick(COMMENTS).unwrap_or(&"")) });
+            let soon = if rng.chance(500) { 20_000 } else { setting.people_until_ms / 2 };
+            at_ms += rng.between(1, soon);
+        }
+    }
+    steps
+}
+
+/// What others push to where no queue gates, drawn apart.
+fn draw_outside_pushes(setting: &Setting) -> Vec<Step> {
+    let mut rng = Rng::keyed(setting.seed, 32, 0);
+    let mut steps = Vec::new();
+    for pair in setting.outside.keys() {
+        for _ in 0..rng.between(2, 16) {
+            let at_ms = rng.between(0, setting.people_until_ms);
+            let (pair, edit) = (pair.clone(), rng.below(20));
+            steps.push(Step { at_ms, what: What::Outside { pair, edit, ambush: false } });
+        }
+    }
     steps
 }
 

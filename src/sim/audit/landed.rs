@@ -1,8 +1,8 @@
 //! What the review host has landed: what each push closed, and as which commit.
 
-use super::{Audit, Book, Checked, fault};
+use super::{Audit, Book, Checked, LandingBook, fault};
 use crate::model::action::Push;
-use crate::model::{ChangeNumber, EffectId, Pair, Sha};
+use crate::model::{ChangeNumber, EffectId, Outcome, Pair, Sha, Timestamp};
 
 impl Audit {
     /// Marks that a push has taken effect. `closed` is what it has closed, each with the commit as which it counts as landed, and `open`
@@ -65,6 +65,41 @@ impl Audit {
         if !same_tree {
             self.alarms.extend(landing.push.submit.as_ref().map(|submit| submit.change));
         }
+    }
+
+    /// Records the answer to a push.
+    pub(super) fn push_ended(&mut self, at: Timestamp, effect: EffectId, pushes: &[(Pair, Outcome)]) {
+        let settle = self.policy.as_ref().map_or(0, |policy| policy.limits.settle_ms);
+        let Some(landing) = self.landings.get_mut(&effect) else { return };
+        let push = landing.push.clone();
+        match pushes.iter().find(|(pair, _)| *pair == push.pair).map(|(_, outcome)| outcome) {
+            Some(Outcome::Applied) => {
+                landing.applied = true;
+                self.tell(&push.pair, push.new);
+            }
+            Some(Outcome::Unknown(_)) => {
+                landing.unknown_until.get_or_insert(at.plus_ms(settle));
+            }
+            Some(Outcome::Failed(_) | Outcome::Gone(_) | Outcome::Refused(_)) => {
+                self.landings.remove(&effect);
+            }
+            None => {}
+        }
+    }
+
+    /// Reads what was seen of a push of unknown outcome.
+    pub(super) fn push_seen(&mut self, at: Timestamp, pair: &Pair, tip: Option<Sha>, contains: bool) {
+        if let Some(tip) = tip {
+            self.tell(pair, tip);
+        }
+        let limits = self.policy.as_ref().map(|policy| policy.limits.clone()).unwrap_or_default();
+        let over = |landing: &LandingBook| {
+            landing.push.pair == *pair
+                && !contains
+                && (landing.push.submit.is_none() && tip != Some(landing.push.old)
+                    || landing.settles_at(&limits) <= at)
+        };
+        self.landings.retain(|_, landing| !over(landing));
     }
 
     /// What the node of a change's item writes for it.

@@ -40,6 +40,7 @@ impl Audit {
         }
         for id in &items {
             self.check_pause(*id)?;
+            self.check_pinned(at, *id)?;
         }
         self.check_others(&items, push)?;
         self.check_order(&items)?;

@@ -72,6 +72,7 @@ impl Audit {
         if matches!(departure, Departure::Closure { .. }) {
             return Ok(());
         }
+        self.check_pinned(at, id)?;
         if let Departure::Failed { jobs } = departure {
             self.check_blame(id, jobs)?;
         }

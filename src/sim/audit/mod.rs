@@ -5,6 +5,7 @@
 
 mod alternatives;
 mod books;
+mod demand;
 mod depend;
 mod footprint;
 mod graph;
@@ -15,6 +16,7 @@ mod oracle;
 mod order;
 mod overtake;
 mod part;
+mod pins;
 mod place;
 mod pool;
 mod reports;
@@ -35,7 +37,7 @@ use crate::model::report::{Report, Says};
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{
     Action, BuildId, ChangeNumber, ChangeSnapshot, Departure, Effect, EffectId, EffectKind, Event, ItemId,
-    NodeId, Outcome, Pair, Pipeline, Policy, QueueName, Sha, Timestamp, Verdict, VerdictKey,
+    NodeId, Pair, Pipeline, Policy, QueueName, Sha, Timestamp, Verdict, VerdictKey,
 };
 use crate::port::Entry;
 use crate::sim::setting::Setting;
@@ -108,6 +110,10 @@ pub struct Audit {
     pushed: BTreeMap<EffectId, Vec<ItemId>>,
     landed_pairs: BTreeMap<ItemId, BTreeSet<Pair>>,
     runs: runs::RunBooks,
+    /// What people ask for.
+    pub demands: demand::DemandBooks,
+    /// What queues pin.
+    pub pins: pins::PinBooks,
     alternatives: alternatives::AlternativeBooks,
     /// Changes on which an alarm was raised.
     alarmed: BTreeSet<ChangeNumber>,
@@ -140,6 +146,7 @@ impl Audit {
     /// # Errors
     /// A broken promise.
     pub fn entry(&mut self, entry: &Entry, gerrit: &mut Gerrit, setting: &Setting) -> Checked {
+        self.pins_age(entry.at);
         for (event, actions) in &entry.steps {
             self.event(entry.at, event, gerrit)?;
             for action in actions {
@@ -160,6 +167,7 @@ impl Audit {
             Event::ChangeSeen { snapshot } => self.know(snapshot, false),
             Event::ChangeGone { number } => {
                 self.gone.insert(*number);
+                self.demands_forgotten(*number);
             }
             Event::TipSeen { pair, commit: Some(commit) } => self.tell(pair, *commit),
             Event::NodePrepared { effect, node, outcome } if !self.ended.contains(effect) => {
@@ -176,9 +184,11 @@ impl Audit {
             Event::JobsResolved { effect, node, outcome } if !self.ended.contains(effect) => {
                 self.ended.insert(*effect);
                 self.resolved(*node, outcome);
+                self.pins_read(at, *node);
             }
             Event::BuildSeen { build, phase: BuildPhase::Finished { verdict, .. } } => {
                 self.count(*build, verdict);
+                self.demand_verdict(at, *build, verdict);
             }
             Event::BuildsListed { .. } => {}
             Event::Looked { at, changes, gone, .. } => {
@@ -187,6 +197,7 @@ impl Audit {
                     self.know(change, true);
                 }
                 self.gone.extend(gone);
+                gone.iter().for_each(|gone| self.demands_forgotten(*gone));
             }
             Event::CommitSeen { changes, .. } => {
                 for change in changes {
@@ -209,6 +220,7 @@ impl Audit {
         let known = self.known.get(&snapshot.number);
         if fresh || known.is_none_or(|known| known.updated_at <= snapshot.updated_at) {
             self.gone.remove(&snapshot.number);
+            self.demands_after(snapshot);
             self.known.insert(snapshot.number, snapshot.clone());
         }
     }
@@ -272,6 +284,8 @@ impl Audit {
                 self.order.entry(to).or_default().push(id);
             }
         }
+        self.demands_configured(policy);
+        self.pins_configured(policy);
         self.policy = Some(policy.clone());
     }
 
@@ -284,7 +298,8 @@ impl Audit {
                 self.paused.remove(scope);
             }
             Command::Promote { changes } => self.promote(changes, gerrit),
-            Command::Enqueue { .. } | Command::Dequeue { .. } | Command::Recheck { .. } => {}
+            Command::Recheck { change, pipeline } => self.asked(*change, pipeline.as_ref()),
+            Command::Enqueue { .. } | Command::Dequeue { .. } => {}
         }
     }
 
@@ -297,6 +312,7 @@ impl Audit {
     ) -> Checked {
         match decision {
             Decision::Entered { item, pipeline, queue, changes } => {
+                self.demand_begins(pipeline, queue.as_ref(), changes)?;
                 let book =
                     Book { entered_at: at, ..Book::new(pipeline.clone(), queue.clone(), changes.clone()) };
                 if self.items.insert(*item, book).is_some() {
@@ -328,6 +344,7 @@ impl Audit {
                 }
                 let passed = self.last_verdict(key);
                 self.item(*item)?.adopted.insert(*key, passed);
+                self.demand_adopts(*item, *key, passed)?;
             }
             Decision::Pooled { item, with } => {
                 self.alive(*item, "a judge")?;
@@ -346,6 +363,7 @@ impl Audit {
             Decision::Parted { item, commits } => self.parted(*item, commits, gerrit)?,
             Decision::Ended { item, pipeline, departure, .. } => {
                 self.alive(*item, "an end")?;
+                self.demand_ends(*item, departure, gerrit, setting)?;
                 if *pipeline == Pipeline::Gate {
                     self.note_orphans(*item, departure, gerrit);
                     self.check_leaving(at, *item, departure, gerrit, setting)?;
@@ -413,6 +431,7 @@ impl Audit {
             );
         }
         self.check_needs(stay, key)?;
+        self.demand_buys(stay, key)?;
         self.build_begins(now, build, key, stay)?;
         if self.builds.insert(build, (key, item)).is_some() {
             return fault("effects once", format!("build {build} was bought twice"));
@@ -426,6 +445,9 @@ impl Audit {
             book.ended = Some(departure.clone());
             if let Some(order) = book.queue.as_ref().and_then(|queue| self.order.get_mut(queue)) {
                 order.retain(|other| *other != id);
+            }
+            if let Some(queue) = book.queue.clone() {
+                self.pins_forgotten(&queue);
             }
         }
         for landing in self.landings.values_mut() {
@@ -446,7 +468,11 @@ impl Audit {
                     book.pins.clone_from(pins);
                     book.depends.clone_from(depends);
                 }
-                self.check_pins(*node)
+                self.check_pins(at, *node)
+            }
+            EffectKind::ReleaseNode { node } => {
+                self.pins_released(*node);
+                Ok(())
             }
             EffectKind::Land { valid_until, pushes } => {
                 for push in pushes {
@@ -462,39 +488,5 @@ impl Audit {
             EffectKind::Report(report) => self.check_culprit(report, gerrit, setting),
             _ => Ok(()),
         }
-    }
-
-    /// Records the answer to a push.
-    fn push_ended(&mut self, at: Timestamp, effect: EffectId, pushes: &[(Pair, Outcome)]) {
-        let settle = self.policy.as_ref().map_or(0, |policy| policy.limits.settle_ms);
-        let Some(landing) = self.landings.get_mut(&effect) else { return };
-        let push = landing.push.clone();
-        match pushes.iter().find(|(pair, _)| *pair == push.pair).map(|(_, outcome)| outcome) {
-            Some(Outcome::Applied) => {
-                landing.applied = true;
-                self.tell(&push.pair, push.new);
-            }
-            Some(Outcome::Unknown(_)) => {
-                landing.unknown_until.get_or_insert(at.plus_ms(settle));
-            }
-            Some(Outcome::Failed(_) | Outcome::Gone(_) | Outcome::Refused(_)) => {
-                self.landings.remove(&effect);
-            }
-            None => {}
-        }
-    }
-
-    fn push_seen(&mut self, at: Timestamp, pair: &Pair, tip: Option<Sha>, contains: bool) {
-        if let Some(tip) = tip {
-            self.tell(pair, tip);
-        }
-        let limits = self.policy.as_ref().map(|policy| policy.limits.clone()).unwrap_or_default();
-        let over = |landing: &LandingBook| {
-            landing.push.pair == *pair
-                && !contains
-                && (landing.push.submit.is_none() && tip != Some(landing.push.old)
-                    || landing.settles_at(&limits) <= at)
-        };
-        self.landings.retain(|_, landing| !over(landing));
     }
 }

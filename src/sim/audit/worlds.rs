@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Audit, Checked, fault};
+use super::Audit;
 use crate::model::policy::OutsidePolicy;
 use crate::model::tree::Unit;
-use crate::model::{ItemId, NodeId, Pair, Sha};
+use crate::model::{ItemId, NodeId, Pair, Policy, QueueName, Sha};
 
 impl Audit {
     /// The tips that the daemon may hold for true: for each branch the newest and the last it was
@@ -49,7 +49,8 @@ impl Audit {
     /// was the first to read it. Elsewhere the branches must be as they are.
     pub(super) fn as_pinned(&self, id: ItemId, tips: &BTreeMap<Pair, Sha>) -> BTreeMap<Pair, Sha> {
         let mut seen = tips.clone();
-        for (pair, value) in self.pinned(id) {
+        let node = self.items.get(&id).and_then(|book| book.node);
+        for (pair, value) in node.map(|node| self.pinned(id, node, true)).unwrap_or_default() {
             match value {
                 Some(commit) => drop(seen.insert(pair, commit)),
                 None => drop(seen.remove(&pair)),
@@ -58,40 +59,30 @@ impl Audit {
         seen
     }
 
-    /// What an item's node may see otherwise than it is.
-    fn pinned(&self, id: ItemId) -> Vec<(Pair, Option<Sha>)> {
-        let node = self.items.get(&id).and_then(|book| self.nodes.get(&book.node?));
-        let (Some(node), Some(policy), Some(queue)) =
-            (node, &self.policy, self.items.get(&self.item_of(id)).and_then(|book| book.queue.as_ref()))
-        else {
+    /// What an item's node may see otherwise than it is: what it has read, and where that is asked for, all that it
+    /// was given.
+    pub(super) fn pinned(&self, id: ItemId, node: NodeId, is_given_too: bool) -> Vec<(Pair, Option<Sha>)> {
+        let (Some(node), Some(policy), Some(queue)) = (
+            self.nodes.get(&node),
+            &self.policy,
+            self.items.get(&self.item_of(id)).and_then(|book| book.queue.as_ref()),
+        ) else {
             return Vec::new();
         };
         let declared = policy.queue_named(queue);
         if declared.is_none_or(|declared| declared.outside == OutsidePolicy::Strict) {
             return Vec::new();
         }
-        let is_outside = |pair: &Pair| {
-            !node.depends.contains(pair) && policy.queue_of(pair).is_none_or(|other| other.name != *queue)
-        };
         let read = node.reads().iter().filter_map(|read| match &read.unit {
-            Unit::Branch(pair) if is_outside(pair) => Some((pair.clone(), read.value)),
-            _ => None,
+            Unit::Branch(pair) => Some((pair.clone(), read.value)),
+            Unit::JobFile(_) => None,
         });
-        let given = node.pins.iter().filter(|(pair, _)| is_outside(pair)).cloned();
-        read.chain(given).collect()
+        let all = read.chain(node.pins.iter().filter(|_| is_given_too).cloned());
+        all.filter(|(pair, _)| !node.depends.contains(pair) && is_outside(policy, queue, pair)).collect()
     }
+}
 
-    /// A pin is of a branch outside of the queue, of a queue that pins, and was a tip of that branch.
-    pub(super) fn check_pins(&self, node: NodeId) -> Checked {
-        let Some(book) = self.nodes.get(&node).filter(|book| !book.pins.is_empty()) else { return Ok(()) };
-        let allowed = self.pinned(book.item);
-        for (pair, commit) in &book.pins {
-            let was_tip =
-                commit.is_none_or(|commit| self.tips.get(pair).is_some_and(|tips| tips.contains(&commit)));
-            if !was_tip || !allowed.iter().any(|(other, _)| other == pair) {
-                return fault("pins", format!("node {node} is given {commit:?} for {pair}"));
-            }
-        }
-        Ok(())
-    }
+/// Whether a queue does not gate a branch.
+pub(super) fn is_outside(policy: &Policy, queue: &QueueName, pair: &Pair) -> bool {
+    policy.queue_of(pair).is_none_or(|other| other.name != *queue)
 }

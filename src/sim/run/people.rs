@@ -2,11 +2,14 @@
 
 use super::{Happening, Run};
 use crate::model::event::{Command, Scope};
-use crate::model::{Account, BuildSpec, ChangeNumber, ChangeStatus, Event, Label, Pair, Reference, Sha};
+use crate::model::pipeline::asked_for;
+use crate::model::{
+    Account, BuildSpec, ChangeNumber, ChangeStatus, Event, Label, Pair, Policy, Reference, Sha,
+};
 use crate::sim::audit::Checked;
-use crate::sim::setting::{JOB_FILE, URGENT, strategy};
+use crate::sim::setting::{BOT, JOB_FILE, URGENT, strategy};
 use crate::sim::workload::{JobFileEdit, Need, Operation, Step, What};
-use crate::world::gerrit::{Change, REVIEW, Upload};
+use crate::world::gerrit::{Change, Message, REVIEW, Upload};
 
 use std::sync::Arc;
 
@@ -71,6 +74,7 @@ impl Run {
             }),
             What::Block(change, on) => self.edit(*change, |change| change.blocked = *on),
             What::Outside { pair, edit, .. } => self.push_outside(pair, *edit),
+            What::Comment(change, text) => self.comment(*change, text),
             What::Operate(_) | What::Configure(_) | What::Freeze(_) => {}
         }
     }
@@ -234,6 +238,30 @@ impl Run {
         self.deliver(vec![Event::Operator { request: self.happenings, by: "op".into(), command }])
     }
 
+    /// Someone writes on a change. The daemon hears what that asks for only now, if it lives and sees the change.
+    fn comment(&mut self, change: u64, text: &str) {
+        let Some(number) = self.changes.get(&change).copied() else { return };
+        let Some(found) = self.gerrit.change(number) else { return };
+        let (pair, patchset) = (found.pair.clone(), found.current);
+        let by: Account = "carol".into();
+        let message = Message { by: by.clone(), tag: "".into(), patchset, at: self.now, text: text.into() };
+        self.gerrit.write(number, message);
+        self.tell_soon(number);
+        let is_seen =
+            self.gerrit.read(number, &BOT.into()).is_some() && self.policy.queue_of(&pair).is_some();
+        if !is_seen || self.engine.is_none() || self.chance(self.faults.news_lost) {
+            return;
+        }
+        for pipeline in asked_for(text, &self.policy.asks()) {
+            let command = Command::Recheck { change: number, pipeline };
+            let event = Event::Operator { request: 0, by: by.clone(), command };
+            for _ in 0..if self.chance(self.faults.news_doubled) { 2 } else { 1 } {
+                let (life, delay) = (self.life, self.rng.between(2, 300));
+                self.schedule(delay, Happening::Deliver { life, events: vec![event.clone()] });
+            }
+        }
+    }
+
     /// Before the end, people take back most of their stops.
     pub(super) fn resume_all(&mut self) -> Checked {
         if self.rng.chance(300) {
@@ -271,6 +299,7 @@ impl Run {
         if let Some(site) = policy.sites.first_mut().filter(|_| (word / 38_400).is_multiple_of(3)) {
             site.inputs = !site.inputs;
         }
+        configure_demands(policy, word / 115_200);
         let (life, policy) = (self.life, self.policy.clone().shared());
         self.schedule(0, Happening::Deliver { life, events: vec![Event::PolicyChanged { policy }] });
         Ok(())
@@ -322,5 +351,21 @@ impl Run {
     pub(super) fn taken_in(&mut self, events: &[Event]) {
         self.told.take_in(events);
         self.executor.take_in(events);
+    }
+}
+
+/// What comments ask for is built where other things can be touched, or it is taken out of the configuration.
+fn configure_demands(policy: &mut Policy, word: u64) {
+    let names: Vec<_> = policy.pipelines.on_demand.iter().map(|own| own.name.clone()).collect();
+    for job in policy.jobs.iter_mut().filter(|_| word.is_multiple_of(3)) {
+        if names.iter().any(|name| job.pipelines.0.contains(name)) {
+            let trust = if &*job.spec.trust == "gate" { "lab" } else { "gate" };
+            job.spec = Arc::new(BuildSpec { trust: trust.into(), ..(*job.spec).clone() });
+        }
+    }
+    if (word / 3).is_multiple_of(5) {
+        policy.pipelines.on_demand.clear();
+        policy.jobs.iter_mut().for_each(|job| job.pipelines.0.retain(|name| !names.contains(name)));
+        policy.jobs.retain(|job| !job.pipelines.0.is_empty());
     }
 }
