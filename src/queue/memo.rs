@@ -218,7 +218,8 @@ impl Queue {
             ahead.predicted.expected(*pair) == *expected && versions.version(*pair) == *version
         };
         let parents_stay = !plain.rests_on_open || ahead.failing.is_empty();
-        plain.is_landing || parents_stay && plain.basis.0.iter().all(as_before)
+        let is_stuck = ahead.stuck.iter().any(|id| plain.print.carries.has(*id));
+        plain.is_landing || parents_stay && !is_stuck && plain.basis.0.iter().all(as_before)
     }
 
     /// Whether a pass over a queue can go past items: nothing but their nodes, what these rest on and how

@@ -34,6 +34,8 @@ pub(super) struct Ahead {
     pub undecided: Vec<Option<NodeId>>,
     /// Those of them that are not expected to land.
     pub failing: BTreeSet<ItemId>,
+    /// Those that stay at nodes with one of those in it, as a tip is in doubt.
+    pub stuck: BTreeSet<ItemId>,
     /// What owners and repositories have of what is built.
     pub shares: Shares,
     /// Why each item's builds claim no slots, if so, in order.
@@ -228,8 +230,13 @@ impl Queue {
         ahead.basis = agrees.then(|| self.basis_of(item, &ahead.predicted));
         let meets = walk.asks_what_it_meets() && self.meets_one_of(item, &ahead.undecided);
         let standing = self.standing_now(item);
-        let hold = walk.holds(Seat { meets, standing }).or_else(|| self.share(item, standing, ahead));
+        let stuck = self.is_stuck(item, agrees, ahead);
+        let hold = if stuck { Some(Hold::Leaving) } else { walk.holds(Seat { meets, standing }) };
+        let hold = hold.or_else(|| self.share(item, standing, ahead));
         ahead.hold(place, hold);
+        if stuck {
+            ahead.stuck.insert(id);
+        }
         if (standing == Standing::Passed || standing == Standing::Building)
             && let Some(left) = self.judge_foreign(id, ahead)
         {
@@ -268,6 +275,13 @@ impl Queue {
     /// Whether an item is on probation: it has no part in the likeliest path before it has passed.
     pub(super) fn is_beside(&self, item: &Item, standing: Standing) -> bool {
         item.place.class == Class::Probation && standing != Standing::Passed
+    }
+
+    /// Whether its node contains what is expected to leave, or may: it would have another one by now if a tip were
+    /// not in doubt, or rests on such a node. Nothing is built there.
+    fn is_stuck(&self, item: &Item, agrees: bool, ahead: &Ahead) -> bool {
+        let contains = |other: &ItemId| self.print_of(item).is_some_and(|print| print.carries.has(*other));
+        ahead.stuck.iter().any(contains) || !agrees && ahead.failing.iter().any(contains)
     }
 
     /// Whether it rests on an item ahead that is expected to leave.
