@@ -14,6 +14,7 @@ use super::memo::Memos;
 use super::order::Rounds;
 use super::predict::Chances;
 use super::print::Prints;
+use super::speculate::Ahead;
 use super::state::{Item, Node, State};
 use super::strategy::Hold;
 use super::timer::Timer;
@@ -47,6 +48,8 @@ pub(crate) struct Index {
     pub tails: BTreeMap<QueueName, (Hold, Vec<ItemId>)>,
     /// What the last pass over each queue has found.
     pub memos: BTreeMap<QueueName, Memos>,
+    /// What the last pass has carried: only its room is of use.
+    pub ahead: Ahead,
     /// Items of which something has changed since that pass.
     pub news: BTreeSet<ItemId>,
     /// Which turns the items of each queue have.
@@ -207,6 +210,16 @@ impl Index {
     pub fn forget_need(&mut self, key: VerdictKey, item: ItemId) {
         take(&mut self.needs, &key, item);
         self.dirty_keys.insert(key);
+    }
+
+    /// Keeps what a pass over a queue has found.
+    pub fn keep_memos(&mut self, queue: &QueueName, memos: Memos) {
+        match self.memos.get_mut(queue) {
+            Some(before) => *before = memos,
+            None => {
+                self.memos.insert(queue.clone(), memos);
+            }
+        }
     }
 
     /// Marks a change to be looked at, once.
