@@ -215,13 +215,13 @@ impl Queue {
     fn take_keys(&mut self, id: ItemId, keys: std::collections::BTreeSet<crate::model::VerdictKey>) {
         let Some(item) = self.state.stay_mut(id) else { return };
         item.prepare = None;
-        let old = std::mem::replace(&mut item.keys, keys.clone());
-        for key in keys.difference(&old) {
+        for key in keys.iter().filter(|key| !item.keys.contains(key)) {
             self.index.needs.entry(*key).or_default().insert(id);
         }
-        for key in old.difference(&keys) {
+        for key in item.keys.iter().filter(|key| !keys.contains(key)) {
             self.index.forget_need(*key, id);
         }
+        item.keys = keys;
     }
 
     fn note_jobless(&mut self, id: ItemId, epoch: u64, spared: Vec<JobName>) {

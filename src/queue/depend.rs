@@ -232,7 +232,11 @@ impl Queue {
     /// repositories each part sees what it names of the others.
     pub(super) fn depends_of(&self, item: &Item) -> Vec<Pair> {
         let known = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
-        let targets = known.flat_map(|change| self.named_by(&change.snapshot));
+        let mut naming = known.filter(|change| !change.snapshot.needs.is_empty()).peekable();
+        if naming.peek().is_none() {
+            return Vec::new();
+        }
+        let targets = naming.flat_map(|change| self.named_by(&change.snapshot));
         let alive =
             targets.filter(|target| matches!(target.status, Some(ChangeStatus::Open | ChangeStatus::Merged)));
         alive.map(|target| target.pair).collect::<BTreeSet<_>>().into_iter().collect()

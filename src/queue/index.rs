@@ -10,6 +10,7 @@ use crate::model::{
 
 use super::Queue;
 use super::jobs::{Known, Standing};
+use super::marks::Marks;
 use super::memo::Memos;
 use super::order::Rounds;
 use super::predict::Chances;
@@ -51,7 +52,7 @@ pub(crate) struct Index {
     /// What the last pass has carried: only its room is of use.
     pub ahead: Ahead,
     /// Items of which something has changed since that pass.
-    pub news: BTreeSet<ItemId>,
+    pub news: Marks<ItemId>,
     /// Which turns the items of each queue have.
     pub rounds: Rounds,
     /// What each node rests on, writes and reads.
@@ -59,20 +60,20 @@ pub(crate) struct Index {
     /// How likely each job is to pass.
     pub chances: Chances,
     /// Nodes whose merge is under way.
-    pub merging: BTreeSet<NodeId>,
+    pub merging: Marks<NodeId>,
     /// Nodes that no item stands on.
-    pub stale: BTreeSet<NodeId>,
+    pub stale: Marks<NodeId>,
     /// How each item stands, as its jobs were last looked at.
     pub known: BTreeMap<ItemId, Known>,
     /// How each item stood when it was last looked at.
     pub standing: BTreeMap<ItemId, Standing>,
     pub timers: BTreeSet<(Timestamp, Timer)>,
     pub dirty_changes: VecDeque<ChangeNumber>,
-    pub dirty_items: BTreeSet<ItemId>,
-    pub dirty_queues: BTreeSet<QueueName>,
-    pub dirty_landings: BTreeSet<EffectId>,
-    pub dirty_confirms: BTreeSet<ChangeNumber>,
-    pub dirty_keys: BTreeSet<VerdictKey>,
+    pub dirty_items: Marks<ItemId>,
+    pub dirty_queues: Marks<QueueName>,
+    pub dirty_landings: Marks<EffectId>,
+    pub dirty_confirms: Marks<ChangeNumber>,
+    pub dirty_keys: Marks<VerdictKey>,
     pub dirty_references: bool,
     pub dirty_runs: bool,
     pub dirty_builds: bool,

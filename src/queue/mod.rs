@@ -30,6 +30,7 @@ mod item_set;
 mod jobs;
 mod land;
 mod learn;
+mod marks;
 mod matcher;
 mod memo;
 mod node;
