@@ -38,7 +38,9 @@ impl<T: Ord> Marks<T> {
 
     /// Whether it has a mark.
     pub fn contains(&self, mark: &T) -> bool {
-        self.0.binary_search(mark).is_ok()
+        // Most are asked for in vain.
+        let is_within = self.0.front() <= Some(mark) && self.0.back() >= Some(mark);
+        is_within && self.0.binary_search(mark).is_ok()
     }
 
     /// All marks, in order.

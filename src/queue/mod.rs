@@ -34,6 +34,7 @@ mod marks;
 mod matcher;
 mod memo;
 mod node;
+mod numbered;
 mod operator;
 mod order;
 mod pairs;
