@@ -53,12 +53,13 @@ impl<K: Number, V> Numbered<K, V> {
         let Some(far) = key.number().checked_sub(first.number()) else { return Err(0) };
         let far = usize::try_from(far).unwrap_or(usize::MAX).min(self.row.len() - 1);
         // It is there, or before.
-        for at in (far.saturating_sub(NEAR)..=far).rev() {
-            match self.row[at].0.cmp(&key) {
-                std::cmp::Ordering::Equal => return Ok(at),
-                std::cmp::Ordering::Less => return Err(at + 1),
-                std::cmp::Ordering::Greater => {}
+        let mut at = far;
+        while far - at < NEAR {
+            let known = self.row[at].0;
+            if known <= key {
+                return if known == key { Ok(at) } else { Err(at + 1) };
             }
+            at -= 1;
         }
         self.row.binary_search_by_key(&key, |(known, _)| *known)
     }

@@ -23,6 +23,9 @@ use super::memo::{Basis, Memos, Plain, Unbuilt};
 use super::state::{Item, Node, Stage};
 use super::strategy::{Hold, Seat, Shares, Walk, is_unbuilt, walk};
 
+/// For how many items a pass makes room before it begins.
+const ROOM_MAX: usize = 1_024;
+
 /// What a pass carries from item to item.
 #[derive(Default)]
 pub(super) struct Ahead {
@@ -49,9 +52,11 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// Begins anew, in the room that is there already: there is a pass in most steps.
-    fn clear(&mut self) {
+    fn clear(&mut self, items: usize) {
         self.predicted.clear();
         self.undecided.clear();
+        self.undecided.reserve(items.min(ROOM_MAX));
+        self.predicted.items.reserve(items.min(ROOM_MAX));
         self.failing.clear();
         self.shares = Shares::default();
         self.holds.clear();
@@ -59,7 +64,6 @@ impl Ahead {
         self.unbuilt.clear();
         self.last_passed = None;
         self.is_unbegun = false;
-        self.order.clear();
     }
 
     /// Notes why the builds of the item at a place claim no slots, if so.
@@ -89,9 +93,10 @@ impl Queue {
             return;
         };
         let mut ahead = std::mem::take(&mut self.index.ahead);
-        ahead.clear();
         let mut order = std::mem::take(&mut ahead.order);
-        order.extend(self.state.queues.get(name).into_iter().flatten());
+        order.clear();
+        order.extend_from_slice(self.state.queues.get(name).map_or(&[][..], |order| order));
+        ahead.clear(order.len());
         self.pass_over(&order, name, queue, policy.slots, &mut ahead);
         ahead.order = order;
         self.index.ahead = ahead;
