@@ -12,6 +12,7 @@ use super::Queue;
 use super::jobs::{Known, Standing};
 use super::marks::Marks;
 use super::memo::Memos;
+use super::numbered::Numbered;
 use super::order::Rounds;
 use super::predict::Chances;
 use super::print::Prints;
@@ -42,7 +43,7 @@ pub(crate) struct Index {
     /// The build that runs for a key.
     pub running: BTreeMap<VerdictKey, BuildId>,
     /// Items with jobs that have no verdict and no build, by priority and rank.
-    pub wanting: BTreeSet<(u8, u64, ItemId)>,
+    pub wanting: Marks<(u8, u64, ItemId)>,
     /// Items whose builds their strategy holds back.
     pub held: BTreeMap<ItemId, Hold>,
     /// The items of each queue that are too far back to be looked at, and how they are held.
@@ -64,9 +65,9 @@ pub(crate) struct Index {
     /// Nodes that no item stands on.
     pub stale: Marks<NodeId>,
     /// How each item stands, as its jobs were last looked at.
-    pub known: BTreeMap<ItemId, Known>,
+    pub known: Numbered<ItemId, Known>,
     /// How each item stood when it was last looked at.
-    pub standing: BTreeMap<ItemId, Standing>,
+    pub standing: Numbered<ItemId, Standing>,
     pub timers: BTreeSet<(Timestamp, Timer)>,
     pub dirty_changes: VecDeque<ChangeNumber>,
     pub dirty_items: Marks<ItemId>,

@@ -24,11 +24,25 @@ impl<T: Ord> Marks<T> {
         }
     }
 
-    /// Takes a mark away.
-    pub fn remove(&mut self, mark: &T) {
-        if let Ok(at) = self.0.binary_search(mark) {
-            self.0.remove(at);
+    /// Takes a mark away; says whether it was there.
+    pub fn remove(&mut self, mark: &T) -> bool {
+        match self.0.front() {
+            Some(first) if first == mark => self.0.pop_front().is_some(),
+            Some(first) if first < mark => {
+                self.0.binary_search(mark).is_ok_and(|at| self.0.remove(at).is_some())
+            }
+            _ => false,
         }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first mark.
+    pub fn first(&self) -> Option<&T> {
+        self.0.front()
     }
 
     /// Takes the first mark.
@@ -39,8 +53,9 @@ impl<T: Ord> Marks<T> {
     /// Whether it has a mark.
     pub fn contains(&self, mark: &T) -> bool {
         // Most are asked for in vain.
-        let is_within = self.0.front() <= Some(mark) && self.0.back() >= Some(mark);
-        is_within && self.0.binary_search(mark).is_ok()
+        let is_within = self.0.front().zip(self.0.back());
+        is_within.is_some_and(|(first, last)| first <= mark && mark <= last)
+            && self.0.binary_search(mark).is_ok()
     }
 
     /// All marks, in order.

@@ -105,6 +105,7 @@ impl Memos {
     }
 
     /// Has what is known of an item stand at its place.
+    #[inline]
     pub fn align(&mut self, place: usize, item: ItemId) {
         if self.all.get(place).is_none_or(|memo| memo.item != item) {
             self.shift(place, item);

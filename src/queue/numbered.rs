@@ -81,11 +81,14 @@ impl<K: Number, V> Numbered<K, V> {
         self.place(*key).is_ok()
     }
 
-    /// Gives a number to something, in place of what had it.
-    pub fn insert(&mut self, key: K, value: V) {
+    /// Gives a number to something; gives what had it before.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(key) {
-            Ok(at) => *self.row[at].1 = value,
-            Err(at) => self.row.insert(at, (key, Box::new(value))),
+            Ok(at) => Some(std::mem::replace(&mut *self.row[at].1, value)),
+            Err(at) => {
+                self.row.insert(at, (key, Box::new(value)));
+                None
+            }
         }
     }
 
@@ -146,8 +149,7 @@ mod tests {
             next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let id = ItemId(round / 8 + (next >> 33) % 40);
             if next >> 40 & 1 == 0 {
-                row.insert(id, round);
-                map.insert(id, round);
+                assert_eq!(row.insert(id, round), map.insert(id, round));
             } else {
                 assert_eq!(row.remove(&id), map.remove(&id));
             }

@@ -8,6 +8,7 @@ use crate::model::tree::{Resolved, Unit};
 use crate::model::{NodeId, Pair};
 
 use super::item_set::ItemSet;
+use super::numbered::Numbered;
 use super::predict::{Chances, JobId};
 use super::state::Node;
 
@@ -66,7 +67,7 @@ pub(crate) enum ReadId {
 #[derive(Default)]
 pub(crate) struct Prints {
     ids: BTreeMap<Pair, PairId>,
-    of: BTreeMap<NodeId, Arc<Print>>,
+    of: Numbered<NodeId, Arc<Print>>,
     /// How often what is known of each branch's tip has changed, by its number.
     versions: Vec<u32>,
 }

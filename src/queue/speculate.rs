@@ -185,7 +185,9 @@ impl Queue {
                 ahead.is_unbegun |= is_free && !plain.is_begun;
                 ahead.unbuilt.add(id);
             }
-            ahead.hold(place, hold);
+            if hold.is_some() {
+                ahead.hold(place, hold);
+            }
             if plain.standing == Standing::Passed {
                 ahead.last_passed = Some(place);
             }
