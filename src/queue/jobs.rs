@@ -116,8 +116,8 @@ impl Queue {
         }
         if let Some(id) = self.index.running.get(&job.key) {
             let failing = self.state.builds.get(id).is_some_and(|build| build.failing);
-            let last = item.failures.get(&job.key).copied().unwrap_or(0) + 1 >= self.attempts_of(job);
-            return if failing && last { JobState::Failing(*id) } else { JobState::Running(*id) };
+            let is_last = || item.failures.get(&job.key).copied().unwrap_or(0) + 1 >= self.attempts_of(job);
+            return if failing && is_last() { JobState::Failing(*id) } else { JobState::Running(*id) };
         }
         let Some(retry) = item.lost.get(&job.key) else { return JobState::Wanted };
         let attempts = self.state.policy.as_ref().map_or(1, |policy| policy.limits.infrastructure_attempts);
