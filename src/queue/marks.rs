@@ -52,10 +52,10 @@ impl<T: Ord> Marks<T> {
 
     /// Whether it has a mark.
     pub fn contains(&self, mark: &T) -> bool {
+        let (front, back) = self.0.as_slices();
+        let row = if back.first().is_some_and(|first| first <= mark) { back } else { front };
         // Most are asked for in vain.
-        let is_within = self.0.front().zip(self.0.back());
-        is_within.is_some_and(|(first, last)| first <= mark && mark <= last)
-            && self.0.binary_search(mark).is_ok()
+        row.last().is_some_and(|last| mark <= last) && row.binary_search(mark).is_ok()
     }
 
     /// All marks, in order.

@@ -46,28 +46,22 @@ impl<K, V> Default for Numbered<K, V> {
 impl<K: Number, V> Numbered<K, V> {
     /// The place of a number, or where it belongs.
     fn place(&self, key: K) -> Result<usize, usize> {
-        let (Some((first, _)), Some((last, _))) = (self.row.front(), self.row.back()) else { return Err(0) };
-        if key > *last {
-            return Err(self.row.len());
-        }
-        let Some(far) = key.number().checked_sub(first.number()) else { return Err(0) };
-        let far = usize::try_from(far).unwrap_or(usize::MAX).min(self.row.len() - 1);
-        // It is there, or before.
-        let mut at = far;
-        while far - at < NEAR {
-            let known = self.row[at].0;
-            if known <= key {
-                return if known == key { Ok(at) } else { Err(at + 1) };
+        let (front, back) = self.row.as_slices();
+        match back.first() {
+            Some((first, _)) if *first <= key => {
+                let before = front.len();
+                place_in(back, key).map(|at| before + at).map_err(|at| before + at)
             }
-            at -= 1;
+            _ => place_in(front, key),
         }
-        self.row.binary_search_by_key(&key, |(known, _)| *known)
     }
 
     /// What has a number.
     pub fn get(&self, key: &K) -> Option<&V> {
-        let at = self.place(*key).ok()?;
-        self.row.get(at).map(|(_, value)| &**value)
+        let (front, back) = self.row.as_slices();
+        let row = if back.first().is_some_and(|(first, _)| first <= key) { back } else { front };
+        let at = place_in(row, *key).ok()?;
+        row.get(at).map(|(_, value)| &**value)
     }
 
     /// What has a number, to be changed.
@@ -122,6 +116,26 @@ impl<K: Number, V> Numbered<K, V> {
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.row.iter_mut().map(|(_, value)| &mut **value)
     }
+}
+
+/// The place of a number in a row, or where it belongs.
+fn place_in<K: Number, V>(row: &[(K, V)], key: K) -> Result<usize, usize> {
+    let (Some((first, _)), Some((last, _))) = (row.first(), row.last()) else { return Err(0) };
+    if key > *last {
+        return Err(row.len());
+    }
+    let Some(far) = key.number().checked_sub(first.number()) else { return Err(0) };
+    let far = usize::try_from(far).unwrap_or(usize::MAX).min(row.len() - 1);
+    // It is there, or before.
+    let mut at = far;
+    while far - at < NEAR {
+        let known = row[at].0;
+        if known <= key {
+            return if known == key { Ok(at) } else { Err(at + 1) };
+        }
+        at -= 1;
+    }
+    row[..=at].binary_search_by_key(&key, |(known, _)| *known)
 }
 
 impl<K: Number + Serialize, V: Serialize> Serialize for Numbered<K, V> {
