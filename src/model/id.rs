@@ -1,5 +1,6 @@
 //! Identifiers. Names are shared strings, numbers are counters of the daemon or of Gerrit.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -162,8 +163,26 @@ impl fmt::Display for Pair {
 }
 
 /// The id of a git object (SHA-1); written as 40 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Sha(pub [u8; 20]);
+
+impl Ord for Sha {
+    fn cmp(&self, other: &Self) -> Ordering {
+        digest_order(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Sha {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// How two digests stand to each other, byte by byte. Nearly always the first eight tell.
+pub(super) fn digest_order<const N: usize>(one: &[u8; N], other: &[u8; N]) -> Ordering {
+    let first = |bytes: &[u8; N]| bytes.first_chunk().map(|first| u64::from_be_bytes(*first));
+    first(one).cmp(&first(other)).then_with(|| one.cmp(other))
+}
 
 impl Sha {
     /// Reads 40 hexadecimal digits; anything else is `None`.

@@ -1,11 +1,13 @@
 //! Verdicts and the keys that they belong to.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
+use super::id::digest_order;
 use super::{BuildSpec, JobName, Pair, ResolvedInput};
 
 /// What a finished build says.
@@ -26,8 +28,20 @@ pub enum Verdict {
 }
 
 /// Digest (SHA-256) of all that a build could depend on; equal keys, equal facts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VerdictKey(pub [u8; 32]);
+
+impl Ord for VerdictKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        digest_order(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for VerdictKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl VerdictKey {
     /// The same, for one node alone: a verdict that serves nowhere else.

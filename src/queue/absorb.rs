@@ -4,9 +4,10 @@ use crate::model::event::BuildPhase;
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{
     BuildId, ChangeNumber, EffectId, EffectKind, Event, ItemId, JobName, NodeId, Policy, QueueName,
-    Timestamp, Verdict,
+    Timestamp, Verdict, VerdictKey,
 };
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Queue;
@@ -186,7 +187,9 @@ impl Queue {
             Resolved::Jobs { jobs, noop, unneeded, .. } => {
                 let spared = if jobs.is_empty() && !*noop { Some(&unneeded[..]) } else { None };
                 let spared = spared.map(|spared| spared.iter().map(|spared| spared.job.clone()).collect());
-                Ok((jobs.iter().map(|job| job.key).collect(), spared))
+                let mut keys = BTreeSet::new();
+                keys.extend(jobs.iter().map(|job| job.key));
+                Ok((keys, spared))
             }
         };
         self.index.note_node(known);
@@ -212,16 +215,16 @@ impl Queue {
         }
     }
 
-    fn take_keys(&mut self, id: ItemId, keys: std::collections::BTreeSet<crate::model::VerdictKey>) {
+    fn take_keys(&mut self, id: ItemId, keys: BTreeSet<VerdictKey>) {
         let Some(item) = self.state.stay_mut(id) else { return };
         item.prepare = None;
-        let old = std::mem::replace(&mut item.keys, keys.clone());
-        for key in keys.difference(&old) {
+        for key in keys.iter().filter(|key| !item.keys.contains(key)) {
             self.index.needs.entry(*key).or_default().insert(id);
         }
-        for key in old.difference(&keys) {
+        for key in item.keys.iter().filter(|key| !keys.contains(key)) {
             self.index.forget_need(*key, id);
         }
+        item.keys = keys;
     }
 
     fn note_jobless(&mut self, id: ItemId, epoch: u64, spared: Vec<JobName>) {
@@ -265,7 +268,7 @@ impl Queue {
         }
         self.index.dirty_builds = true;
         let needing: Vec<ItemId> = self.index.needs.get(&build.key).into_iter().flatten().copied().collect();
-        self.index.dirty_items.extend(needing.iter().copied());
+        self.index.dirty_items.extend(&needing);
         if let Verdict::NoVerdict { why } = verdict {
             for item in needing {
                 // A build that was stopped because its item has failed was not lost.
@@ -303,7 +306,7 @@ impl Queue {
         self.forget_old_records();
     }
 
-    fn build_lost(&mut self, id: ItemId, key: crate::model::VerdictKey, why: Arc<str>) {
+    fn build_lost(&mut self, id: ItemId, key: VerdictKey, why: Arc<str>) {
         let before = self.state.stay(id).and_then(|item| item.lost.get(&key));
         let retry = self.next_retry(before, why);
         self.wake_at(retry.at, Timer::Item(id));
@@ -316,7 +319,7 @@ impl Queue {
         if self.state.records.len() <= RECORDS_MAX {
             return;
         }
-        let mut by_age: Vec<(Timestamp, crate::model::VerdictKey)> =
+        let mut by_age: Vec<(Timestamp, VerdictKey)> =
             self.state.records.iter().map(|(key, record)| (record.at, *key)).collect();
         by_age.sort_unstable();
         for (_, key) in by_age.into_iter().take(RECORDS_MAX / 4) {

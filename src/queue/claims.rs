@@ -18,21 +18,21 @@ impl Queue {
         ahead: &mut Ahead,
         memos: &mut Memos,
     ) {
-        let mut holds = std::mem::take(&mut ahead.holds);
-        holds.resize(front.len(), None);
-        memos.unbuilt = std::mem::take(&mut ahead.unbuilt);
+        std::mem::swap(&mut memos.unbuilt, &mut ahead.unbuilt);
         let sizes = self.pool_sizes(&memos.unbuilt, queue);
         let is_new = memos.take_news(ahead.is_unbegun.then_some(sizes));
         if !is_new && !cfg!(debug_assertions) {
             return;
         }
+        let holds = &mut ahead.holds;
+        holds.resize(front.len(), None);
         if ahead.is_unbegun || cfg!(debug_assertions) {
             let held = cfg!(debug_assertions).then(|| holds.clone());
-            self.plan_pools(front, sizes, &mut holds, memos);
-            let are_free = ahead.is_unbegun || held.as_ref() == Some(&holds);
+            self.plan_pools(front, sizes, holds, memos);
+            let are_free = ahead.is_unbegun || held.as_ref() == Some(holds);
             debug_assert!(are_free, "items are pooled though all are begun");
         }
-        debug_assert!(is_new || memos.are_held(&holds), "items are held otherwise, and nobody has told");
+        debug_assert!(is_new || memos.are_held(holds), "items are held otherwise, and nobody has told");
         for (id, hold) in memos.hold(holds) {
             self.hold(id, hold);
         }

@@ -16,7 +16,7 @@ use crate::model::{
 
 use super::Queue;
 use super::speculate::Ahead;
-use super::state::{Item, Stage};
+use super::state::{Item, Pending, Stage};
 use super::timer::Timer;
 
 /// Under which name failures to look references up are counted.
@@ -232,7 +232,11 @@ impl Queue {
     /// repositories each part sees what it names of the others.
     pub(super) fn depends_of(&self, item: &Item) -> Vec<Pair> {
         let known = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
-        let targets = known.flat_map(|change| self.named_by(&change.snapshot));
+        let mut naming = known.filter(|change| !change.snapshot.needs.is_empty()).peekable();
+        if naming.peek().is_none() {
+            return Vec::new();
+        }
+        let targets = naming.flat_map(|change| self.named_by(&change.snapshot));
         let alive =
             targets.filter(|target| matches!(target.status, Some(ChangeStatus::Open | ChangeStatus::Merged)));
         alive.map(|target| target.pair).collect::<BTreeSet<_>>().into_iter().collect()
@@ -360,8 +364,8 @@ impl Queue {
 
     /// Looks references up: one request at a time, of many.
     pub(super) fn plan_references(&mut self) {
-        let mut effects = self.state.effects.values();
-        let asked = effects.any(|pending| matches!(pending.effect.kind, EffectKind::FindReferences { .. }));
+        let finds = |pending: &Pending| matches!(pending.effect.kind, EffectKind::FindReferences { .. });
+        let asked = self.state.effects.values().any(finds);
         let paused = self.state.retries.get(LOOKUP).is_some_and(|retry| retry.at > self.state.now);
         if asked || paused || self.index.wanted.is_empty() {
             return;

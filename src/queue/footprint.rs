@@ -37,6 +37,12 @@ impl From<&Node> for Expected {
 }
 
 impl Predicted {
+    /// Forgets all, but for the room that it has taken.
+    pub fn clear(&mut self) {
+        self.nodes.clear();
+        self.items.clear();
+    }
+
     /// A node is expected to land: what it writes is so.
     pub fn write(&mut self, print: Option<&Print>, node: Expected) {
         for pair in print.map_or(&[][..], |print| &print.onto) {

@@ -10,10 +10,13 @@ use crate::model::{
 
 use super::Queue;
 use super::jobs::{Known, Standing};
+use super::marks::Marks;
 use super::memo::Memos;
+use super::numbered::Numbered;
 use super::order::Rounds;
 use super::predict::Chances;
 use super::print::Prints;
+use super::speculate::Ahead;
 use super::state::{Item, Node, State};
 use super::strategy::Hold;
 use super::timer::Timer;
@@ -40,15 +43,17 @@ pub(crate) struct Index {
     /// The build that runs for a key.
     pub running: BTreeMap<VerdictKey, BuildId>,
     /// Items with jobs that have no verdict and no build, by priority and rank.
-    pub wanting: BTreeSet<(u8, u64, ItemId)>,
+    pub wanting: Marks<(u8, u64, ItemId)>,
     /// Items whose builds their strategy holds back.
     pub held: BTreeMap<ItemId, Hold>,
     /// The items of each queue that are too far back to be looked at, and how they are held.
     pub tails: BTreeMap<QueueName, (Hold, Vec<ItemId>)>,
     /// What the last pass over each queue has found.
     pub memos: BTreeMap<QueueName, Memos>,
+    /// What the last pass has carried: only its room is of use.
+    pub ahead: Ahead,
     /// Items of which something has changed since that pass.
-    pub news: BTreeSet<ItemId>,
+    pub news: Marks<ItemId>,
     /// Which turns the items of each queue have.
     pub rounds: Rounds,
     /// What each node rests on, writes and reads.
@@ -56,20 +61,20 @@ pub(crate) struct Index {
     /// How likely each job is to pass.
     pub chances: Chances,
     /// Nodes whose merge is under way.
-    pub merging: BTreeSet<NodeId>,
+    pub merging: Marks<NodeId>,
     /// Nodes that no item stands on.
-    pub stale: BTreeSet<NodeId>,
+    pub stale: Marks<NodeId>,
     /// How each item stands, as its jobs were last looked at.
-    pub known: BTreeMap<ItemId, Known>,
+    pub known: Numbered<ItemId, Known>,
     /// How each item stood when it was last looked at.
-    pub standing: BTreeMap<ItemId, Standing>,
+    pub standing: Numbered<ItemId, Standing>,
     pub timers: BTreeSet<(Timestamp, Timer)>,
     pub dirty_changes: VecDeque<ChangeNumber>,
-    pub dirty_items: BTreeSet<ItemId>,
-    pub dirty_queues: BTreeSet<QueueName>,
-    pub dirty_landings: BTreeSet<EffectId>,
-    pub dirty_confirms: BTreeSet<ChangeNumber>,
-    pub dirty_keys: BTreeSet<VerdictKey>,
+    pub dirty_items: Marks<ItemId>,
+    pub dirty_queues: Marks<QueueName>,
+    pub dirty_landings: Marks<EffectId>,
+    pub dirty_confirms: Marks<ChangeNumber>,
+    pub dirty_keys: Marks<VerdictKey>,
     pub dirty_references: bool,
     pub dirty_runs: bool,
     pub dirty_builds: bool,
@@ -207,6 +212,16 @@ impl Index {
     pub fn forget_need(&mut self, key: VerdictKey, item: ItemId) {
         take(&mut self.needs, &key, item);
         self.dirty_keys.insert(key);
+    }
+
+    /// Keeps what a pass over a queue has found.
+    pub fn keep_memos(&mut self, queue: &QueueName, memos: Memos) {
+        match self.memos.get_mut(queue) {
+            Some(before) => *before = memos,
+            None => {
+                self.memos.insert(queue.clone(), memos);
+            }
+        }
     }
 
     /// Marks a change to be looked at, once.

@@ -30,6 +30,13 @@ pub(crate) enum JobState {
     Skipped,
 }
 
+impl JobState {
+    /// Whether a build was bought, or a verdict is in use.
+    pub fn is_begun(&self) -> bool {
+        !matches!(self, Self::Wanted | Self::Paused(_) | Self::Blocked)
+    }
+}
+
 /// How an item stands at its node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Standing {
@@ -51,12 +58,19 @@ pub(crate) enum Standing {
     Passed,
 }
 
-/// What a look at an item's jobs has found.
+/// What a look at an item's jobs has found, and is kept.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Known {
     standing: Standing,
     /// A build of it was bought, or a verdict is in use.
     begun: bool,
+}
+
+/// What a look at an item's jobs has found.
+struct Found {
+    known: Known,
+    /// There is a build to be bought.
+    wants: bool,
 }
 
 impl Standing {
@@ -102,8 +116,8 @@ impl Queue {
         }
         if let Some(id) = self.index.running.get(&job.key) {
             let failing = self.state.builds.get(id).is_some_and(|build| build.failing);
-            let last = item.failures.get(&job.key).copied().unwrap_or(0) + 1 >= self.attempts_of(job);
-            return if failing && last { JobState::Failing(*id) } else { JobState::Running(*id) };
+            let is_last = || item.failures.get(&job.key).copied().unwrap_or(0) + 1 >= self.attempts_of(job);
+            return if failing && is_last() { JobState::Failing(*id) } else { JobState::Running(*id) };
         }
         let Some(retry) = item.lost.get(&job.key) else { return JobState::Wanted };
         let attempts = self.state.policy.as_ref().map_or(1, |policy| policy.limits.infrastructure_attempts);
@@ -142,15 +156,15 @@ impl Queue {
         let news = self.adopt_known(id);
         self.supersede_check(id);
         let Some(item) = self.state.items.get(&id) else { return };
-        let standing = self.standing(item);
+        let Found { known, wants } = self.find(item);
+        let standing = known.standing;
         let goes_on = standing.has_failed() && item.pipeline.lands() && !self.fails_fast(item);
         let landing = matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_));
         let builds =
             !landing && (standing == Standing::Building || goes_on) && !self.index.held.contains_key(&id);
-        let wants = builds && self.job_states(item).any(|(_, state)| state == JobState::Wanted);
+        let wants = builds && wants;
         let (claim, lands) = (item.claim(), item.pipeline.lands());
         let keys = if standing.has_failed() { item.keys.clone() } else { Default::default() };
-        let known = Known { standing, begun: self.is_begun(item) };
         let found = self.index.known.insert(id, known);
         if lands && found != Some(known) {
             self.index.news.insert(id);
@@ -200,7 +214,7 @@ impl Queue {
     /// Once the gate knows the jobs of a change, its check has nothing left to say.
     fn supersede_check(&mut self, id: ItemId) {
         let Some(item) = self.state.items.get(&id) else { return };
-        if !item.pipeline.lands() || self.jobs_of(item).is_empty() {
+        if self.index.check_of.is_empty() || !item.pipeline.lands() || self.jobs_of(item).is_empty() {
             return;
         }
         let checks: Vec<ItemId> = item
@@ -231,20 +245,32 @@ impl Queue {
 
     /// How an item stands, from its node and its jobs.
     pub(super) fn standing(&self, item: &Item) -> Standing {
-        let Some(node) = self.node_of(item) else { return Standing::Unprepared };
+        self.find(item).known.standing
+    }
+
+    /// How an item without jobs to be judged by stands.
+    fn unjudged(&self, item: &Item) -> Option<Standing> {
+        let Some(node) = self.node_of(item) else { return Some(Standing::Unprepared) };
         if node.bad.is_some() {
-            return Standing::Bad;
+            return Some(Standing::Bad);
         }
         match &node.resolved {
-            None | Some(Resolved::Failed { .. }) => return Standing::Preparing,
-            Some(Resolved::Broken { .. }) => return Standing::Bad,
-            Some(Resolved::Jobs { jobs, noop: false, .. }) if jobs.is_empty() => return Standing::NoJob,
-            Some(Resolved::Jobs { .. }) => {}
+            None | Some(Resolved::Failed { .. }) => Some(Standing::Preparing),
+            Some(Resolved::Broken { .. }) => Some(Standing::Bad),
+            Some(Resolved::Jobs { jobs, noop: false, .. }) if jobs.is_empty() => Some(Standing::NoJob),
+            Some(Resolved::Jobs { .. }) => None,
         }
+    }
+
+    /// Looks at an item's node and its jobs.
+    fn find(&self, item: &Item) -> Found {
+        let (mut begun, mut wants) = (false, false);
         let (mut failed, mut failing, mut unfinished) = (false, false, false);
         // A gate item does not wait for what does not decide; a check reports it all.
         let check = !item.pipeline.lands();
         for (job, state) in self.job_states(item) {
+            begun |= state.is_begun();
+            wants |= state == JobState::Wanted;
             match state {
                 JobState::Passed => {}
                 // One that is skipped has not passed either, whatever it needs.
@@ -255,13 +281,15 @@ impl Queue {
                 }
             }
         }
-        match (failed, failing, unfinished) {
+        let judged = match (failed, failing, unfinished) {
             (_, _, true) if check => Standing::Building,
             (true, ..) => Standing::Failed,
             (_, true, _) => Standing::Failing,
             (_, _, true) => Standing::Building,
             _ => Standing::Passed,
-        }
+        };
+        let standing = self.unjudged(item).unwrap_or(judged);
+        Found { known: Known { standing, begun }, wants }
     }
 
     /// The names of the voting jobs that failed; not of those that were skipped because of them.

@@ -19,10 +19,12 @@ impl Queue {
         for read in node.reads() {
             let pair = read.unit.pair();
             let written = node.onto.iter().any(|(written, _)| written == pair);
+            // What it was given says nothing of how the branch stands now.
+            let is_given = || node.pins.iter().any(|(pinned, _)| pinned == pair);
+            if written || node.overlaid(pair).is_some() || is_given() {
+                continue;
+            }
             match (&read.unit, self.state.tips.get(pair)) {
-                _ if written || node.overlaid(pair).is_some() => {}
-                // What it was given says nothing of how the branch stands now.
-                _ if node.pins.iter().any(|(pinned, _)| pinned == pair) => {}
                 (Unit::Branch(_), None) => branches.push((pair.clone(), read.value)),
                 (Unit::Branch(_), Some(tip)) if tip.commit != read.value => {
                     // What was read before the branch moved is in its past.
@@ -42,8 +44,11 @@ impl Queue {
         let item = self.state.items.get(&node.item);
         let own = |pair: &Pair| item.is_some_and(|item| item.pairs().any(|other| other == pair));
         for (pair, onto) in node.onto.iter().filter(|(pair, _)| own(pair)) {
-            let tip = self.state.tips.get(pair).map(|tip| tip.commit);
-            if tip.is_some_and(|commit| Source::Commit(commit) == *onto) && node.keeps_job_file(pair) {
+            let starts_there = || {
+                let tip = self.state.tips.get(pair).map(|tip| tip.commit);
+                tip.is_some_and(|commit| Source::Commit(commit) == *onto)
+            };
+            if node.keeps_job_file(pair) && starts_there() {
                 files.extend(node.written(pair).map(|written| (pair.clone(), written.job_file)));
             }
         }

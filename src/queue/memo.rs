@@ -49,6 +49,12 @@ pub(crate) struct Unbuilt {
 }
 
 impl Unbuilt {
+    /// Counts anew.
+    pub fn clear(&mut self) {
+        self.count = 0;
+        self.next.clear();
+    }
+
     /// Counts an item, in order.
     pub fn add(&mut self, item: ItemId) {
         self.count += 1;
@@ -88,21 +94,27 @@ pub(crate) struct Plain {
 
 /// What was expected of the branches that a node has to do with.
 #[derive(Default)]
-pub(crate) struct Basis(Box<[(PairId, Option<Expected>, u32)]>);
+pub(crate) struct Basis(Vec<(PairId, Option<Expected>, u32)>);
 
 impl Memos {
-    /// What is still of use now: nothing once in a while, so that what nobody has told costs a delay and no
-    /// more.
-    pub fn in_use(self, now: Timestamp) -> Self {
-        let is_old = now.since_ms(self.made_at) >= LOOK_AGAIN_MS;
-        if is_old { Self { made_at: now, ..Self::default() } } else { self }
+    /// Forgets all once in a while, so that what nobody has told costs a delay and no more.
+    pub fn renew(&mut self, now: Timestamp) {
+        if now.since_ms(self.made_at) >= LOOK_AGAIN_MS {
+            *self = Self { made_at: now, ..Self::default() };
+        }
     }
 
     /// Has what is known of an item stand at its place.
+    #[inline]
     pub fn align(&mut self, place: usize, item: ItemId) {
+        if self.all.get(place).is_none_or(|memo| memo.item != item) {
+            self.shift(place, item);
+        }
+    }
+
+    fn shift(&mut self, place: usize, item: ItemId) {
         let rest = self.all.get(place..).unwrap_or_default();
         match rest.iter().take(NEAR).position(|memo| memo.item == item) {
-            Some(0) => return,
             Some(gone) => {
                 self.all.drain(place..place + gone);
             }
@@ -138,12 +150,16 @@ impl Memos {
     }
 
     /// Notes how the items are held; gives those of which something else was said before, or nothing.
-    pub fn hold(&mut self, holds: Vec<Option<Hold>>) -> Vec<(ItemId, Option<Hold>)> {
+    pub fn hold(&mut self, holds: &[Option<Hold>]) -> Vec<(ItemId, Option<Hold>)> {
         let mut news = Vec::new();
         for (memo, hold) in self.all.iter_mut().zip(holds) {
-            if memo.hold.as_ref() != Some(&hold) {
+            let is_same = match (&memo.hold, hold) {
+                (Some(None), None) => true,
+                (before, hold) => before.as_ref() == Some(hold),
+            };
+            if !is_same {
                 news.push((memo.item, hold.clone()));
-                memo.hold = Some(hold);
+                memo.hold = Some(hold.clone());
             }
         }
         news
@@ -176,9 +192,15 @@ impl Queue {
 
     /// What is expected of the branches that an item's node has to do with.
     pub(super) fn basis_of(&self, item: &Item, predicted: &Predicted) -> Basis {
-        let prints = &self.index.prints;
-        let pairs = self.print_of(item).into_iter().flat_map(Print::pairs);
-        Basis(pairs.map(|pair| (pair, predicted.expected(pair), prints.version(pair))).collect())
+        let Some(print) = self.print_of(item) else { return Basis::default() };
+        let mut basis = Basis(Vec::with_capacity(print.onto.len() + print.reads.len()));
+        for pair in print.pairs() {
+            // Mostly a job reads what its item writes.
+            if basis.0.first().is_none_or(|(known, ..)| *known != pair) {
+                basis.0.push((pair, predicted.expected(pair), self.index.prints.version(pair)));
+            }
+        }
+        basis
     }
 
     /// What is to be remembered of an item that was just looked at; `basis` is with what its node agrees, if

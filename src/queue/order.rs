@@ -18,7 +18,7 @@ use crate::model::action::Decision;
 use crate::model::{Account, Action, ChangeNumber, ChangeSnapshot, Class, ItemId, Policy, QueueName};
 
 use super::Queue;
-use super::jobs::{JobState, Standing};
+use super::jobs::Standing;
 use super::state::{Item, Stage};
 use super::strategy::has_probation;
 
@@ -188,9 +188,7 @@ impl Queue {
 
     /// Whether anything was bought for the item's present node.
     pub(super) fn is_begun(&self, item: &Item) -> bool {
-        let idle =
-            |state: JobState| matches!(state, JobState::Wanted | JobState::Paused(_) | JobState::Blocked);
-        self.job_states(item).any(|(_, state)| !idle(state))
+        self.job_states(item).any(|(_, state)| state.is_begun())
     }
 
     /// The turn that the next item of an owner gets.

@@ -75,24 +75,24 @@ impl Queue {
 
     /// Pins what a node was the first to read outside of its queue.
     pub(super) fn learn_pins(&mut self, node: NodeId) {
-        let Some(policy) = self.state.policy.clone() else { return };
+        let Some(policy) = &self.state.policy else { return };
         let Some(node) = self.state.nodes.get(&node) else { return };
-        let queue = self.state.items.get(&node.item).and_then(|item| item.queue.clone());
-        let Some(queue) = queue else { return };
-        let Some(age_ms) = age_of(&policy, &queue) else { return };
         // What it was given is as old as the pin that it was given, though that one may be gone by now.
         let is_free = |pair: &Pair| {
             let written = node.onto.iter().any(|(written, _)| written == pair);
             let was_given = node.pins.iter().any(|(given, _)| given == pair);
             !written && !was_given && node.overlaid(pair).is_none() && !node.depends.contains(pair)
         };
-        let read = node.reads().iter().filter_map(|read| match &read.unit {
-            Unit::Branch(pair) if is_free(pair) && is_outside(&policy, &queue, pair) => {
-                Some((pair.clone(), read.value))
-            }
+        let mut free = node.reads().iter().filter_map(|read| match &read.unit {
+            Unit::Branch(pair) if is_free(pair) => Some((pair, read.value)),
             _ => None,
         });
-        let read: Vec<(Pair, Option<Sha>)> = read.collect();
+        let Some(first) = free.next() else { return };
+        let queue = self.state.items.get(&node.item).and_then(|item| item.queue.clone());
+        let Some(queue) = queue else { return };
+        let Some(age_ms) = age_of(policy, &queue) else { return };
+        let read = std::iter::once(first).chain(free).filter(|(pair, _)| is_outside(policy, &queue, pair));
+        let read: Vec<(Pair, Option<Sha>)> = read.map(|(pair, value)| (pair.clone(), value)).collect();
         if read.is_empty() {
             return;
         }

@@ -5,11 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ItemId, JobName, Pair, Repository};
+use crate::model::{ItemId, JobName, Repository, ResolvedJob};
 
 use std::collections::BTreeMap;
 
 use super::Queue;
+use super::print::PairId;
 use super::state::{Item, State};
 
 /// The chance of what is certain.
@@ -55,7 +56,7 @@ pub(crate) struct JobId(usize);
 /// The chances of jobs, with each job of a branch as a number. Derived from the outcomes, never stored.
 #[derive(Default)]
 pub(crate) struct Chances {
-    jobs: BTreeMap<(JobName, Pair), JobId>,
+    jobs: BTreeMap<(PairId, JobName), JobId>,
     /// Which chance each job has.
     shared: Vec<usize>,
     places: BTreeMap<(JobName, Repository), usize>,
@@ -72,14 +73,14 @@ impl Chances {
         chances
     }
 
-    /// The number of a job.
-    pub fn number(&mut self, job: &JobName, home: &Pair) -> JobId {
-        let at = (job.clone(), home.clone());
+    /// The number of a job; `home` is the number of its branch.
+    pub fn number(&mut self, job: &ResolvedJob, home: PairId) -> JobId {
+        let at = (home, job.name.clone());
         if let Some(id) = self.jobs.get(&at) {
             return *id;
         }
         let id = JobId(self.shared.len());
-        let place = self.place(job, &home.repository);
+        let place = self.place(&job.name, &job.home.repository);
         self.shared.push(place);
         self.jobs.insert(at, id);
         id

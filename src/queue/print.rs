@@ -8,6 +8,7 @@ use crate::model::tree::{Resolved, Unit};
 use crate::model::{NodeId, Pair};
 
 use super::item_set::ItemSet;
+use super::numbered::Numbered;
 use super::predict::{Chances, JobId};
 use super::state::Node;
 
@@ -66,7 +67,7 @@ pub(crate) enum ReadId {
 #[derive(Default)]
 pub(crate) struct Prints {
     ids: BTreeMap<Pair, PairId>,
-    of: BTreeMap<NodeId, Arc<Print>>,
+    of: Numbered<NodeId, Arc<Print>>,
     /// How often what is known of each branch's tip has changed, by its number.
     versions: Vec<u32>,
 }
@@ -80,8 +81,12 @@ impl Prints {
             let onto = node.onto.iter().map(|(pair, _)| self.number(pair)).collect();
             (onto, Arc::new(node.contains.iter().copied().chain([node.item]).collect()))
         });
+        // Mostly a job reads what its item writes, and is for that branch.
+        let own = node.onto.first().map(|(pair, _)| pair).zip(onto.first().copied());
+        let own = |pair: &Pair| own.filter(|(written, _)| *written == pair).map(|(_, id)| id);
         let reads = node.reads().iter().map(|read| {
-            let id = self.number(read.unit.pair());
+            let pair = read.unit.pair();
+            let id = own(pair).unwrap_or_else(|| self.number(pair));
             if matches!(read.unit, Unit::Branch(_)) { ReadId::Branch(id) } else { ReadId::JobFile(id) }
         });
         let reads = reads.collect();
@@ -90,7 +95,11 @@ impl Prints {
             _ => (false, &[][..], &[][..]),
         };
         let alters = altered.iter().map(|pair| self.number(pair)).collect();
-        let jobs = jobs.iter().map(|job| chances.number(&job.name, &job.home)).collect();
+        let jobs = jobs.iter().map(|job| {
+            let home = own(&job.home).unwrap_or_else(|| self.number(&job.home));
+            chances.number(job, home)
+        });
+        let jobs = jobs.collect();
         self.of.insert(node.id, Arc::new(Print { resolved, onto, reads, alters, jobs, carries }));
     }
 

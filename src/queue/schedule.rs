@@ -13,7 +13,7 @@ impl Queue {
         while self.free_slots() > 0 {
             let Some(claim) = self.index.wanting.first().copied() else { return };
             match self.next_job(claim.2) {
-                Some(job) => self.buy(claim.2, &job),
+                Some(job) => self.buy(claim.2, job),
                 None => {
                     self.index.wanting.remove(&claim);
                 }
@@ -45,14 +45,13 @@ impl Queue {
     }
 
     /// Buys a build of a job, for an item, a run, or the item of an alternative.
-    pub(super) fn buy(&mut self, id: ItemId, job: &ResolvedJob) {
+    pub(super) fn buy(&mut self, id: ItemId, job: ResolvedJob) {
         let item = self.buyer(id);
         let build = BuildId(self.state.last_build + 1);
-        self.act(Action::Decision(Decision::Bought { build, key: job.key, item }));
-        let (name, spec, inputs) = (job.name.clone(), job.spec.clone(), job.inputs.clone());
+        let ResolvedJob { name, key, spec, inputs, .. } = job;
+        self.act(Action::Decision(Decision::Bought { build, key, item }));
         self.ask(EffectKind::StartBuild { build, job: name, spec, inputs });
-        let needing: Vec<ItemId> = self.index.needs.get(&job.key).into_iter().flatten().copied().collect();
-        self.index.dirty_items.extend(needing);
+        self.index.dirty_items.extend(self.index.needs.get(&key).into_iter().flatten());
     }
 
     /// Ends the build of a key that nobody needs, or that has outlived its deadline.

@@ -48,15 +48,24 @@ pub(super) struct Ahead {
     last_passed: Option<usize>,
     /// Something is to be built and not begun, so that it may be judged by what is behind it.
     pub is_unbegun: bool,
+    /// The items of the queue, in order.
+    order: Vec<ItemId>,
 }
 
 impl Ahead {
-    /// One that is to carry so many items.
-    fn with_room(items: usize) -> Self {
-        let mut ahead = Self::default();
-        ahead.undecided.reserve(items);
-        ahead.predicted.items.reserve(items);
-        ahead
+    /// Begins anew, in the room that is there already: there is a pass in most steps.
+    fn clear(&mut self, items: usize) {
+        self.predicted.clear();
+        self.undecided.clear();
+        self.undecided.reserve(items.min(ROOM_MAX));
+        self.predicted.items.reserve(items.min(ROOM_MAX));
+        self.failing.clear();
+        self.shares = Shares::default();
+        self.holds.clear();
+        self.basis = None;
+        self.unbuilt.clear();
+        self.last_passed = None;
+        self.is_unbegun = false;
     }
 
     /// Notes why the builds of the item at a place claim no slots, if so.
@@ -77,29 +86,48 @@ impl Queue {
     /// Plans one queue: nodes, departures, votes, looks and pushes.
     pub(super) fn plan_queue(&mut self, name: &QueueName) {
         let Some(policy) = self.state.policy.clone() else { return };
-        let order = self.state.queues.get(name).cloned().unwrap_or_default();
         let Some(queue) = policy.queue_named(name) else {
-            for item in order {
+            for item in self.state.queues.get(name).into_iter().flatten() {
                 self.index
                     .dirty_changes
-                    .extend(self.state.items.get(&item).map(|item| item.changes[0].number));
+                    .extend(self.state.items.get(item).map(|item| item.changes[0].number));
             }
             return;
         };
-        let mut ahead = Ahead::with_room(order.len().min(ROOM_MAX));
-        let mut walk = walk(queue, policy.slots, self.window(name, queue));
-        let mut memos = self.index.memos.remove(name).unwrap_or_default().in_use(self.state.now);
-        let reach = self.walk_along(&order, queue, &mut ahead, &mut *walk, &mut memos);
+        let mut ahead = std::mem::take(&mut self.index.ahead);
+        let mut order = std::mem::take(&mut ahead.order);
+        order.clear();
+        order.extend_from_slice(self.state.queues.get(name).map_or(&[][..], |order| order));
+        ahead.clear(order.len());
+        self.pass_over(&order, name, queue, policy.slots, &mut ahead);
+        ahead.order = order;
+        self.index.ahead = ahead;
+    }
+
+    fn pass_over(
+        &mut self,
+        order: &[ItemId],
+        name: &QueueName,
+        queue: &QueuePolicy,
+        slots: u32,
+        ahead: &mut Ahead,
+    ) {
+        let mut walk = walk(queue, slots, self.window(name, queue));
+        let mut memos = self.index.memos.get_mut(name).map(std::mem::take).unwrap_or_default();
+        memos.renew(self.state.now);
+        let reach = self.walk_along(order, queue, ahead, &mut *walk, &mut memos);
         let Some((reach, beyond)) = reach else {
             // Someone left: what follows is planned on the new order.
-            self.index.memos.insert(name.clone(), memos);
+            self.index.keep_memos(name, memos);
             self.index.dirty_queues.insert(name.clone());
             return;
         };
         let (front, tail) = order.split_at(reach);
-        self.hold_front(front, queue, &mut ahead, &mut memos);
-        if !order.is_empty() {
-            self.index.memos.insert(name.clone(), memos);
+        self.hold_front(front, queue, ahead, &mut memos);
+        if order.is_empty() {
+            self.index.memos.remove(name);
+        } else {
+            self.index.keep_memos(name, memos);
         }
         self.hold_tail(name, tail, beyond);
         if let Some(last) = ahead.last_passed {
@@ -120,16 +148,16 @@ impl Queue {
     ) -> Option<(usize, Option<Hold>)> {
         let goes_past = self.may_go_past(queue);
         for (place, id) in order.iter().enumerate() {
-            let beyond = self.beyond(*id, place, walk);
-            if beyond.is_some() {
+            let is_too_far = walk.is_too_far(steps(place));
+            if is_too_far && self.is_beyond(*id) {
                 memos.keep(place);
-                return Some((place, beyond));
+                return Some((place, Some(walk.limit())));
             }
             memos.align(place, *id);
-            let has_news = self.index.news.contains(id);
-            let plain = memos.plain(place).filter(|_| goes_past && !has_news);
-            if let Some(plain) = plain.filter(|plain| self.is_as_before(plain, ahead))
-                && (plain.is_landing || walk.too_far(steps(place)).is_none())
+            if let Some(plain) = memos.plain(place).filter(|_| goes_past)
+                && (plain.is_landing || !is_too_far)
+                && !self.index.news.contains(id)
+                && self.is_as_before(plain, ahead)
             {
                 self.go_past(*id, place, plain, ahead, walk);
                 continue;
@@ -159,7 +187,9 @@ impl Queue {
                 ahead.is_unbegun |= is_free && !plain.is_begun;
                 ahead.unbuilt.add(id);
             }
-            ahead.hold(place, hold);
+            if hold.is_some() {
+                ahead.hold(place, hold);
+            }
             if plain.standing == Standing::Passed {
                 ahead.last_passed = Some(place);
             }
@@ -186,11 +216,10 @@ impl Queue {
         }
     }
 
-    /// Why neither this item nor any behind it is looked at in this pass: it is too far back and has no
-    /// node, so that what is behind meets it and cannot land before it.
-    fn beyond(&self, id: ItemId, place: usize, walk: &dyn Walk) -> Option<Hold> {
-        let hold = walk.too_far(steps(place))?;
-        self.state.items.get(&id).is_some_and(|item| item.node.is_none()).then_some(hold)
+    /// Whether neither this item, which is too far back, nor any behind it is looked at in this pass: it has
+    /// no node, so that what is behind meets it and cannot land before it.
+    fn is_beyond(&self, id: ItemId) -> bool {
+        self.state.items.get(&id).is_some_and(|item| item.node.is_none())
     }
 
     /// Plans one item on what is ahead; true when it has left.
@@ -215,9 +244,9 @@ impl Queue {
             ahead.undecided.push(None);
             return false;
         }
-        if let Some(hold) = walk.too_far(steps(place)) {
+        if walk.is_too_far(steps(place)) {
             // It may have been within a wider window before.
-            ahead.hold(place, Some(hold));
+            ahead.hold(place, Some(walk.limit()));
             ahead.undecided.push(None);
             return false;
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::alternatives::Alternative;
 use super::depend::Named;
 use super::flake::Flakes;
+use super::numbered::Numbered;
 use super::order::Turns;
 use super::overtake::Overtaking;
 use super::predict::Outcomes;
@@ -61,11 +62,11 @@ pub(crate) struct State {
     #[serde(default, with = "super::pairs", skip_serializing_if = "BTreeMap::is_empty")]
     pub flakes: BTreeMap<(JobName, Repository), Flakes>,
     pub checks: BTreeSet<ItemId>,
-    pub items: BTreeMap<ItemId, Item>,
-    pub nodes: BTreeMap<NodeId, Node>,
+    pub items: Numbered<ItemId, Item>,
+    pub nodes: Numbered<NodeId, Node>,
     pub records: BTreeMap<VerdictKey, Record>,
-    pub builds: BTreeMap<BuildId, Build>,
-    pub effects: BTreeMap<EffectId, Pending>,
+    pub builds: Numbered<BuildId, Build>,
+    pub effects: Numbered<EffectId, Pending>,
     pub landings: BTreeMap<EffectId, Landing>,
     pub confirms: BTreeMap<ChangeNumber, Confirm>,
     pub outgoing: VecDeque<Outgoing>,

@@ -49,8 +49,11 @@ pub(crate) struct Alternative {
 impl Queue {
     /// Ends alternatives that are of no use any more, begins others where slots are spare, and has them built.
     pub(super) fn plan_alternatives(&mut self) {
-        let Some(policy) = self.state.policy.clone() else { return };
         let free = self.spare_slots();
+        if free == 0 && self.state.alternatives.is_empty() {
+            return;
+        }
+        let Some(policy) = self.state.policy.clone() else { return };
         let share = |queue| alternative_slots(queue, policy.slots);
         let wanted = free > 0 && policy.queues.iter().any(|queue| share(queue) > 0);
         if !wanted && self.state.alternatives.is_empty() && self.state.overtakings.is_empty() {

@@ -39,7 +39,7 @@ impl Queue {
             let share = policy.queue_named(&name).map_or(0, |queue| alternative_slots(queue, policy.slots));
             while self.spare_slots() > 0 && self.slots_used(&name) < share {
                 let Some(job) = self.next_job(id) else { break };
-                self.buy(id, &job);
+                self.buy(id, job);
             }
         }
     }

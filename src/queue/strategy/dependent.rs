@@ -10,8 +10,12 @@ pub(super) struct Dependent {
 }
 
 impl Walk for Dependent {
-    fn too_far(&self, place: u32) -> Option<Hold> {
-        (place >= self.window).then_some(Hold::Window(self.window))
+    fn is_too_far(&self, place: u32) -> bool {
+        place >= self.window
+    }
+
+    fn limit(&self) -> Hold {
+        Hold::Window(self.window)
     }
 
     fn holds(&mut self, _seat: Seat) -> Option<Hold> {

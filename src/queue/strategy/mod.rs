@@ -53,8 +53,11 @@ pub(super) struct Seat {
 
 /// One walk over a queue.
 pub(super) trait Walk {
-    /// Why the item at `place` gets no node for now; `None` when it gets one.
-    fn too_far(&self, place: u32) -> Option<Hold>;
+    /// Whether the item at `place` gets no node for now.
+    fn is_too_far(&self, place: u32) -> bool;
+
+    /// Why what is too far back gets none.
+    fn limit(&self) -> Hold;
 
     /// Whether it matters what an item meets ahead.
     fn asks_what_it_meets(&self) -> bool {

@@ -22,8 +22,12 @@ impl Ranked {
 }
 
 impl Walk for Ranked {
-    fn too_far(&self, _place: u32) -> Option<Hold> {
-        (self.unbuilt >= self.look_ahead).then_some(Hold::Window(self.look_ahead))
+    fn is_too_far(&self, _place: u32) -> bool {
+        self.unbuilt >= self.look_ahead
+    }
+
+    fn limit(&self) -> Hold {
+        Hold::Window(self.look_ahead)
     }
 
     fn holds(&mut self, seat: Seat) -> Option<Hold> {

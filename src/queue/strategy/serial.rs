@@ -9,8 +9,12 @@ const PREPARED: u32 = 20;
 pub(super) struct Serial;
 
 impl Walk for Serial {
-    fn too_far(&self, place: u32) -> Option<Hold> {
-        (place >= PREPARED).then_some(Hold::Window(PREPARED))
+    fn is_too_far(&self, place: u32) -> bool {
+        place >= PREPARED
+    }
+
+    fn limit(&self) -> Hold {
+        Hold::Window(PREPARED)
     }
 
     fn asks_what_it_meets(&self) -> bool {
