@@ -62,10 +62,8 @@ impl Audit {
         if let Some(other) = ahead.iter().find(meets) {
             return wrong(format!("though item {other} is ahead, undecided, and meets one of them"));
         }
-        let alone = self.stay_of(id, |audit| &audit.alternatives.of).filter(|id| self.has_all_passes(*id));
-        let behind = self
-            .stay_of(before, |audit| &audit.alternatives.overtakings)
-            .filter(|id| self.has_all_passes(*id));
+        let alone = self.passed_stay(id, &self.alternatives.of);
+        let behind = self.passed_stay(before, &self.alternatives.overtakings);
         let (Some(alone), Some(_), true) = (alone, behind, self.has_all_passes(id)) else {
             return wrong("and it is not known that both pass in either order".into());
         };
@@ -110,10 +108,11 @@ impl Audit {
         tips.extend(writes.map(|written| (written.pair.clone(), written.commit)));
     }
 
-    /// The undecided stay of an item in one of the books.
-    fn stay_of(&self, of: ItemId, book: impl Fn(&Self) -> &BTreeMap<ItemId, ItemId>) -> Option<ItemId> {
+    /// A stay of an item, of those in a book, that is not over and has passed.
+    fn passed_stay(&self, of: ItemId, book: &BTreeMap<ItemId, ItemId>) -> Option<ItemId> {
         let is_alive = |id: &ItemId| self.items.get(id).is_some_and(|book| book.ended.is_none());
-        book(self).iter().filter(|(id, item)| **item == of && is_alive(id)).map(|(id, _)| *id).next_back()
+        let mut own = book.iter().filter(|(_, item)| **item == of).map(|(id, _)| *id);
+        own.find(|id| is_alive(id) && self.has_all_passes(*id))
     }
 
     /// Whether a stay uses passes of all voting jobs of its node.
