@@ -60,6 +60,7 @@ impl Ahead {
         self.undecided.reserve(items.min(ROOM_MAX));
         self.predicted.items.reserve(items.min(ROOM_MAX));
         self.failing.clear();
+        self.stuck.clear();
         self.shares = Shares::default();
         self.holds.clear();
         self.basis = None;
