@@ -46,17 +46,24 @@ impl Predicted {
     /// A node is expected to land: what it writes is so.
     pub fn write(&mut self, print: Option<&Print>, node: Expected) {
         for pair in print.map_or(&[][..], |print| &print.onto) {
-            let at = *pair as usize;
-            if at >= self.nodes.len() {
-                self.nodes.resize(at + 1, None);
-            }
-            if let Some(known) = self.nodes.get_mut(at) {
-                *known = Some(node);
-            }
+            self.write_one(*pair, node);
+        }
+    }
+
+    /// The same of a node that writes one branch.
+    #[inline]
+    pub fn write_one(&mut self, pair: PairId, node: Expected) {
+        let at = pair as usize;
+        if at >= self.nodes.len() {
+            self.nodes.resize(at + 1, None);
+        }
+        if let Some(known) = self.nodes.get_mut(at) {
+            *known = Some(node);
         }
     }
 
     /// What is expected of a branch that is not at its tip.
+    #[inline]
     pub fn expected(&self, pair: PairId) -> Option<Expected> {
         self.nodes.get(pair as usize).copied().flatten()
     }

@@ -51,11 +51,13 @@ impl<T: Ord> Marks<T> {
     }
 
     /// Whether it has a mark.
+    #[inline]
     pub fn contains(&self, mark: &T) -> bool {
-        let (front, back) = self.0.as_slices();
-        let row = if back.first().is_some_and(|first| first <= mark) { back } else { front };
         // Most are asked for in vain.
-        row.last().is_some_and(|last| mark <= last) && row.binary_search(mark).is_ok()
+        match (self.0.front(), self.0.back()) {
+            (Some(first), Some(last)) if first <= mark && mark <= last => self.0.binary_search(mark).is_ok(),
+            _ => false,
+        }
     }
 
     /// All marks, in order.

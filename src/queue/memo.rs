@@ -77,6 +77,8 @@ struct Memo {
 pub(crate) struct Plain {
     pub node: Expected,
     pub print: Arc<Print>,
+    /// What it writes, where that is one branch.
+    pub writes: Option<PairId>,
     pub standing: Standing,
     /// A build of it was bought, or a verdict is in use.
     pub is_begun: bool,
@@ -104,12 +106,13 @@ impl Memos {
         }
     }
 
-    /// Has what is known of an item stand at its place.
+    /// Has what is known of an item stand at its place, and gives it.
     #[inline]
-    pub fn align(&mut self, place: usize, item: ItemId) {
+    pub fn align(&mut self, place: usize, item: ItemId) -> Option<&Plain> {
         if self.all.get(place).is_none_or(|memo| memo.item != item) {
             self.shift(place, item);
         }
+        self.plain(place)
     }
 
     fn shift(&mut self, place: usize, item: ItemId) {
@@ -126,6 +129,7 @@ impl Memos {
     }
 
     /// What is known of the item at a place.
+    #[inline]
     pub fn plain(&self, place: usize) -> Option<&Plain> {
         self.all.get(place)?.plain.as_ref()
     }
@@ -219,9 +223,14 @@ impl Queue {
             return None;
         }
         let open = |parent| self.index.by_revision.contains_key(parent);
+        let print = self.index.prints.share(node.id)?;
         Some(Plain {
             node: node.into(),
-            print: self.index.prints.share(node.id)?,
+            writes: match &*print.onto {
+                [only] => Some(*only),
+                _ => None,
+            },
+            print,
             standing,
             is_begun: is_landing || self.is_begun_now(item),
             is_beside: self.is_beside(item, standing),
@@ -234,6 +243,7 @@ impl Queue {
     }
 
     /// Whether a look at an item would find what the last one has found.
+    #[inline]
     pub(super) fn is_as_before(&self, plain: &Plain, ahead: &Ahead) -> bool {
         let versions = &self.index.prints;
         let as_before = |(pair, expected, version): &(PairId, Option<Expected>, u32)| {

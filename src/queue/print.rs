@@ -127,6 +127,7 @@ impl Prints {
     }
 
     /// How often what is known of a branch's tip has changed.
+    #[inline]
     pub fn version(&self, pair: PairId) -> u32 {
         self.versions.get(pair as usize).copied().unwrap_or_default()
     }

@@ -154,8 +154,7 @@ impl Queue {
                 memos.keep(place);
                 return Some((place, Some(walk.limit())));
             }
-            memos.align(place, *id);
-            if let Some(plain) = memos.plain(place).filter(|_| goes_past)
+            if let Some(plain) = memos.align(place, *id).filter(|_| goes_past)
                 && (plain.is_landing || !is_too_far)
                 && !self.index.news.contains(id)
                 && self.is_as_before(plain, ahead)
@@ -182,14 +181,10 @@ impl Queue {
             self.check_plain(id, plain, ahead);
         }
         if !plain.is_landing {
-            let hold = walk.holds(Seat { meets: false, standing: plain.standing });
-            let is_free = hold.is_none() && !plain.is_on_probation;
+            walk.count(plain.standing);
             if plain.standing == Standing::Building {
-                ahead.is_unbegun |= is_free && !plain.is_begun;
+                ahead.is_unbegun |= !plain.is_on_probation && !plain.is_begun;
                 ahead.unbuilt.add(id);
-            }
-            if hold.is_some() {
-                ahead.hold(place, hold);
             }
             if plain.standing == Standing::Passed {
                 ahead.last_passed = Some(place);
@@ -197,7 +192,10 @@ impl Queue {
         }
         ahead.undecided.push(Some(plain.node.node));
         if !plain.is_beside {
-            ahead.predicted.write(Some(&plain.print), plain.node);
+            match plain.writes {
+                Some(pair) => ahead.predicted.write_one(pair, plain.node),
+                None => ahead.predicted.write(Some(&plain.print), plain.node),
+            }
             ahead.predicted.items.push(id);
         }
     }

@@ -66,6 +66,10 @@ pub(super) trait Walk {
 
     /// Why an item that has a node claims no slots; `None` when it may.
     fn holds(&mut self, seat: Seat) -> Option<Hold>;
+
+    /// Counts an item that may claim slots whatever is ahead of it, and stands so. Not asked of walks to which
+    /// it matters what an item meets.
+    fn count(&mut self, _standing: Standing) {}
 }
 
 /// What there is to build in a queue, and on what.

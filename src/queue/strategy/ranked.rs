@@ -3,6 +3,7 @@
 //! beside the order.
 
 use super::{Hold, Seat, Walk, is_unbuilt};
+use crate::queue::jobs::Standing;
 
 /// Items that are looked at ahead even where slots are few: merges are cheap, and footprints come of them.
 const LOOK_AHEAD_MIN: u32 = 20;
@@ -31,7 +32,11 @@ impl Walk for Ranked {
     }
 
     fn holds(&mut self, seat: Seat) -> Option<Hold> {
-        self.unbuilt += u32::from(is_unbuilt(seat.standing));
+        self.count(seat.standing);
         None
+    }
+
+    fn count(&mut self, standing: Standing) {
+        self.unbuilt += u32::from(is_unbuilt(standing));
     }
 }
