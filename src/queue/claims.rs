@@ -5,8 +5,8 @@ use crate::model::policy::QueuePolicy;
 use crate::model::{ItemId, QueueName};
 
 use super::Queue;
+use super::ahead::Ahead;
 use super::memo::Memos;
-use super::speculate::Ahead;
 use super::strategy::Hold;
 
 impl Queue {

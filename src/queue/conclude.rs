@@ -7,9 +7,9 @@ use crate::model::tree::{Prepared, Resolved};
 use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Reason, Repository};
 
 use super::Queue;
+use super::ahead::Ahead;
 use super::footprint::Predicted;
 use super::jobs::Standing;
-use super::speculate::Ahead;
 use super::state::Item;
 
 impl Queue {

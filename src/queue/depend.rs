@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 use super::Queue;
-use super::speculate::Ahead;
+use super::ahead::Ahead;
 use super::state::{Item, Pending, Stage};
 use super::timer::Timer;
 

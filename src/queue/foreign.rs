@@ -7,8 +7,8 @@ use crate::model::tree::Foreign;
 use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pair, Sha};
 
 use super::Queue;
+use super::ahead::Ahead;
 use super::jobs::Standing;
-use super::speculate::Ahead;
 
 /// What one foreign commit means.
 enum Meaning {

@@ -9,6 +9,7 @@ use crate::model::{
 };
 
 use super::Queue;
+use super::ahead::Ahead;
 use super::jobs::{Known, Standing};
 use super::marks::Marks;
 use super::memo::Memos;
@@ -16,7 +17,6 @@ use super::numbered::Numbered;
 use super::order::Rounds;
 use super::predict::Chances;
 use super::print::Prints;
-use super::speculate::Ahead;
 use super::state::{Item, Node, State};
 use super::strategy::Hold;
 use super::timer::Timer;

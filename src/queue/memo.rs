@@ -10,11 +10,11 @@ use crate::model::policy::{OutsidePolicy, QueuePolicy, StrategyPolicy};
 use crate::model::{Class, ItemId, Timestamp};
 
 use super::Queue;
+use super::ahead::Ahead;
 use super::footprint::{Expected, Predicted};
 use super::jobs::Standing;
 use super::pool::Sizes;
 use super::print::{PairId, Print};
-use super::speculate::Ahead;
 use super::state::{Item, Stage};
 use super::strategy::Hold;
 

@@ -8,6 +8,7 @@
 
 mod absorb;
 mod admit;
+mod ahead;
 mod alternatives;
 mod apply;
 mod apply_effect;

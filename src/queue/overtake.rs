@@ -10,10 +10,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Queue;
+use super::ahead::Ahead;
 use super::footprint::Predicted;
 use super::jobs::Standing;
 use super::print::Print;
-use super::speculate::Ahead;
 use super::state::{Item, Stage};
 use crate::model::action::Decision;
 use crate::model::past::Happened;

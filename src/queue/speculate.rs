@@ -7,8 +7,6 @@
 //!
 //! How far it goes, and which items claim slots, is the queue's strategy's to say.
 
-use std::collections::BTreeSet;
-
 use crate::model::action::{Decision, Merge, Onto};
 use crate::model::policy::{QueuePolicy, StrategyPolicy};
 use crate::model::{
@@ -17,66 +15,12 @@ use crate::model::{
 };
 
 use super::Queue;
+use super::ahead::Ahead;
 use super::footprint::Predicted;
 use super::jobs::Standing;
-use super::memo::{Basis, Memos, Plain, Unbuilt};
+use super::memo::{Memos, Plain};
 use super::state::{Item, Node, Stage};
-use super::strategy::{Hold, Seat, Shares, Walk, is_unbuilt, walk};
-
-/// For how many items a pass makes room before it begins.
-const ROOM_MAX: usize = 1_024;
-
-/// What a pass carries from item to item.
-#[derive(Default)]
-pub(super) struct Ahead {
-    pub predicted: Predicted,
-    /// The nodes of the undecided items so far; `None` where it is not known what one writes.
-    pub undecided: Vec<Option<NodeId>>,
-    /// Those of them that are not expected to land.
-    pub failing: BTreeSet<ItemId>,
-    /// Those that stay at nodes with one of those in it, as a tip is in doubt.
-    pub stuck: BTreeSet<ItemId>,
-    /// What owners and repositories have of what is built.
-    pub shares: Shares,
-    /// Why each item's builds claim no slots, if so, in order.
-    pub holds: Vec<Option<Hold>>,
-    /// With what the node of the item that was looked at last agrees, if it does.
-    basis: Option<Basis>,
-    /// The items that are still to be built.
-    pub unbuilt: Unbuilt,
-    /// Where the last item stands that has passed.
-    last_passed: Option<usize>,
-    /// Something is to be built and not begun, so that it may be judged by what is behind it.
-    pub is_unbegun: bool,
-    /// The items of the queue, in order.
-    order: Vec<ItemId>,
-}
-
-impl Ahead {
-    /// Begins anew, in the room that is there already: there is a pass in most steps.
-    fn clear(&mut self, items: usize) {
-        self.predicted.clear();
-        self.undecided.clear();
-        self.undecided.reserve(items.min(ROOM_MAX));
-        self.predicted.items.reserve(items.min(ROOM_MAX));
-        self.failing.clear();
-        self.stuck.clear();
-        self.shares = Shares::default();
-        self.holds.clear();
-        self.basis = None;
-        self.unbuilt.clear();
-        self.last_passed = None;
-        self.is_unbegun = false;
-    }
-
-    /// Notes why the builds of the item at a place claim no slots, if so.
-    fn hold(&mut self, place: usize, hold: Option<Hold>) {
-        if hold.is_some() {
-            self.holds.resize(place + 1, None);
-            self.holds[place] = hold;
-        }
-    }
-}
+use super::strategy::{Hold, Seat, Walk, is_unbuilt, walk};
 
 /// A place in a queue as strategies count it.
 fn steps(place: usize) -> u32 {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::super::Queue;
+use super::super::ahead::Ahead;
 use super::super::footprint::Predicted;
 use super::super::jobs::Standing;
 use super::super::predict::{SURE, both};
-use super::super::speculate::Ahead;
 use super::super::state::{Item, Stage};
 use crate::model::{Class, ItemId};
 

@@ -351,15 +351,6 @@ impl Audit {
                 self.pooled(*item, *with)?;
             }
             Decision::Bought { build, key, item } => self.bought(at, *build, *key, *item, gerrit)?,
-            Decision::AlternativeBegun { alternative, of, without } => {
-                self.alternative_begun(*alternative, *of, *without)?;
-            }
-            Decision::AlternativeEnded { alternative } => self.alternative_ended(*alternative)?,
-            Decision::OvertakingBegun { overtaking, of, by } => {
-                self.overtaking_begun(*overtaking, *of, *by)?
-            }
-            Decision::OvertakingEnded { overtaking } => self.alternative_ended(*overtaking)?,
-            Decision::Overtook { item, before } => self.overtook(*item, *before, gerrit, setting)?,
             Decision::Parted { item, commits } => self.parted(*item, commits, gerrit)?,
             Decision::Ended { item, pipeline, departure, .. } => {
                 self.alive(*item, "an end")?;
@@ -374,7 +365,7 @@ impl Audit {
                 }
                 self.end(*item, departure);
             }
-            run => self.run_decided(at, run, gerrit, setting)?,
+            other => self.decided_apart(at, other, gerrit, setting)?,
         }
         Ok(())
     }

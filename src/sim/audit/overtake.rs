@@ -4,11 +4,32 @@ use std::collections::BTreeMap;
 
 use super::oracle::{Judged, judge};
 use super::{Audit, Book, Checked, fault};
-use crate::model::{ItemId, NodeId, Pair, Pipeline, Sha};
+use crate::model::action::Decision;
+use crate::model::{ItemId, NodeId, Pair, Pipeline, Sha, Timestamp};
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
 
 impl Audit {
+    /// A decision about a stay that is no item's own.
+    pub(super) fn decided_apart(
+        &mut self,
+        at: Timestamp,
+        decision: &Decision,
+        gerrit: &mut Gerrit,
+        setting: &Setting,
+    ) -> Checked {
+        match decision {
+            Decision::AlternativeBegun { alternative, of, without } => {
+                self.alternative_begun(*alternative, *of, *without)
+            }
+            Decision::AlternativeEnded { alternative: ended }
+            | Decision::OvertakingEnded { overtaking: ended } => self.alternative_ended(*ended),
+            Decision::OvertakingBegun { overtaking, of, by } => self.overtaking_begun(*overtaking, *of, *by),
+            Decision::Overtook { item, before } => self.overtook(*item, *before, gerrit, setting),
+            run => self.run_decided(at, run, gerrit, setting),
+        }
+    }
+
     /// An item is merged behind one that stands behind it, and its queue allows that.
     pub(super) fn overtaking_begun(&mut self, id: ItemId, of: ItemId, by: ItemId) -> Checked {
         self.alive(of, "an overtaking")?;

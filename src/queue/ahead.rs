@@ -1,0 +1,64 @@
+//! What a pass over a queue carries from item to item.
+
+use std::collections::BTreeSet;
+
+use crate::model::{ItemId, NodeId};
+
+use super::footprint::Predicted;
+use super::memo::{Basis, Unbuilt};
+use super::strategy::{Hold, Shares};
+
+/// For how many items a pass makes room before it begins.
+const ROOM_MAX: usize = 1_024;
+
+/// What a pass carries from item to item.
+#[derive(Default)]
+pub(super) struct Ahead {
+    pub predicted: Predicted,
+    /// The nodes of the undecided items so far; `None` where it is not known what one writes.
+    pub undecided: Vec<Option<NodeId>>,
+    /// Those of them that are not expected to land.
+    pub failing: BTreeSet<ItemId>,
+    /// Those that stay at nodes with one of those in it, as a tip is in doubt.
+    pub stuck: BTreeSet<ItemId>,
+    /// What owners and repositories have of what is built.
+    pub shares: Shares,
+    /// Why each item's builds claim no slots, if so, in order.
+    pub holds: Vec<Option<Hold>>,
+    /// With what the node of the item that was looked at last agrees, if it does.
+    pub basis: Option<Basis>,
+    /// The items that are still to be built.
+    pub unbuilt: Unbuilt,
+    /// Where the last item stands that has passed.
+    pub last_passed: Option<usize>,
+    /// Something is to be built and not begun, so that it may be judged by what is behind it.
+    pub is_unbegun: bool,
+    /// The items of the queue, in order.
+    pub order: Vec<ItemId>,
+}
+
+impl Ahead {
+    /// Begins anew, in the room that is there already: there is a pass in most steps.
+    pub fn clear(&mut self, items: usize) {
+        self.predicted.clear();
+        self.undecided.clear();
+        self.undecided.reserve(items.min(ROOM_MAX));
+        self.predicted.items.reserve(items.min(ROOM_MAX));
+        self.failing.clear();
+        self.stuck.clear();
+        self.shares = Shares::default();
+        self.holds.clear();
+        self.basis = None;
+        self.unbuilt.clear();
+        self.last_passed = None;
+        self.is_unbegun = false;
+    }
+
+    /// Notes why the builds of the item at a place claim no slots, if so.
+    pub fn hold(&mut self, place: usize, hold: Option<Hold>) {
+        if hold.is_some() {
+            self.holds.resize(place + 1, None);
+            self.holds[place] = hold;
+        }
+    }
+}
