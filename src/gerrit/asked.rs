@@ -2,15 +2,17 @@
 //! were made meanwhile, and each is heeded once, however it was heard.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Shared;
+use super::reader::read_one;
 use super::wire::{account, list, text, time};
 use crate::model::event::Command;
 use crate::model::pipeline::{Asks, asked_for};
-use crate::model::{Account, ChangeNumber, ChangeSnapshot, Event, PipelineName, Timestamp};
+use crate::model::{Account, ChangeNumber, ChangeSnapshot, Event, PipelineName, Repository, Timestamp};
 
 /// An event and a message may date the same comment differently by so much, in milliseconds.
 const SAME_MS: i64 = 5_000;
@@ -52,9 +54,32 @@ impl Heard {
     }
 }
 
-/// Passes on what was asked for, unless it was before.
+/// Passes on what was asked for on changes that were read, unless it was before.
 pub(super) fn heed(shared: &Shared, asks: Vec<Ask>) {
-    for ask in asks.into_iter().filter(|ask| shared.heard.is_new(ask)) {
+    let new = asks.into_iter().filter(|ask| shared.heard.is_new(ask));
+    deliver(shared, new);
+}
+
+/// The same of a change that may not have been read yet: one that was uploaded just now, or during a catch-up.
+/// Nobody would know of which change the wish is, so it is read first.
+pub(super) fn heed_unread(shared: &Arc<Shared>, repository: Repository, asks: Vec<Ask>) {
+    let new: Vec<Ask> = asks.into_iter().filter(|ask| shared.heard.is_new(ask)).collect();
+    let Some(change) = new.first().map(|ask| ask.change) else { return };
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let began = Instant::now();
+        match read_one(&shared.rest, change, &repository).await {
+            Ok(seen) => drop(shared.ledger.offer(vec![seen], began, false)),
+            Err(error) => {
+                tracing::warn!(change = change.0, "failed to {error}; what a comment asks for may be lost");
+            }
+        }
+        deliver(&shared, new.into_iter());
+    });
+}
+
+fn deliver(shared: &Shared, asks: impl Iterator<Item = Ask>) {
+    for ask in asks {
         let command = Command::Recheck { change: ask.change, pipeline: ask.pipeline };
         shared.ledger.deliver(vec![Event::Operator { request: UNASKED, by: ask.by, command }]);
     }

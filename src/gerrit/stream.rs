@@ -116,7 +116,8 @@ fn heed(shared: &Arc<Shared>, hint: Hint, at: Option<i64>) {
             }
             if let (Some(by), Some(comment)) = (by.filter(|_| !own && shared.ledger.gates(&pair)), comment) {
                 let at = Timestamp(at.map_or_else(|| (shared.wall)(), |second| second.saturating_mul(1_000)));
-                asked::heed(shared, asked::in_comment(number, &by, at, &comment, &shared.rules().asks));
+                let asks = asked::in_comment(number, &by, at, &comment, &shared.rules().asks);
+                asked::heed_unread(shared, pair.repository.clone(), asks);
             }
             if deleted {
                 let shared = shared.clone();
