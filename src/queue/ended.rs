@@ -112,8 +112,10 @@ impl Queue {
     fn tip_read(&mut self, pair: &Pair, outcome: &Outcome, why: Arc<str>) {
         if *outcome == Outcome::Applied {
             self.state.retries.remove(&tip_name(pair));
-            if let Some(tip) = self.state.tips.get_mut(pair) {
-                tip.stale = false;
+            // What was read has ended all doubt, but for one that came up while it was read: late news had
+            // moved the tip meanwhile, so that the answer itself seemed late.
+            if self.state.tips.get(pair).is_some_and(|tip| tip.stale) {
+                self.observe_tip(pair.clone());
             }
         } else {
             self.observation_failed(tip_name(pair), why);

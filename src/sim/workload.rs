@@ -171,6 +171,22 @@ pub fn draw(setting: &Setting) -> Vec<Step> {
     steps.extend(draw_rechecks(setting));
     steps.extend(draw_comments(setting));
     steps.extend(draw_outside_pushes(setting));
+    steps.extend(draw_promotions(setting));
+    steps
+}
+
+/// In some sites operators move changes to the head all the time, whatever those rest on; drawn apart, from a stream
+/// in which no stored regression has that.
+fn draw_promotions(setting: &Setting) -> Vec<Step> {
+    let mut rng = Rng::keyed(setting.seed, 254, 0);
+    let often = if rng.chance(250) { u32::try_from(rng.between(200, 800)).unwrap_or(0) } else { 0 };
+    let mut steps = Vec::new();
+    for change in 0..setting.changes {
+        while rng.chance(often) {
+            let at_ms = rng.between(0, setting.people_until_ms);
+            steps.push(Step { at_ms, what: What::Operate(Operation::Promote(change)) });
+        }
+    }
     steps
 }
 
