@@ -134,6 +134,7 @@ fn half_of_an_item_is_completed_by_the_rest() {
     world.judge(2, true);
     assert!(world.looks.is_empty(), "where its branch stands is read first");
     let reading = world.rereads.pop().unwrap();
+    world.tell(Event::TipSeen { pair: lib(), commit: Some(sha(1, 1)) });
     world.tell(Event::EffectEnded { effect: reading.id, outcome: Outcome::Applied });
     look(&mut world, vec![of_topic(2, 2, Some("t"), "lib")]);
     let (push, numbers) = world.pushed();
