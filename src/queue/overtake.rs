@@ -18,7 +18,7 @@ use super::state::{Item, Stage};
 use crate::model::action::Decision;
 use crate::model::past::Happened;
 use crate::model::policy::QueuePolicy;
-use crate::model::{Action, Class, ItemId, Pipeline, QueueName};
+use crate::model::{Action, Class, ItemId, QueueName};
 
 /// An item as it would be judged behind one that stands behind it now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -159,15 +159,8 @@ impl Queue {
     }
 
     pub(super) fn overtaking_begun(&mut self, id: ItemId, of: ItemId, by: ItemId) {
-        self.state.last_item = self.state.last_item.max(id.0);
-        let Some(item) = self.state.items.get(&of) else { return };
-        let begun = (item.entered_at, item.rank);
-        let mut stay = Item::new(id, Pipeline::Gate, item.queue.clone(), &[], begun);
-        // It is part of the item's stay: what was found out in that counts here.
-        stay.adopted.clone_from(&item.adopted);
-        stay.failures.clone_from(&item.failures);
+        let Some(stay) = self.stay_apart(id, of) else { return };
         self.state.overtakings.insert(id, Overtaking { of, by, stay });
-        self.index.dirty_items.insert(id);
     }
 
     pub(super) fn overtaking_ended(&mut self, id: ItemId) {
