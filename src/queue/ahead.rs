@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::model::{ItemId, NodeId};
 
-use super::footprint::Predicted;
+use super::footprint::{Footprints, Predicted};
 use super::memo::{Basis, Unbuilt};
+use super::pool::Lanes;
 use super::strategy::{Hold, Shares};
 
 /// For how many items a pass makes room before it begins.
@@ -33,6 +34,10 @@ pub(super) struct Ahead {
     pub last_passed: Option<usize>,
     /// Something is to be built and not begun, so that it may be judged by what is behind it.
     pub is_unbegun: bool,
+    /// What pools are made with.
+    pub lanes: Lanes,
+    /// What landings are planned with.
+    pub landing: [Footprints; 2],
     /// The items of the queue, in order.
     pub order: Vec<ItemId>,
 }
@@ -49,7 +54,7 @@ impl Ahead {
         self.shares = Shares::default();
         self.holds.clear();
         self.basis = None;
-        self.unbuilt.clear();
+        self.unbuilt = Unbuilt::default();
         self.last_passed = None;
         self.is_unbegun = false;
     }

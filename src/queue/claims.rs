@@ -18,7 +18,7 @@ impl Queue {
         ahead: &mut Ahead,
         memos: &mut Memos,
     ) {
-        std::mem::swap(&mut memos.unbuilt, &mut ahead.unbuilt);
+        memos.unbuilt = ahead.unbuilt;
         let sizes = self.pool_sizes(&memos.unbuilt, queue);
         let is_new = memos.take_news(ahead.is_unbegun.then_some(sizes));
         if !is_new && !cfg!(debug_assertions) {
@@ -28,7 +28,7 @@ impl Queue {
         holds.resize(front.len(), None);
         if ahead.is_unbegun || cfg!(debug_assertions) {
             let held = cfg!(debug_assertions).then(|| holds.clone());
-            self.plan_pools(front, sizes, holds, memos);
+            self.plan_pools(front, sizes, holds, memos, &mut ahead.lanes);
             let are_free = ahead.is_unbegun || held.as_ref() == Some(holds);
             debug_assert!(are_free, "items are pooled though all are begun");
         }

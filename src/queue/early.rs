@@ -57,6 +57,7 @@ impl Queue {
                 if let Some(known) = self.state.changes.get_mut(&change.number) {
                     known.check_failed = (!passed).then_some(change.revision);
                 }
+                self.index.news.extend(self.index.gate_of.get(&change.number));
             }
         }
         let Some(queue) = self.queue_policy(item) else { return };

@@ -11,13 +11,14 @@ use super::Queue;
 use super::item_set::ItemSet;
 use super::pins::agrees_with_pin;
 use super::print::{PairId, Print, ReadId};
+use super::sheet::{Renew, Sheet};
 use super::state::{Item, Node, Source, State};
 
 /// A state that is expected: tips, and what items ahead are going to write.
 #[derive(Clone, Default)]
 pub(crate) struct Predicted {
     /// What is expected of each branch, by the branch's number; other branches have their tips.
-    nodes: Vec<Option<Expected>>,
+    nodes: Sheet<Option<Expected>>,
     /// The undecided items in it, in order.
     pub items: Vec<ItemId>,
 }
@@ -33,6 +34,12 @@ pub(crate) struct Expected {
 impl From<&Node> for Expected {
     fn from(node: &Node) -> Self {
         Self { node: node.id, is_merged: node.merged.is_some() }
+    }
+}
+
+impl Renew for Option<Expected> {
+    fn renew(&mut self) {
+        *self = None;
     }
 }
 
@@ -53,19 +60,13 @@ impl Predicted {
     /// The same of a node that writes one branch.
     #[inline]
     pub fn write_one(&mut self, pair: PairId, node: Expected) {
-        let at = pair as usize;
-        if at >= self.nodes.len() {
-            self.nodes.resize(at + 1, None);
-        }
-        if let Some(known) = self.nodes.get_mut(at) {
-            *known = Some(node);
-        }
+        *self.nodes.get_mut(pair) = Some(node);
     }
 
     /// What is expected of a branch that is not at its tip.
     #[inline]
     pub fn expected(&self, pair: PairId) -> Option<Expected> {
-        self.nodes.get(pair as usize).copied().flatten()
+        self.nodes.get(pair).copied().flatten()
     }
 
     /// The node whose result a branch has.
@@ -75,7 +76,7 @@ impl Predicted {
 
     /// All branches that are not at their tips, with the nodes whose results they have.
     pub fn written(&self) -> impl Iterator<Item = (PairId, NodeId)> {
-        (0..).zip(&self.nodes).filter_map(|(pair, expected)| Some((pair, (*expected)?.node)))
+        self.nodes.iter().filter_map(|(pair, expected)| Some((pair, (*expected)?.node)))
     }
 }
 
@@ -177,7 +178,7 @@ pub(crate) struct Footprints {
     /// The place of the last item with a resolved node.
     last: Option<usize>,
     /// Who has to do with each branch, by its number.
-    of: Vec<Parties>,
+    of: Sheet<Parties>,
 }
 
 /// Who has to do with a branch.
@@ -187,6 +188,12 @@ struct Parties {
     readers: Nearest,
     alterers: Nearest,
     consulters: Nearest,
+}
+
+impl Renew for Parties {
+    fn renew(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// An item by its place, with the branch whose push would carry it.
@@ -222,6 +229,13 @@ impl Nearest {
 }
 
 impl Footprints {
+    /// Forgets all, but for the room that it has taken.
+    pub fn clear(&mut self) {
+        self.opaque = None;
+        self.last = None;
+        self.of.clear();
+    }
+
     /// Adds the item at a place, at its node. `carried` names the branch whose push would land it together
     /// with others of that branch: those do not count it as something to wait for.
     pub fn add(&mut self, place: usize, print: Option<&Print>, carried: Option<PairId>) {
@@ -232,16 +246,16 @@ impl Footprints {
         };
         self.last = Some(place);
         for pair in &*print.onto {
-            self.at_mut(*pair).writers.put(entry);
+            self.of.get_mut(*pair).writers.put(entry);
         }
         for read in &print.reads {
             match read {
-                ReadId::Branch(pair) => self.at_mut(*pair).readers.put(entry),
-                ReadId::JobFile(pair) => self.at_mut(*pair).consulters.put(entry),
+                ReadId::Branch(pair) => self.of.get_mut(*pair).readers.put(entry),
+                ReadId::JobFile(pair) => self.of.get_mut(*pair).consulters.put(entry),
             }
         }
         for pair in &print.alters {
-            self.at_mut(*pair).alterers.put(entry);
+            self.of.get_mut(*pair).alterers.put(entry);
         }
     }
 
@@ -254,7 +268,7 @@ impl Footprints {
         if self.opaque.is_some() {
             return self.opaque;
         }
-        let at = |pair: PairId| self.at(pair);
+        let at = |pair: PairId| self.of.get(pair);
         let written = print.onto.iter().find_map(|pair| {
             let parties = at(*pair)?;
             parties.writers.outside(carried).or_else(|| parties.readers.outside(carried))
@@ -274,7 +288,7 @@ impl Footprints {
     pub fn meets_behind(&self, print: &Print, carried: Option<PairId>, begin: usize) -> bool {
         let since = |place: usize| place > begin;
         let found = |nearest: Nearest| nearest.outside(carried).is_some_and(since);
-        let at = |pair: PairId| self.at(pair).copied().unwrap_or_default();
+        let at = |pair: PairId| self.of.get(pair).copied().unwrap_or_default();
         self.opaque.is_some_and(since)
             || print.onto.iter().any(|pair| found(at(*pair).writers) || found(at(*pair).readers))
             || print.reads.iter().any(|read| match read {
@@ -282,18 +296,6 @@ impl Footprints {
                 ReadId::JobFile(pair) => found(at(*pair).alterers),
             })
             || print.alters.iter().any(|pair| found(at(*pair).consulters))
-    }
-
-    fn at(&self, pair: PairId) -> Option<&Parties> {
-        self.of.get(pair as usize)
-    }
-
-    fn at_mut(&mut self, pair: PairId) -> &mut Parties {
-        let at = pair as usize;
-        if at >= self.of.len() {
-            self.of.resize(at + 1, Parties::default());
-        }
-        &mut self.of[at]
     }
 }
 

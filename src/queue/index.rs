@@ -51,7 +51,7 @@ pub(crate) struct Index {
     /// What the last pass over each queue has found.
     pub memos: BTreeMap<QueueName, Memos>,
     /// What the last pass has carried: only its room is of use.
-    pub ahead: Ahead,
+    pub ahead: Option<Box<Ahead>>,
     /// Items of which something has changed since that pass.
     pub news: Marks<ItemId>,
     /// Which turns the items of each queue have.
@@ -86,7 +86,7 @@ pub(crate) struct Index {
 impl Index {
     /// The index of a state that was restored.
     pub fn of(state: &State) -> Self {
-        let mut index = Self { chances: Chances::of(state), ..Self::default() };
+        let mut index = Self { chances: Chances::restored(state), ..Self::default() };
         for change in state.changes.values() {
             index.add_change(&change.snapshot);
         }

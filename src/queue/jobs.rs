@@ -166,7 +166,7 @@ impl Queue {
         let (claim, lands) = (item.claim(), item.pipeline.lands());
         let keys = if standing.has_failed() { item.keys.clone() } else { Default::default() };
         let found = self.index.known.insert(id, known);
-        if lands && found != Some(known) {
+        if lands && (news || found != Some(known)) {
             self.index.news.insert(id);
         }
         self.claim_slots(claim, wants);

@@ -26,10 +26,16 @@ const WATCH_MAX_MS: i64 = 15_000;
 
 impl Queue {
     /// Moves items that passed towards landing: votes, looks, pushes. `order` ends with the last of them.
-    pub(super) fn plan_landings(&mut self, order: &[ItemId], name: &QueueName, queue: &QueuePolicy) {
+    pub(super) fn plan_landings(
+        &mut self,
+        order: &[ItemId],
+        name: &QueueName,
+        queue: &QueuePolicy,
+        [undecided, unpassed]: &mut [Footprints; 2],
+    ) {
         let mut groups: BTreeMap<Pair, Vec<ItemId>> = BTreeMap::new();
-        let mut undecided = Footprints::default();
-        let mut unpassed = Footprints::default();
+        undecided.clear();
+        unpassed.clear();
         let (mut to_vote, mut alone) = (Vec::new(), Vec::new());
         // A push under way in another queue may change what is read here.
         let landing = self.state.landings.values().flat_map(|landing| &landing.items);

@@ -14,6 +14,7 @@ use super::ahead::Ahead;
 use super::footprint::{Expected, Predicted};
 use super::jobs::Standing;
 use super::pool::Sizes;
+use super::predict::Odds;
 use super::print::{PairId, Print};
 use super::state::{Item, Stage};
 use super::strategy::Hold;
@@ -22,7 +23,7 @@ use super::strategy::Hold;
 const NEAR: usize = 8;
 
 /// How many items of a queue are asked for their chances.
-const CHANCES_MAX: usize = 64;
+const CHANCES_MAX: u32 = 64;
 
 /// After how long all items of a queue are looked at again, whatever is remembered of them, in milliseconds.
 const LOOK_AGAIN_MS: i64 = 60_000;
@@ -38,35 +39,40 @@ pub(crate) struct Memos {
     is_new: bool,
     /// When all items were looked at.
     made_at: Timestamp,
+    /// How often a tip had changed when the last whole pass began; `None` where it was not whole.
+    tips: Option<u64>,
+    /// So far this pass has left to each item what the last one did.
+    is_same: bool,
 }
 
 /// The items of a queue that are still to be built.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Unbuilt {
-    pub count: usize,
-    /// The first of them.
-    pub next: Vec<ItemId>,
+    pub count: u32,
+    /// The sum of the chances of the first of them to pass.
+    chances: u64,
 }
 
 impl Unbuilt {
-    /// Counts anew.
-    pub fn clear(&mut self) {
-        self.count = 0;
-        self.next.clear();
+    /// Counts an item, in order, with its chance to pass.
+    pub fn add(&mut self, chance: impl FnOnce() -> u64) {
+        if self.count < CHANCES_MAX {
+            self.chances += chance();
+        }
+        self.count = self.count.saturating_add(1);
     }
 
-    /// Counts an item, in order.
-    pub fn add(&mut self, item: ItemId) {
-        self.count += 1;
-        if self.next.len() < CHANCES_MAX {
-            self.next.push(item);
-        }
+    /// The mean chance of an item to pass: the next ones stand for all.
+    pub fn chance(&self) -> u64 {
+        self.chances.checked_div(u64::from(self.count.min(CHANCES_MAX))).unwrap_or_default()
     }
 }
 
 /// What a pass has found of an item.
 struct Memo {
     item: ItemId,
+    /// The node that it left to those behind it, if any.
+    left: Option<Expected>,
     /// `None` where the item is looked at each time.
     plain: Option<Plain>,
     /// Why its builds claim no slots, if that was said of it.
@@ -87,9 +93,13 @@ pub(crate) struct Plain {
     pub is_on_probation: bool,
     /// It has several changes.
     pub has_several: bool,
+    /// It has only one, and has to do with no branch but that one's.
+    pub is_simple: bool,
     pub is_landing: bool,
     /// One of its parents is an open change.
     pub rests_on_open: bool,
+    /// What its chance to pass depends on, while it is to be built.
+    pub odds: Odds,
     /// The state with which its node agrees.
     basis: Basis,
 }
@@ -106,13 +116,30 @@ impl Memos {
         }
     }
 
-    /// Has what is known of an item stand at its place, and gives it.
+    /// Begins a pass; `tips` is how often a tip has changed by now.
+    pub fn begin(&mut self, tips: u64) {
+        self.is_same = self.tips.take() == Some(tips);
+    }
+
+    /// A pass has come to its end, after so many items; what is behind them is forgotten.
+    pub fn complete(&mut self, items: usize, tips: u64) {
+        self.is_new |= self.all.len() > items;
+        self.all.truncate(items);
+        self.tips = Some(tips);
+    }
+
+    /// Whether this pass has so far left to each item what the last one did, on the same tips.
     #[inline]
-    pub fn align(&mut self, place: usize, item: ItemId) -> Option<&Plain> {
+    pub fn is_same(&self) -> bool {
+        self.is_same
+    }
+
+    /// Has what is known of an item stand at its place.
+    #[inline]
+    pub fn align(&mut self, place: usize, item: ItemId) {
         if self.all.get(place).is_none_or(|memo| memo.item != item) {
             self.shift(place, item);
         }
-        self.plain(place)
     }
 
     fn shift(&mut self, place: usize, item: ItemId) {
@@ -122,10 +149,12 @@ impl Memos {
                 self.all.drain(place..place + gone);
             }
             None => {
-                self.all.insert(place.min(self.all.len()), Memo { item, plain: None, hold: None });
+                self.all
+                    .insert(place.min(self.all.len()), Memo { item, left: None, plain: None, hold: None });
             }
         }
         self.is_new = true;
+        self.is_same = false;
     }
 
     /// What is known of the item at a place.
@@ -134,11 +163,18 @@ impl Memos {
         self.all.get(place)?.plain.as_ref()
     }
 
-    /// Notes what was found of the item at a place.
-    pub fn note(&mut self, place: usize, plain: Option<Plain>) {
+    /// Notes what was found of the item at a place, and what it has left to those behind it.
+    pub fn note(&mut self, place: usize, plain: Option<Plain>, left: Option<Expected>) {
         let Some(memo) = self.all.get_mut(place) else { return };
+        self.is_same &= memo.left == left;
+        memo.left = left;
         let before = std::mem::replace(&mut memo.plain, plain);
         self.is_new |= !before.zip(memo.plain.as_ref()).is_some_and(|(before, now)| before.is_held_as(now));
+    }
+
+    /// Whether each item has to do with one branch only, as far as that is known.
+    pub fn are_simple(&self) -> bool {
+        self.all.iter().all(|memo| memo.plain.as_ref().is_some_and(|plain| plain.is_simple))
     }
 
     /// Whether items may be held otherwise than when this was asked for last; `sizes` are those of the pools
@@ -167,12 +203,6 @@ impl Memos {
             }
         }
         news
-    }
-
-    /// Forgets all behind so many items.
-    pub fn keep(&mut self, items: usize) {
-        self.is_new |= self.all.len() > items;
-        self.all.truncate(items);
     }
 }
 
@@ -224,12 +254,14 @@ impl Queue {
         }
         let open = |parent| self.index.by_revision.contains_key(parent);
         let print = self.index.prints.share(node.id)?;
+        let writes = match &*print.onto {
+            [only] => Some(*only),
+            _ => None,
+        };
         Some(Plain {
             node: node.into(),
-            writes: match &*print.onto {
-                [only] => Some(*only),
-                _ => None,
-            },
+            writes,
+            is_simple: item.changes.len() == 1 && writes.is_some_and(|own| print.is_of(own)),
             print,
             standing,
             is_begun: is_landing || self.is_begun_now(item),
@@ -237,21 +269,25 @@ impl Queue {
             is_on_probation: item.place.class == Class::Probation,
             has_several: item.changes.len() > 1,
             is_landing,
+            odds: if standing == Standing::Building { self.odds(item) } else { Odds::default() },
             rests_on_open: changes().any(|change| change.snapshot.parents.iter().any(open)),
             basis,
         })
     }
 
-    /// Whether a look at an item would find what the last one has found.
+    /// Whether a look at an item would find what the last one has found; `is_same` where this pass has left to it
+    /// what the last one did.
     #[inline]
-    pub(super) fn is_as_before(&self, plain: &Plain, ahead: &Ahead) -> bool {
+    pub(super) fn is_as_before(&self, plain: &Plain, ahead: &Ahead, is_same: bool) -> bool {
         let versions = &self.index.prints;
-        let as_before = |(pair, expected, version): &(PairId, Option<Expected>, u32)| {
+        let expects = |(pair, expected, version): &(PairId, Option<Expected>, u32)| {
             ahead.predicted.expected(*pair) == *expected && versions.version(*pair) == *version
         };
-        let parents_stay = !plain.rests_on_open || ahead.failing.is_empty();
-        let is_stuck = ahead.stuck.iter().any(|id| plain.print.carries.has(*id));
-        plain.is_landing || parents_stay && !is_stuck && plain.basis.0.iter().all(as_before)
+        let is_calm = ahead.failing.is_empty() && ahead.stuck.is_empty();
+        let as_before = || is_same && is_calm || plain.basis.0.iter().all(expects);
+        let parents_stay = || !plain.rests_on_open || ahead.failing.is_empty();
+        let is_stuck = || ahead.stuck.iter().any(|id| plain.print.carries.has(*id));
+        plain.is_landing || (is_calm || parents_stay() && !is_stuck()) && as_before()
     }
 
     /// Whether a pass over a queue can go past items: nothing but their nodes, what these rest on and how
@@ -286,6 +322,8 @@ impl Queue {
             Some("whether it is being pushed")
         } else if known.node != plain.node {
             Some("its node")
+        } else if known.odds != plain.odds {
+            Some("what its chance depends on")
         } else if stands != (plain.standing, plain.is_begun, plain.is_beside, plain.is_on_probation) {
             Some("how it stands")
         } else if plain.is_landing {

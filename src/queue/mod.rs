@@ -47,10 +47,12 @@ mod pool;
 mod predict;
 mod print;
 mod pushed;
+mod recorded;
 pub mod resolve;
 mod runs;
 mod schedule;
 mod seen;
+mod sheet;
 mod speak;
 mod speculate;
 mod state;
@@ -71,7 +73,7 @@ use index::Index;
 use state::{Out, State};
 
 /// Version of the core's decisions; raised when the same events may lead to other actions.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// Rounds of planning in one step; beyond it the rest waits for the next wake-up.
 const ROUNDS_MAX: u32 = 100_000;

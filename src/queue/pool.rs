@@ -17,16 +17,31 @@ use super::graph;
 use super::jobs::{JobState, Standing};
 use super::memo::{Memos, Plain, Unbuilt};
 use super::print::{PairId, Print};
+use super::sheet::{Renew, Sheet};
 use super::state::{Item, Stage};
 use super::strategy::{Hold, Load, most_pooled, pool_size};
 
 /// What is planned for one branch. Items are named by their places.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Lane {
     /// Items to be built, each on the one before it, that are in no pool yet.
     run: Vec<usize>,
     /// The item that is built to find out who is to blame; what follows waits for that.
     doubt: Option<usize>,
+}
+
+impl Renew for Lane {
+    fn renew(&mut self) {
+        self.run.clear();
+        self.doubt = None;
+    }
+}
+
+/// What is planned for all branches, and who has to do with each. It is kept for its room only.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    of: Sheet<Lane>,
+    ahead: Footprints,
 }
 
 /// What pools ask of an item.
@@ -70,33 +85,36 @@ impl Queue {
         sizes: Sizes,
         holds: &mut [Option<Hold>],
         memos: &Memos,
+        lanes: &mut Lanes,
     ) {
         if sizes.most < 2 {
             return;
         }
         let mut pools = Pools { order, sizes, memos, holds };
-        let mut lanes: Vec<Lane> = Vec::new();
-        let mut ahead = Footprints::default();
+        let Lanes { of: lanes, ahead } = lanes;
+        lanes.clear();
+        ahead.clear();
+        // Items of different branches that have to do with these alone stand in nobody's way.
+        let are_simple = memos.are_simple();
         for (place, id) in order.iter().enumerate() {
             let known = memos.plain(place).map(|plain| Member::of(place, *id, plain));
             let Some(member) = known.or_else(|| self.member(place, *id)) else { continue };
-            let Some(at) = member.lane.map(|lane| lane as usize) else {
-                self.close_lanes(*id, &mut lanes, &mut pools);
+            let Some(lane) = member.lane else {
+                self.close_lanes(*id, lanes, &mut pools);
                 ahead.add(place, member.print, None);
                 continue;
             };
-            if at >= lanes.len() {
-                lanes.resize(at + 1, Lane::default());
-            }
-            let lane = &mut lanes[at];
+            let lane = lanes.get_mut(lane);
             let carried = member.print.and_then(|print| print.onto.first().copied());
             let apart = lane.run.first().is_some_and(|begin| {
                 member.print.is_none_or(|print| ahead.meets_behind(print, carried, *begin))
             });
-            ahead.add(place, member.print, carried);
+            if !are_simple || member.print.is_none_or(|print| !print.resolved) {
+                ahead.add(place, member.print, carried);
+            }
             self.plan_member(&member, apart, lane, &mut pools);
         }
-        for lane in &lanes {
+        for (_, lane) in lanes.iter() {
             pools.make(&lane.run, None);
         }
     }
@@ -123,12 +141,12 @@ impl Queue {
     }
 
     /// Something that lands as a whole stands in the way of what is before it in its branches.
-    fn close_lanes(&self, id: ItemId, lanes: &mut [Lane], pools: &mut Pools) {
+    fn close_lanes(&self, id: ItemId, lanes: &mut Sheet<Lane>, pools: &mut Pools) {
         let pairs = self.state.items.get(&id).into_iter().flat_map(Item::pairs);
         for pair in pairs.filter_map(|pair| self.index.prints.known(pair)) {
-            if let Some(lane) = lanes.get_mut(pair as usize) {
-                pools.make(&std::mem::take(lane).run, None);
-            }
+            let lane = lanes.get_mut(pair);
+            pools.close(lane, None);
+            lane.doubt = None;
         }
     }
 
@@ -144,7 +162,7 @@ impl Queue {
         }
         if !member.is_clean {
             // It may have to leave, which it can only when what is ahead of it is decided.
-            pools.make(&std::mem::take(&mut lane.run), None);
+            pools.close(lane, None);
             return;
         }
         let follows = lane.run.last().is_none_or(|last| !apart && self.follows(member, *last, pools));
@@ -163,15 +181,15 @@ impl Queue {
             }
             Standing::Failing | Standing::Failed => {}
             Standing::Passed | Standing::Building if begun => {
-                pools.make(&std::mem::take(&mut lane.run), follows.then_some(member.id));
+                pools.close(lane, follows.then_some(member.id));
             }
             Standing::Building if !is_held && !member.is_on_probation => {
                 if !follows {
-                    pools.make(&std::mem::take(&mut lane.run), None);
+                    pools.close(lane, None);
                 }
                 lane.run.push(member.place);
             }
-            _ => pools.make(&std::mem::take(&mut lane.run), None),
+            _ => pools.close(lane, None),
         }
     }
 
@@ -208,12 +226,7 @@ impl Queue {
     /// What there is to build in a queue.
     fn load(&self, unbuilt: &Unbuilt) -> Load {
         let slots = self.state.policy.as_ref().map_or(1, |policy| policy.slots);
-        let count = u32::try_from(unbuilt.count).unwrap_or(u32::MAX);
-        // Where there is a slot for each, it does not matter; else the next ones stand for all.
-        let next = if count <= slots { &[][..] } else { &unbuilt.next };
-        let chances = next.iter().filter_map(|id| self.state.items.get(id)).map(|item| self.chance(item));
-        let mean = chances.sum::<u64>().checked_div(next.len() as u64);
-        Load { unbuilt: count, slots, chance: mean.unwrap_or_default() }
+        Load { unbuilt: unbuilt.count, slots, chance: unbuilt.chance() }
     }
 
     /// Whether an item has all jobs that one ahead of it has: else its builds do not judge that one, whose
@@ -318,6 +331,12 @@ impl Pools<'_> {
         if let Some(known) = self.holds.get_mut(place) {
             *known = Some(hold);
         }
+    }
+
+    /// Makes pools of a lane's run, which ends; `end` as for [`Pools::make`].
+    fn close(&mut self, lane: &mut Lane, end: Option<ItemId>) {
+        self.make(&lane.run, end);
+        lane.run.clear();
     }
 
     /// Makes pools of a run; `end`, which is built already, judges the last of them.

@@ -65,7 +65,7 @@ pub(crate) struct Chances {
 
 impl Chances {
     /// Those of a state that was restored.
-    pub fn of(state: &State) -> Self {
+    pub fn restored(state: &State) -> Self {
         let mut chances = Self::default();
         for ((job, repository), outcomes) in &state.outcomes {
             chances.set(job, repository, *outcomes);
@@ -92,6 +92,17 @@ impl Chances {
         place.and_then(|place| self.all.get(*place)).copied().unwrap_or_default()
     }
 
+    /// The chance that all of some jobs pass.
+    fn of_all(&self, jobs: impl Iterator<Item = JobId>, check_failed: bool) -> u64 {
+        let chance = jobs.fold(SURE, |chance, job| both(chance, self.get(job)));
+        if check_failed { chance / AFTER_FAILED_CHECK } else { chance }
+    }
+
+    /// The chance of an item of which this is known.
+    pub fn of(&self, odds: &Odds) -> u64 {
+        self.of_all(odds.open.iter().copied(), odds.check_failed)
+    }
+
     /// Takes in how a job's builds in a repository have ended.
     fn set(&mut self, job: &JobName, repository: &Repository, outcomes: Outcomes) {
         let place = self.place(job, repository);
@@ -106,6 +117,15 @@ impl Chances {
         }
         place
     }
+}
+
+/// What an item's chance to pass depends on.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub(crate) struct Odds {
+    /// Its voting jobs without a verdict.
+    open: Box<[JobId]>,
+    /// A check of the same patch set has failed.
+    check_failed: bool,
 }
 
 /// The product of two chances.
@@ -123,12 +143,21 @@ impl Queue {
 
     /// The chance that all voting jobs of an item pass that have no verdict yet.
     pub(super) fn chance(&self, item: &Item) -> u64 {
+        self.index.chances.of_all(self.open_jobs(item), self.check_failed(item))
+    }
+
+    /// What that chance depends on.
+    pub(super) fn odds(&self, item: &Item) -> Odds {
+        Odds { open: self.open_jobs(item).collect(), check_failed: self.check_failed(item) }
+    }
+
+    /// The voting jobs of an item that have no verdict yet.
+    fn open_jobs(&self, item: &Item) -> impl Iterator<Item = JobId> {
         let numbers = self.print_of(item).map_or(&[][..], |print| &print.jobs);
         let open = self.jobs_of(item).iter().zip(numbers).filter(|(job, _)| {
             job.voting && !item.adopted.get(&job.key).is_some_and(|adopted| adopted.passed)
         });
-        let chance = open.fold(SURE, |chance, (_, job)| both(chance, self.index.chances.get(*job)));
-        if self.check_failed(item) { chance / AFTER_FAILED_CHECK } else { chance }
+        open.map(|(_, job)| *job)
     }
 
     /// Whether a check of the same patch set has failed.

@@ -46,6 +46,11 @@ impl Print {
         self.onto.iter().copied().chain(read)
     }
 
+    /// Whether it has to do with one branch only.
+    pub fn is_of(&self, own: PairId) -> bool {
+        self.pairs().all(|pair| pair == own) && self.alters.iter().all(|pair| *pair == own)
+    }
+
     /// Whether it writes what the other one writes or reads.
     fn disturbs(&self, other: &Self) -> bool {
         self.onto.iter().any(|pair| other.onto.contains(pair))
@@ -70,6 +75,8 @@ pub(crate) struct Prints {
     of: Numbered<NodeId, Arc<Print>>,
     /// How often what is known of each branch's tip has changed, by its number.
     versions: Vec<u32>,
+    /// How often any of these tips has changed.
+    changed: u64,
 }
 
 impl Prints {
@@ -123,6 +130,7 @@ impl Prints {
         let version = self.known(pair).and_then(|id| self.versions.get_mut(id as usize));
         if let Some(version) = version {
             *version = version.wrapping_add(1);
+            self.changed += 1;
         }
     }
 
@@ -130,6 +138,11 @@ impl Prints {
     #[inline]
     pub fn version(&self, pair: PairId) -> u32 {
         self.versions.get(pair as usize).copied().unwrap_or_default()
+    }
+
+    /// How often what is known of any tip has changed.
+    pub fn changed(&self) -> u64 {
+        self.changed
     }
 
     /// The number of a branch that some node has had to do with.

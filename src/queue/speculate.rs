@@ -16,7 +16,7 @@ use crate::model::{
 
 use super::Queue;
 use super::ahead::Ahead;
-use super::footprint::Predicted;
+use super::footprint::{Expected, Predicted};
 use super::jobs::Standing;
 use super::memo::{Memos, Plain};
 use super::state::{Item, Node, Stage};
@@ -39,14 +39,14 @@ impl Queue {
             }
             return;
         };
-        let mut ahead = std::mem::take(&mut self.index.ahead);
+        let mut ahead = self.index.ahead.take().unwrap_or_default();
         let mut order = std::mem::take(&mut ahead.order);
         order.clear();
         order.extend_from_slice(self.state.queues.get(name).map_or(&[][..], |order| order));
         ahead.clear(order.len());
         self.pass_over(&order, name, queue, policy.slots, &mut ahead);
         ahead.order = order;
-        self.index.ahead = ahead;
+        self.index.ahead = Some(ahead);
     }
 
     fn pass_over(
@@ -76,7 +76,7 @@ impl Queue {
         }
         self.hold_tail(name, tail, beyond);
         if let Some(last) = ahead.last_passed {
-            self.plan_landings(&front[..=last], name, queue);
+            self.plan_landings(&front[..=last], name, queue, &mut ahead.landing);
         }
         self.collect_nodes();
     }
@@ -92,16 +92,19 @@ impl Queue {
         memos: &mut Memos,
     ) -> Option<(usize, Option<Hold>)> {
         let goes_past = self.may_go_past(queue);
+        let tips = self.index.prints.changed();
+        memos.begin(tips);
         for (place, id) in order.iter().enumerate() {
             let is_too_far = walk.is_too_far(steps(place));
             if is_too_far && self.is_beyond(*id) {
-                memos.keep(place);
+                memos.complete(place, tips);
                 return Some((place, Some(walk.limit())));
             }
-            if let Some(plain) = memos.align(place, *id).filter(|_| goes_past)
+            memos.align(place, *id);
+            if let Some(plain) = memos.plain(place).filter(|_| goes_past)
                 && (plain.is_landing || !is_too_far)
                 && !self.index.news.contains(id)
-                && self.is_as_before(plain, ahead)
+                && self.is_as_before(plain, ahead, memos.is_same())
             {
                 self.go_past(*id, place, plain, ahead, walk);
                 continue;
@@ -112,10 +115,15 @@ impl Queue {
             }
             self.index.news.remove(id);
             let basis = ahead.basis.take();
-            memos.note(place, self.plain_of(*id, basis).filter(|_| goes_past));
-            self.note_found(*id, place, ahead);
+            let left = self.left_by(*id, ahead);
+            let plain = self.plain_of(*id, basis).filter(|_| goes_past);
+            match &plain {
+                Some(plain) => self.note_plain(place, plain, ahead),
+                None => self.note_found(*id, place, ahead),
+            }
+            memos.note(place, plain, left);
         }
-        memos.keep(order.len());
+        memos.complete(order.len(), tips);
         Some((order.len(), None))
     }
 
@@ -126,13 +134,7 @@ impl Queue {
         }
         if !plain.is_landing {
             walk.count(plain.standing);
-            if plain.standing == Standing::Building {
-                ahead.is_unbegun |= !plain.is_on_probation && !plain.is_begun;
-                ahead.unbuilt.add(id);
-            }
-            if plain.standing == Standing::Passed {
-                ahead.last_passed = Some(place);
-            }
+            self.note_plain(place, plain, ahead);
         }
         ahead.undecided.push(Some(plain.node.node));
         if !plain.is_beside {
@@ -144,7 +146,21 @@ impl Queue {
         }
     }
 
-    /// Notes of an item that was planned what the rest of the pass asks for.
+    /// Notes of an item in plain standing what the rest of the pass asks for.
+    #[inline]
+    fn note_plain(&self, place: usize, plain: &Plain, ahead: &mut Ahead) {
+        match plain.standing {
+            Standing::Passed => ahead.last_passed = Some(place),
+            Standing::Building => {
+                let is_held = ahead.holds.get(place).is_some_and(Option::is_some);
+                ahead.is_unbegun |= !is_held && !plain.is_on_probation && !plain.is_begun;
+                ahead.unbuilt.add(|| self.index.chances.of(&plain.odds));
+            }
+            _ => {}
+        }
+    }
+
+    /// The same of another item that was planned.
     fn note_found(&self, id: ItemId, place: usize, ahead: &mut Ahead) {
         let Some(item) = self.state.items.get(&id) else { return };
         let standing = self.standing_now(item);
@@ -155,8 +171,14 @@ impl Queue {
         let is_free = !is_held && item.place.class != Class::Probation;
         if standing == Standing::Building {
             ahead.is_unbegun |= is_free && !self.is_begun_now(item);
-            ahead.unbuilt.add(id);
+            ahead.unbuilt.add(|| self.chance(item));
         }
+    }
+
+    /// The node that an item has left to those behind it, which is what they are expected to be built on.
+    fn left_by(&self, id: ItemId, ahead: &Ahead) -> Option<Expected> {
+        let item = self.state.items.get(&id).filter(|_| ahead.predicted.items.last() == Some(&id))?;
+        self.node_of(item).map(Expected::from)
     }
 
     /// Whether neither this item, which is too far back, nor any behind it is looked at in this pass: it has

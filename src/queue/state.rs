@@ -13,6 +13,7 @@ use super::numbered::Numbered;
 use super::order::Turns;
 use super::overtake::Overtaking;
 use super::predict::Outcomes;
+use super::recorded::Recorded;
 use super::runs::Runs;
 use crate::model::action::Submit;
 use crate::model::event::Scope;
@@ -64,7 +65,7 @@ pub(crate) struct State {
     pub checks: BTreeSet<ItemId>,
     pub items: Numbered<ItemId, Item>,
     pub nodes: Numbered<NodeId, Node>,
-    pub records: BTreeMap<VerdictKey, Record>,
+    pub records: Recorded<Record>,
     pub builds: Numbered<BuildId, Build>,
     pub effects: Numbered<EffectId, Pending>,
     pub landings: BTreeMap<EffectId, Landing>,
