@@ -14,7 +14,7 @@ use crate::model::{
 use super::Queue;
 use super::explain::no_job;
 use super::group::shared_end;
-use super::state::{Change, Item, Stage};
+use super::state::{Change, Item};
 
 impl Queue {
     /// Looks at one change: it may enter, leave, or have to be told what it waits for.
@@ -78,7 +78,7 @@ impl Queue {
     pub(super) fn plan_stay(&mut self, number: ChangeNumber, policy: &Policy) {
         for id in self.index.stays_of(number) {
             let Some(item) = self.state.items.get(&id) else { continue };
-            if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+            if item.stage.is_pushed() {
                 continue;
             }
             if let Some(departure) = self.reason_to_leave(item, number, policy) {

@@ -16,7 +16,7 @@ use crate::model::{
 
 use super::Queue;
 use super::ahead::Ahead;
-use super::state::{Item, Pending, Stage};
+use super::state::{Item, Pending};
 use super::timer::Timer;
 
 /// Under which name failures to look references up are counted.
@@ -291,7 +291,7 @@ impl Queue {
             for follower in self.followers(&change, parents || gone.len() > 1) {
                 let stage = self.state.items.get(&follower).map(|item| (item.stage, item.changes.clone()));
                 let Some((stage, changes)) = stage else { continue };
-                let pushed = matches!(stage, Stage::Landing(_) | Stage::Deploying(_));
+                let pushed = stage.is_pushed();
                 if !pushed && gone.insert(follower) {
                     followers.push((follower, change.number));
                     todo.extend(changes);

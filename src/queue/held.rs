@@ -67,7 +67,7 @@ impl Queue {
     pub(super) fn drop_nodes_of(&mut self, number: ChangeNumber) {
         for id in self.index.stays_of(number) {
             let Some(item) = self.state.items.get_mut(&id) else { continue };
-            if !matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+            if !item.stage.is_pushed() {
                 self.index.stale.extend(item.node.take());
                 item.stage = Stage::Queued;
                 self.index.dirty_items.insert(id);

@@ -9,7 +9,7 @@ use crate::model::{Action, BuildId, Departure, ItemId, JobName, ResolvedJob, Tim
 
 use super::Queue;
 use super::graph;
-use super::state::{Item, Node, Record, Stage};
+use super::state::{Item, Node, Record};
 
 /// How one job stands for one item.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -159,7 +159,7 @@ impl Queue {
         let Found { known, wants } = self.find(item);
         let standing = known.standing;
         let goes_on = standing.has_failed() && item.pipeline.lands() && !self.fails_fast(item);
-        let landing = matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_));
+        let landing = item.stage.is_pushed();
         let builds =
             !landing && (standing == Standing::Building || goes_on) && !self.index.held.contains_key(&id);
         let wants = builds && wants;

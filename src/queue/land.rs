@@ -50,7 +50,7 @@ impl Queue {
             let Some(pair) = item.pairs().next() else { continue };
             let own = print.and_then(|print| print.onto.first().copied());
             let several = item.pairs().any(|other| other != pair);
-            if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+            if item.stage.is_pushed() {
                 undecided.add(place, print, None);
                 continue;
             }

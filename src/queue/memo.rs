@@ -16,7 +16,7 @@ use super::jobs::Standing;
 use super::pool::Sizes;
 use super::predict::Odds;
 use super::print::{PairId, Print};
-use super::state::{Item, Stage};
+use super::state::Item;
 use super::strategy::Hold;
 
 /// How far ahead an item is looked for in what the last pass has left: further on it counts as new.
@@ -242,7 +242,7 @@ impl Queue {
     pub(super) fn plain_of(&self, id: ItemId, basis: Option<Basis>) -> Option<Plain> {
         let item = self.state.items.get(&id)?;
         let node = self.node_of(item)?;
-        let is_landing = matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_));
+        let is_landing = item.stage.is_pushed();
         let basis = if is_landing { Basis::default() } else { basis? };
         let standing = if is_landing { Standing::Passed } else { self.standing_now(item) };
         let changes = || item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));

@@ -7,7 +7,7 @@ use crate::model::event::{Command, Scope};
 use crate::model::view::PauseView;
 use crate::model::{Account, ChangeNumber, ChangeStatus, Class, ItemId, PipelineName, QueueName};
 
-use super::state::{Change, Stage};
+use super::state::Change;
 use super::{Note, Queue};
 
 impl Queue {
@@ -119,7 +119,7 @@ impl Queue {
         let Some(item) = self.state.items.get_mut(&id) else {
             return Err(format!("change {number} is in no queue"));
         };
-        if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+        if item.stage.is_pushed() {
             return Err(format!("change {number} is being pushed: it can no longer be taken out"));
         }
         item.dequeued = Some((by.clone(), reason));
@@ -188,7 +188,7 @@ impl Queue {
         let Some(order) = self.state.queues.get_mut(queue) else { return };
         let pushed = |id: &ItemId| {
             let stage = self.state.items.get(id).map(|item| item.stage);
-            matches!(stage, Some(Stage::Landing(_) | Stage::Deploying(_)))
+            stage.is_some_and(|stage| stage.is_pushed())
         };
         let mut next: Vec<ItemId> = order.iter().copied().filter(pushed).collect();
         let moved: Vec<ItemId> = first.iter().copied().filter(|id| !pushed(id)).collect();

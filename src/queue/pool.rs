@@ -18,7 +18,7 @@ use super::jobs::{JobState, Standing};
 use super::memo::{Memos, Plain, Unbuilt};
 use super::print::{PairId, Print};
 use super::sheet::{Renew, Sheet};
-use super::state::{Item, Stage};
+use super::state::Item;
 use super::strategy::{Hold, Load, most_pooled, pool_size};
 
 /// What is planned for one branch. Items are named by their places.
@@ -132,7 +132,7 @@ impl Queue {
             id,
             print: self.print_of(item),
             lane: self.index.prints.known(&only.pair),
-            is_pushed: matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)),
+            is_pushed: item.stage.is_pushed(),
             standing: self.standing_now(item),
             is_begun: self.is_begun_now(item),
             is_on_probation: item.place.class == Class::Probation,

@@ -19,7 +19,7 @@ use super::ahead::Ahead;
 use super::footprint::{Expected, Predicted};
 use super::jobs::Standing;
 use super::memo::{Memos, Plain};
-use super::state::{Item, Node, Stage};
+use super::state::{Item, Node};
 use super::strategy::{Hold, Seat, Walk, is_unbuilt, walk};
 
 /// A place in a queue as strategies count it.
@@ -197,7 +197,7 @@ impl Queue {
         walk: &mut dyn Walk,
     ) -> bool {
         let Some(item) = self.state.items.get(&id) else { return false };
-        if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+        if item.stage.is_pushed() {
             self.carry(id, Standing::Passed, ahead);
             return false;
         }

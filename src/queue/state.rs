@@ -199,6 +199,13 @@ pub(crate) enum Stage {
     Deploying(EffectId),
 }
 
+impl Stage {
+    /// Whether nothing can keep it from landing any more: it is in a push, or beyond.
+    pub fn is_pushed(self) -> bool {
+        matches!(self, Self::Landing(_) | Self::Deploying(_))
+    }
+}
+
 /// One stay of changes in a pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Item {

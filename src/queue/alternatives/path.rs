@@ -7,7 +7,7 @@ use super::super::ahead::Ahead;
 use super::super::footprint::Predicted;
 use super::super::jobs::Standing;
 use super::super::predict::{SURE, both};
-use super::super::state::{Item, Stage};
+use super::super::state::Item;
 use crate::model::{Class, ItemId};
 
 /// How many items that may fail are looked at in one queue.
@@ -69,7 +69,7 @@ impl Queue {
             if item.id == without {
                 ahead.failing.insert(without);
                 is_behind = true;
-            } else if matches!(item.stage, Stage::Landing(_) | Stage::Deploying(_)) {
+            } else if item.stage.is_pushed() {
                 self.carry(item.id, Standing::Passed, &mut ahead);
             } else if self.failing_parent(item, &ahead) || self.failing_dependency(item, &ahead).is_some() {
                 ahead.failing.insert(item.id);
