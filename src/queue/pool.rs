@@ -90,17 +90,26 @@ impl Queue {
         if sizes.most < 2 {
             return;
         }
-        let mut pools = Pools { order, sizes, memos, holds };
+        // Items of different branches that have to do with these alone stand in nobody's way.
+        let are_simple = memos.are_simple();
+        let before = (cfg!(debug_assertions) && are_simple).then(|| holds.to_vec());
+        self.make_pools(&mut Pools { order, sizes, memos, holds }, are_simple, lanes);
+        if let Some(mut known) = before {
+            self.make_pools(&mut Pools { order, sizes, memos, holds: &mut known }, false, lanes);
+            assert_eq!(holds, known, "items of one branch each are pooled otherwise when all are compared");
+        }
+    }
+
+    fn make_pools(&self, pools: &mut Pools, are_simple: bool, lanes: &mut Lanes) {
         let Lanes { of: lanes, ahead } = lanes;
         lanes.clear();
         ahead.clear();
-        // Items of different branches that have to do with these alone stand in nobody's way.
-        let are_simple = memos.are_simple();
+        let Pools { order, memos, .. } = *pools;
         for (place, id) in order.iter().enumerate() {
             let known = memos.plain(place).map(|plain| Member::of(place, *id, plain));
             let Some(member) = known.or_else(|| self.member(place, *id)) else { continue };
             let Some(lane) = member.lane else {
-                self.close_lanes(*id, lanes, &mut pools);
+                self.close_lanes(*id, lanes, pools);
                 ahead.add(place, member.print, None);
                 continue;
             };
@@ -112,7 +121,7 @@ impl Queue {
             if !are_simple || member.print.is_none_or(|print| !print.resolved) {
                 ahead.add(place, member.print, carried);
             }
-            self.plan_member(&member, apart, lane, &mut pools);
+            self.plan_member(&member, apart, lane, pools);
         }
         for (_, lane) in lanes.iter() {
             pools.make(&lane.run, None);

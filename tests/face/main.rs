@@ -14,7 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use made::{HOSTILE, Made, change, job};
 use seakeeper::model::event::{Command, Scope};
@@ -482,6 +482,12 @@ fn a_dead_socket_is_replaced_and_a_living_one_respected() {
         assert!(matches!(second, Err(OpenError::Taken(_))), "{second:?}");
         let stale = face.folder.join("stale.sock");
         drop(UnixListener::bind(&stale).expect("the socket opens"));
+        // What another test is starting right now has all that is open here until its program begins.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while UnixStream::connect(&stale).is_ok() {
+            assert!(Instant::now() < deadline, "somebody goes on listening");
+            tokio::task::yield_now().await;
+        }
         let opened = ControlSocket::open(&stale).expect("a dead socket is no obstacle");
         assert!(stale.exists());
         drop(opened);
