@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::{ItemId, NodeId};
 
 use super::footprint::{Footprints, Predicted};
+use super::jobs::Standing;
 use super::memo::{Basis, Unbuilt};
 use super::pool::Lanes;
 use super::strategy::{Hold, Shares};
@@ -57,6 +58,26 @@ impl Ahead {
         self.unbuilt = Unbuilt::default();
         self.last_passed = None;
         self.is_unbegun = false;
+    }
+
+    /// Notes how the item at a place stands. `is_to_begin` says whether it is begun by its own builds, and is not yet.
+    #[inline]
+    pub fn note(
+        &mut self,
+        place: usize,
+        standing: Standing,
+        is_to_begin: impl FnOnce() -> bool,
+        chance: impl FnOnce() -> u64,
+    ) {
+        match standing {
+            Standing::Passed => self.last_passed = Some(place),
+            Standing::Building => {
+                let is_held = self.holds.get(place).is_some_and(Option::is_some);
+                self.is_unbegun |= !is_held && is_to_begin();
+                self.unbuilt.add(chance);
+            }
+            _ => {}
+        }
     }
 
     /// Notes why the builds of the item at a place claim no slots, if so.

@@ -149,30 +149,15 @@ impl Queue {
     /// Notes of an item in plain standing what the rest of the pass asks for.
     #[inline]
     fn note_plain(&self, place: usize, plain: &Plain, ahead: &mut Ahead) {
-        match plain.standing {
-            Standing::Passed => ahead.last_passed = Some(place),
-            Standing::Building => {
-                let is_held = ahead.holds.get(place).is_some_and(Option::is_some);
-                ahead.is_unbegun |= !is_held && !plain.is_on_probation && !plain.is_begun;
-                ahead.unbuilt.add(|| self.index.chances.of(&plain.odds));
-            }
-            _ => {}
-        }
+        let is_to_begin = || !plain.is_on_probation && !plain.is_begun;
+        ahead.note(place, plain.standing, is_to_begin, || self.index.chances.of(&plain.odds));
     }
 
     /// The same of another item that was planned.
     fn note_found(&self, id: ItemId, place: usize, ahead: &mut Ahead) {
         let Some(item) = self.state.items.get(&id) else { return };
-        let standing = self.standing_now(item);
-        if standing == Standing::Passed {
-            ahead.last_passed = Some(place);
-        }
-        let is_held = ahead.holds.get(place).is_some_and(Option::is_some);
-        let is_free = !is_held && item.place.class != Class::Probation;
-        if standing == Standing::Building {
-            ahead.is_unbegun |= is_free && !self.is_begun_now(item);
-            ahead.unbuilt.add(|| self.chance(item));
-        }
+        let is_to_begin = || item.place.class != Class::Probation && !self.is_begun_now(item);
+        ahead.note(place, self.standing_now(item), is_to_begin, || self.chance(item));
     }
 
     /// The node that an item has left to those behind it, which is what they are expected to be built on.
