@@ -33,6 +33,8 @@ pub(super) struct Ahead {
     pub unbuilt: Unbuilt,
     /// Where the last item stands that has passed.
     pub last_passed: Option<usize>,
+    /// Where the last item stands that has passed or is to be built.
+    pub last_built: Option<usize>,
     /// Something is to be built and not begun, so that it may be judged by what is behind it.
     pub is_unbegun: bool,
     /// What pools are made with.
@@ -57,6 +59,7 @@ impl Ahead {
         self.basis = None;
         self.unbuilt = Unbuilt::default();
         self.last_passed = None;
+        self.last_built = None;
         self.is_unbegun = false;
     }
 
@@ -70,8 +73,12 @@ impl Ahead {
         chance: impl FnOnce() -> u64,
     ) {
         match standing {
-            Standing::Passed => self.last_passed = Some(place),
+            Standing::Passed => {
+                self.last_passed = Some(place);
+                self.last_built = Some(place);
+            }
             Standing::Building => {
+                self.last_built = Some(place);
                 let is_held = self.holds.get(place).is_some_and(Option::is_some);
                 self.is_unbegun |= !is_held && is_to_begin();
                 self.unbuilt.add(chance);

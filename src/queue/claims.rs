@@ -20,22 +20,23 @@ impl Queue {
     ) {
         memos.unbuilt = ahead.unbuilt;
         let sizes = self.pool_sizes(&memos.unbuilt, queue);
-        let is_new = memos.take_news(ahead.is_unbegun.then_some(sizes));
-        if !is_new && !cfg!(debug_assertions) {
-            return;
+        let known = cfg!(debug_assertions).then(|| self.pools_anew(front, sizes, memos, ahead));
+        let is_held = !ahead.holds.is_empty();
+        let wanted = ahead.is_unbegun.then_some(sizes);
+        if let Some(touched) = memos.take_touched(wanted, ahead.last_built, is_held) {
+            let Ahead { holds, lanes, .. } = ahead;
+            holds.resize(front.len(), None);
+            if wanted.is_some() {
+                self.plan_pools(front, sizes, holds, memos, &touched, lanes);
+            }
+            for (id, hold) in memos.hold(holds, &touched) {
+                self.hold(id, hold);
+            }
         }
-        let holds = &mut ahead.holds;
-        holds.resize(front.len(), None);
-        if ahead.is_unbegun || cfg!(debug_assertions) {
-            let held = cfg!(debug_assertions).then(|| holds.clone());
-            self.plan_pools(front, sizes, holds, memos, &mut ahead.lanes);
-            let are_free = ahead.is_unbegun || held.as_ref() == Some(holds);
-            debug_assert!(are_free, "items are pooled though all are begun");
-        }
-        debug_assert!(is_new || memos.are_held(holds), "items are held otherwise, and nobody has told");
-        for (id, hold) in memos.hold(holds) {
-            self.hold(id, hold);
-        }
+        debug_assert!(
+            known.is_none_or(|known| memos.are_held(&known)),
+            "items are held otherwise than if all were compared"
+        );
     }
 
     /// Holds what is too far back. Mostly that is what was so before, less what has come nearer.

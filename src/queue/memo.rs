@@ -18,6 +18,7 @@ use super::predict::Odds;
 use super::print::{PairId, Print};
 use super::state::Item;
 use super::strategy::Hold;
+use super::touched::Touched;
 
 /// How far ahead an item is looked for in what the last pass has left: further on it counts as new.
 const NEAR: usize = 8;
@@ -35,8 +36,10 @@ pub(crate) struct Memos {
     pub unbuilt: Unbuilt,
     /// Of what size the pools were that were made; `None` where there were none to make.
     sizes: Option<Sizes>,
-    /// Items may be held otherwise than they are.
-    is_new: bool,
+    /// Whose pools may have to be made otherwise.
+    touched: Touched,
+    /// The strategy held some items itself when pools were made last.
+    was_held: bool,
     /// When all items were looked at.
     made_at: Timestamp,
     /// How often a tip had changed when the last whole pass began; `None` where it was not whole.
@@ -123,8 +126,7 @@ impl Memos {
 
     /// A pass has come to its end, after so many items; what is behind them is forgotten.
     pub fn complete(&mut self, items: usize, tips: u64) {
-        self.is_new |= self.all.len() > items;
-        self.all.truncate(items);
+        self.forget(items..self.all.len().max(items));
         self.tips = Some(tips);
     }
 
@@ -145,16 +147,21 @@ impl Memos {
     fn shift(&mut self, place: usize, item: ItemId) {
         let rest = self.all.get(place..).unwrap_or_default();
         match rest.iter().take(NEAR).position(|memo| memo.item == item) {
-            Some(gone) => {
-                self.all.drain(place..place + gone);
-            }
+            Some(gone) => self.forget(place..place + gone),
             None => {
                 self.all
                     .insert(place.min(self.all.len()), Memo { item, left: None, plain: None, hold: None });
             }
         }
-        self.is_new = true;
         self.is_same = false;
+    }
+
+    /// Some items are no longer here.
+    fn forget(&mut self, places: std::ops::Range<usize>) {
+        for memo in self.all.drain(places) {
+            // If its jobs were not known it stood between any two.
+            self.touched.add(0, memo.plain.as_ref());
+        }
     }
 
     /// What is known of the item at a place.
@@ -169,7 +176,14 @@ impl Memos {
         self.is_same &= memo.left == left;
         memo.left = left;
         let before = std::mem::replace(&mut memo.plain, plain);
-        self.is_new |= !before.zip(memo.plain.as_ref()).is_some_and(|(before, now)| before.is_held_as(now));
+        if before.as_ref().zip(memo.plain.as_ref()).is_some_and(|(before, now)| before.is_held_as(now)) {
+            return;
+        }
+        self.touched.add(place, memo.plain.as_ref());
+        // What is new here stood nowhere.
+        if memo.hold.is_some() {
+            self.touched.add(place, before.as_ref());
+        }
     }
 
     /// Whether each item has to do with one branch only, as far as that is known.
@@ -177,11 +191,28 @@ impl Memos {
         self.all.iter().all(|memo| memo.plain.as_ref().is_some_and(|plain| plain.is_simple))
     }
 
-    /// Whether items may be held otherwise than when this was asked for last; `sizes` are those of the pools
-    /// to be made, if any.
-    pub fn take_news(&mut self, sizes: Option<Sizes>) -> bool {
-        let before = std::mem::replace(&mut self.sizes, sizes);
-        std::mem::take(&mut self.is_new) || before != sizes
+    /// Whose pools may have to be made otherwise than when this was asked for last, if any; `sizes` are those of
+    /// the pools to be made, `last_built` is where the last item stands whose builds are known, and `is_held` says
+    /// whether the strategy holds some items itself.
+    pub fn take_touched(
+        &mut self,
+        sizes: Option<Sizes>,
+        last_built: Option<usize>,
+        is_held: bool,
+    ) -> Option<Touched> {
+        let mut touched = std::mem::take(&mut self.touched);
+        if std::mem::replace(&mut self.sizes, sizes) != sizes {
+            touched.add_all();
+        }
+        if !touched.is_any() {
+            return None;
+        }
+        touched.end(last_built);
+        let was_held = std::mem::replace(&mut self.was_held, is_held);
+        if was_held || is_held || !self.are_simple() {
+            touched.add_all();
+        }
+        Some(touched)
     }
 
     /// Whether the items are held so.
@@ -189,10 +220,12 @@ impl Memos {
         self.all.iter().map(|memo| memo.hold.as_ref()).eq(holds.iter().map(Some))
     }
 
-    /// Notes how the items are held; gives those of which something else was said before, or nothing.
-    pub fn hold(&mut self, holds: &[Option<Hold>]) -> Vec<(ItemId, Option<Hold>)> {
+    /// Notes how the items of these branches are held; gives those of which something else was said before, or
+    /// nothing.
+    pub fn hold(&mut self, holds: &[Option<Hold>], touched: &Touched) -> Vec<(ItemId, Option<Hold>)> {
         let mut news = Vec::new();
-        for (memo, hold) in self.all.iter_mut().zip(holds) {
+        let held = self.all.iter_mut().zip(holds);
+        for (memo, hold) in held.filter(|(memo, _)| touched.has(memo.plain.as_ref())) {
             let is_same = match (&memo.hold, hold) {
                 (Some(None), None) => true,
                 (before, hold) => before.as_ref() == Some(hold),
@@ -207,6 +240,12 @@ impl Memos {
 }
 
 impl Plain {
+    /// The branch that it has to do with, if it is only one.
+    #[inline]
+    pub fn lane(&self) -> Option<PairId> {
+        self.writes.filter(|_| self.is_simple)
+    }
+
     /// Whether strategies and pools find the same of it as of another state of the item.
     fn is_held_as(&self, other: &Self) -> bool {
         let stands = |plain: &Self| {

@@ -62,6 +62,7 @@ mod submit;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod touched;
 mod view;
 
 use sha2::{Digest, Sha256};

@@ -12,6 +12,7 @@ use crate::model::policy::{LandingMode, QueuePolicy};
 use crate::model::{Action, Class, ItemId, QueueName, VerdictKey};
 
 use super::Queue;
+use super::ahead::Ahead;
 use super::footprint::Footprints;
 use super::graph;
 use super::jobs::{JobState, Standing};
@@ -20,6 +21,7 @@ use super::print::{PairId, Print};
 use super::sheet::{Renew, Sheet};
 use super::state::Item;
 use super::strategy::{Hold, Load, most_pooled, pool_size};
+use super::touched::Touched;
 
 /// What is planned for one branch. Items are named by their places.
 #[derive(Default)]
@@ -77,14 +79,15 @@ pub(crate) struct Sizes {
 }
 
 impl Queue {
-    /// Holds what is judged by something behind it. `holds` has what the strategy says so far of each item,
-    /// `memos` what is known of them.
+    /// Holds what is judged by something behind it, in the branches that are touched. `holds` has what the
+    /// strategy says so far of each item, `memos` what is known of them.
     pub(super) fn plan_pools(
         &self,
         order: &[ItemId],
         sizes: Sizes,
         holds: &mut [Option<Hold>],
         memos: &Memos,
+        touched: &Touched,
         lanes: &mut Lanes,
     ) {
         if sizes.most < 2 {
@@ -92,21 +95,39 @@ impl Queue {
         }
         // Items of different branches that have to do with these alone stand in nobody's way.
         let are_simple = memos.are_simple();
-        let before = (cfg!(debug_assertions) && are_simple).then(|| holds.to_vec());
-        self.make_pools(&mut Pools { order, sizes, memos, holds }, are_simple, lanes);
-        if let Some(mut known) = before {
-            self.make_pools(&mut Pools { order, sizes, memos, holds: &mut known }, false, lanes);
-            assert_eq!(holds, known, "items of one branch each are pooled otherwise when all are compared");
-        }
+        self.make_pools(&mut Pools { order, sizes, memos, holds }, are_simple, touched, lanes);
     }
 
-    fn make_pools(&self, pools: &mut Pools, are_simple: bool, lanes: &mut Lanes) {
+    /// How all items would be held if each was compared with all: what is done for some of them only, or without
+    /// comparing, is held against this where debug assertions are on.
+    pub(super) fn pools_anew(
+        &self,
+        order: &[ItemId],
+        sizes: Sizes,
+        memos: &Memos,
+        ahead: &Ahead,
+    ) -> Vec<Option<Hold>> {
+        let mut holds = ahead.holds.clone();
+        holds.resize(order.len(), None);
+        if sizes.most > 1 {
+            let mut pools = Pools { order, sizes, memos, holds: &mut holds };
+            self.make_pools(&mut pools, false, &Touched::all(), &mut Lanes::default());
+        }
+        holds
+    }
+
+    fn make_pools(&self, pools: &mut Pools, are_simple: bool, touched: &Touched, lanes: &mut Lanes) {
         let Lanes { of: lanes, ahead } = lanes;
         lanes.clear();
         ahead.clear();
         let Pools { order, memos, .. } = *pools;
         for (place, id) in order.iter().enumerate() {
-            let known = memos.plain(place).map(|plain| Member::of(place, *id, plain));
+            let plain = memos.plain(place);
+            let is_opaque = plain.is_none_or(|plain| !plain.print.resolved);
+            if !is_opaque && !touched.has(plain) {
+                continue;
+            }
+            let known = plain.map(|plain| Member::of(place, *id, plain));
             let Some(member) = known.or_else(|| self.member(place, *id)) else { continue };
             let Some(lane) = member.lane else {
                 self.close_lanes(*id, lanes, pools);
@@ -118,7 +139,7 @@ impl Queue {
             let apart = lane.run.first().is_some_and(|begin| {
                 member.print.is_none_or(|print| ahead.meets_behind(print, carried, *begin))
             });
-            if !are_simple || member.print.is_none_or(|print| !print.resolved) {
+            if !are_simple || is_opaque {
                 ahead.add(place, member.print, carried);
             }
             self.plan_member(&member, apart, lane, pools);
