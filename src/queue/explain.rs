@@ -149,11 +149,12 @@ impl Queue {
         if self.closure_is_asked(item.id) {
             return Reason::Observing;
         }
-        match ahead {
-            Some(change) => Reason::Ahead { change },
-            None if self.has_voted(item.id) => Reason::Looking,
-            None => Reason::Voting,
+        if let Some(change) = ahead {
+            return Reason::Ahead { change };
         }
+        // It was within a wider window before.
+        self.beyond_window(item)
+            .unwrap_or_else(|| if self.has_voted(item.id) { Reason::Looking } else { Reason::Voting })
     }
 }
 

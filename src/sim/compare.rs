@@ -113,6 +113,7 @@ fn setting(seed: u64, strategy: StrategyPolicy, slots: u32, per_hour: u32) -> Se
             .collect(),
         footerless: BTreeSet::new(),
         graph: false,
+        apart: false,
         build_max_ms: BUILD_MAX_MS,
         changes: CHANGES,
         people_until_ms: i64::try_from(3_600_000 * CHANGES / u64::from(per_hour.max(1))).unwrap_or(i64::MAX),

@@ -19,6 +19,40 @@ const AGES_MS: [i64; 3] = [5_000, 60_000, 600_000];
 const OUTSIDE_STREAM: u64 = 68;
 const DEMANDS_STREAM: u64 = 57;
 const EARLY_STREAM: u64 = 78;
+const APART_STREAM: u64 = 100;
+
+/// In some sites each branch stands for itself and slots are few, so that batches of many branches are built
+/// beside one another.
+pub(super) fn are_apart(seed: u64) -> bool {
+    Rng::keyed(seed, APART_STREAM, 0).chance(150)
+}
+
+/// The configuration of a site in which each branch stands for itself; drawn apart.
+pub(super) fn draw_apart(seed: u64, mut policy: Policy) -> Policy {
+    let mut rng = Rng::keyed(seed, APART_STREAM, 1);
+    policy.jobs.retain(|job| job.inputs.is_empty());
+    if !policy.jobs.iter().any(|job| job.voting && job.pipelines.0.is_empty()) {
+        policy.jobs.push(job("unit", &["*"], &[], "1"));
+    }
+    let names: Vec<_> = policy.jobs.iter().map(|job| job.name.clone()).collect();
+    for job in &mut policy.jobs {
+        job.needs = job.needs.iter().filter(|name| names.contains(name)).cloned().collect();
+    }
+    policy.sites.clear();
+    policy.queues.truncate(1);
+    for queue in &mut policy.queues {
+        queue.repositories = Patterns::new(&["*"]);
+        (queue.family, queue.per_branch) = (None, false);
+        queue.outside = OutsidePolicy::default();
+        queue.strategy = if rng.chance(300) { StrategyPolicy::Batch } else { StrategyPolicy::Adaptive };
+        queue.tuning.batch_max = u32::try_from(rng.between(2, 8)).unwrap_or(2);
+        queue.max_items_per_push = queue.max_items_per_push.max(queue.tuning.batch_max);
+    }
+    policy.slots = u32::try_from(rng.between(1, 4)).unwrap_or(1);
+    policy.priority.most_per_owner = None;
+    policy.priority.most_per_repository = None;
+    policy
+}
 
 fn within(names: &[&str]) -> JobPipelines {
     JobPipelines(names.iter().map(|name| (*name).into()).collect())

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::extras::{
-    draw_alternatives, draw_demands, draw_demands_poison, draw_late_poison, draw_outside,
-    draw_outside_poison, draw_runs, draw_sites,
+    are_apart, draw_alternatives, draw_apart, draw_demands, draw_demands_poison, draw_late_poison,
+    draw_outside, draw_outside_poison, draw_runs, draw_sites,
 };
 use super::rng::Rng;
 use crate::model::job::{Attempts, RunsFor};
@@ -111,6 +111,8 @@ pub struct Setting {
     pub footerless: BTreeSet<u64>,
     /// Whether job files that are added have jobs that need others, and jobs for some files alone.
     pub graph: bool,
+    /// Whether each branch stands for itself: changes have nothing to do with those of others.
+    pub apart: bool,
     /// Longest build, in milliseconds.
     pub build_max_ms: i64,
     /// How many changes people make.
@@ -125,9 +127,10 @@ impl Setting {
     /// What `seed` draws.
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::keyed(seed, 1, 0);
-        let repositories = rng.between(1, 3);
-        let two_branches = rng.chance(300);
-        let job_files = rng.chance(500);
+        let apart = are_apart(seed);
+        let repositories = if apart { 3 } else { rng.between(1, 3) };
+        let two_branches = rng.chance(300) || apart;
+        let job_files = rng.chance(500) && !apart;
         let mut branches = BTreeMap::new();
         for repository in 0..repositories {
             for branch in ["main", "dev"].iter().take(if two_branches { 2 } else { 1 }) {
@@ -135,15 +138,20 @@ impl Setting {
                 branches.insert(pair.clone(), first_tree(&pair, job_files && rng.chance(600)));
             }
         }
-        let changes = rng.between(4, 22).unsigned_abs();
+        let changes = rng.between(4, 22).unsigned_abs() + if apart { 12 } else { 0 };
         let policy = draw_policy(&mut rng, repositories, job_files);
         let (policy, graph) = draw_graph(seed, policy);
         let policy = draw_strategies(seed, draw_order(seed, draw_landing(seed, policy)));
         let policy = draw_runs(seed, repositories, draw_alternatives(seed, policy));
         let policy = draw_sites(seed, repositories, policy);
-        let (policy, outside) = draw_outside(seed, two_branches, policy);
+        let (policy, outside) = if apart {
+            (draw_apart(seed, policy), Vec::new())
+        } else {
+            draw_outside(seed, two_branches, policy)
+        };
         Self {
             seed,
+            apart,
             branches,
             outside: outside.into_iter().map(|pair| (pair.clone(), first_tree(&pair, false))).collect(),
             policy: draw_demands(seed, repositories, policy),

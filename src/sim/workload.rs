@@ -29,6 +29,15 @@ pub struct Step {
     pub what: What,
 }
 
+impl Step {
+    /// What is uploaded brings in no commit of another branch.
+    fn stand_alone(&mut self) {
+        if let What::Upload { side, .. } = &mut self.what {
+            *side = None;
+        }
+    }
+}
+
 /// What someone does. `change` is a place in the order of changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum What {
@@ -163,9 +172,13 @@ pub fn draw(setting: &Setting) -> Vec<Step> {
         draw_incident(&mut rng, setting, &pairs, at_ms, &mut steps);
     }
     steps.sort_by_key(|step| step.at_ms);
-    draw_needs(setting, &mut steps);
-    draw_topics(setting, &mut steps);
-    draw_bundles(setting, &mut steps);
+    if setting.apart {
+        steps.iter_mut().for_each(Step::stand_alone);
+    } else {
+        draw_needs(setting, &mut steps);
+        draw_topics(setting, &mut steps);
+        draw_bundles(setting, &mut steps);
+    }
     // Behind the others: a step has its number in stored regressions.
     steps.extend(draw_urgent(setting));
     steps.extend(draw_rechecks(setting));
