@@ -321,7 +321,7 @@ impl Queue {
         }
         let mut by_age: Vec<(Timestamp, VerdictKey)> =
             self.state.records.iter().map(|(key, record)| (record.at, *key)).collect();
-        by_age.sort_unstable();
+        by_age.select_nth_unstable(RECORDS_MAX / 4);
         for (_, key) in by_age.into_iter().take(RECORDS_MAX / 4) {
             if !self.index.needs.contains_key(&key) {
                 self.state.records.remove(&key);

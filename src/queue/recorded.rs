@@ -9,8 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::VerdictKey;
 
-/// How many keys a drawer holds, in the mean, before there are twice as many drawers.
-const FULL: usize = 4;
+/// How many keys a drawer holds, in the mean, before there are more drawers.
+const FULL: usize = 5;
+
+/// By how many bits drawers are told apart further then: all keys are moved in one step, so it is done rarely and
+/// while there are few. The last time is at 1,280 keys, up to 20,480.
+const MORE_BITS: u32 = 4;
 
 /// A map from keys.
 #[derive(Clone, Debug)]
@@ -54,18 +58,18 @@ impl<V> Recorded<V> {
             (at, Err(place)) => {
                 self.drawers[at].insert(place, (key, value));
                 self.len += 1;
-                if self.len > FULL * self.drawers.len() && self.bits < u32::BITS {
+                if self.len > FULL * self.drawers.len() && self.bits + MORE_BITS <= u32::BITS {
                     self.spread();
                 }
             }
         }
     }
 
-    /// Makes twice as many drawers.
+    /// Makes more drawers.
     fn spread(&mut self) {
-        self.bits += 1;
-        let twice = self.drawers.len() * 2;
-        let old = std::mem::replace(&mut self.drawers, (0..twice).map(|_| Vec::new()).collect());
+        self.bits += MORE_BITS;
+        let more = self.drawers.len() << MORE_BITS;
+        let old = std::mem::replace(&mut self.drawers, (0..more).map(|_| Vec::new()).collect());
         for (key, value) in old.into_iter().flatten() {
             let at = self.drawer(&key);
             self.drawers[at].push((key, value));
