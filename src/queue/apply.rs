@@ -163,6 +163,7 @@ impl Queue {
         };
         self.state.nodes.insert(node, fresh);
         self.news_about(item);
+        self.outdate_votes_of(item);
         if let Some(item) = self.state.stay_mut(item) {
             self.index.stale.extend(item.node.replace(node));
             item.covered = None;
@@ -182,6 +183,7 @@ impl Queue {
             tries: 0,
             effect: None,
             given_up: None,
+            outdated: None,
         });
         self.index.dirty_reports = true;
     }

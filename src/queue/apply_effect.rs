@@ -188,8 +188,10 @@ impl Queue {
                 tries: 1,
                 effect: Some(effect),
                 given_up: None,
+                outdated: None,
             });
         }
+        self.outdate_before(report, effect);
     }
 
     fn note_unvoted(&mut self, number: ChangeNumber, label: &crate::model::Label) {

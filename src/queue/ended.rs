@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::report::Says;
 use crate::model::tree::Prepared;
 use crate::model::{ChangeNumber, EffectId, EffectKind, Outcome, Pair, Verdict, Vote};
 
@@ -219,9 +220,20 @@ impl Queue {
                 outgoing.given_up = Some(effect);
                 outgoing.report.again_of.get_or_insert(effect);
                 outgoing.patient = false;
-                self.wake_at(outgoing.due, Timer::Reports);
-                self.state.outgoing.push_back(outgoing);
+                self.say_again(outgoing);
             }
+        }
+    }
+
+    /// Has a report be said again, less what is outdated.
+    fn say_again(&mut self, mut outgoing: super::state::Outgoing) {
+        if outgoing.outdated.take().is_none_or(|outdated| outgoing.keeps_after(outdated)) {
+            self.wake_at(outgoing.due, Timer::Reports);
+            self.state.outgoing.push_back(outgoing);
+        } else if let (Some(Says::Passed { .. }), Some(item)) =
+            (&outgoing.report.says, self.state.items.get_mut(&outgoing.report.item))
+        {
+            item.told_passed = false;
         }
     }
 

@@ -11,6 +11,7 @@ use super::depend::Named;
 use super::flake::Flakes;
 use super::numbered::Numbered;
 use super::order::Turns;
+use super::outdated::Outdated;
 use super::overtake::Overtaking;
 use super::predict::Outcomes;
 use super::recorded::Recorded;
@@ -432,6 +433,9 @@ pub(crate) struct Outgoing {
     pub effect: Option<EffectId>,
     /// The last attempt, whose answer did not come in time: it may still come.
     pub given_up: Option<EffectId>,
+    /// What of it is not to be said again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outdated: Option<Outdated>,
 }
 
 impl Change {

@@ -256,7 +256,8 @@ impl Audit {
             let said = self.said.iter().filter(|((item, _), _)| item == id).flat_map(|(_, said)| said);
             let ends = said.filter(|report| matches!(report.says, Some(Says::Ended { .. }))).count();
             let hidden = book.changes.iter().any(|change| rest.gerrit.read(change.number, &bot).is_none());
-            if is_told && ends == 0 && !hidden && !rest.refused.contains(id) {
+            let is_said_anew = name.is_none() && self.is_said_anew(*id, book);
+            if is_told && ends == 0 && !hidden && !rest.refused.contains(id) && !is_said_anew {
                 return fault(
                     "one final report",
                     format!("item {id} ended as {ended:?} and nobody was told"),

@@ -106,6 +106,8 @@ pub struct Audit {
     /// Changes of which a person must be told that another tree has landed.
     alarms: BTreeSet<ChangeNumber>,
     said: BTreeMap<(ItemId, ChangeNumber), Vec<Report>>,
+    /// The last report that has left a vote on each change, by its first attempt, and the vote.
+    votes: BTreeMap<ChangeNumber, (EffectId, i32)>,
     /// The items of each push that was asked for, and the branches in which they have landed.
     pushed: BTreeMap<EffectId, Vec<ItemId>>,
     landed_pairs: BTreeMap<ItemId, BTreeSet<Pair>>,

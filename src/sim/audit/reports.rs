@@ -2,6 +2,7 @@
 
 use super::{Audit, Checked, fault};
 use crate::model::report::{Report, Says};
+use crate::model::{EffectId, Pipeline};
 
 /// Kinds of messages for one attempt at the gate: a start, a first failure, an end.
 const KINDS_MAX: usize = 3;
@@ -38,6 +39,27 @@ impl Audit {
             return fault("few messages", format!("item {} has caused {} messages", report.item, said.len()));
         }
         self.contradiction(report)
+    }
+
+    /// A vote has reached its change: one that could not be posted in time does not come after a later one.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn voted(&mut self, effect: EffectId, report: &Report) -> Checked {
+        let is_of_review = matches!(report.pipeline, Pipeline::Gate | Pipeline::Check);
+        let Some((label, value)) = report.vote.as_ref().filter(|_| is_of_review) else { return Ok(()) };
+        let first = report.again_of.unwrap_or(effect);
+        match self.votes.insert(report.change, (first, *value)) {
+            // Two that say the same may change places when a daemon that died begins both again.
+            Some((later, other)) if later > first && other != *value => fault(
+                "votes in order",
+                format!(
+                    "change {} gets {label} {value:+} of effect {first} after that of {later}",
+                    report.change
+                ),
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn contradiction(&self, report: &Report) -> Checked {

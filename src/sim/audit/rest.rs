@@ -1,5 +1,6 @@
 //! What must hold once everything is healed and nothing moves any more.
 
+use super::books::Book;
 use super::{Audit, Checked, fault};
 use crate::model::report::{Report, Says};
 use crate::model::view::{ItemView, View, WaitingView};
@@ -93,7 +94,7 @@ impl Audit {
             };
             let hidden =
                 book.changes.iter().any(|change| rest.gerrit.read(change.number, &"bot".into()).is_none());
-            if !told && !hidden && !rest.refused.contains(id) {
+            if !told && !hidden && !rest.refused.contains(id) && !self.is_said_anew(*id, book) {
                 return fault(
                     "one final report",
                     format!("item {id} ended as {ended:?} and nobody was told"),
@@ -101,6 +102,19 @@ impl Audit {
             }
         }
         Ok(())
+    }
+
+    /// Whether a later stay of one of its changes in check or gate has been told its end, or that it passed: what
+    /// could not be posted of an earlier one by then is posted no more.
+    pub(super) fn is_said_anew(&self, id: ItemId, book: &Book) -> bool {
+        let is_last = |report: &Report| {
+            matches!(report.says, Some(Says::Ended { .. } | Says::Passed { .. }))
+                && matches!(report.pipeline, Pipeline::Gate | Pipeline::Check)
+        };
+        let later = self.said.range((id, ChangeNumber(u64::MAX))..);
+        let mut of_change =
+            later.filter(|((_, number), _)| book.changes.iter().any(|change| change.number == *number));
+        of_change.any(|(_, said)| said.iter().any(is_last))
     }
 
     /// What the daemon holds for the tips is so.

@@ -105,7 +105,9 @@ impl Stage {
             tree.remove(path.as_str());
         }
         for (path, text) in &upload.writes {
-            tree.insert(path.as_str().into(), text.as_str().into());
+            // A job file may say anything in a comment: the change is known by that, as by what it edits.
+            let text = if path == JOB_FILE { format!("{text}\n# {word}\n") } else { text.clone() };
+            tree.insert(path.as_str().into(), text.into());
         }
         for job in &upload.adds_jobs {
             let before = tree.get(JOB_FILE).cloned().unwrap_or_else(|| "".into());

@@ -140,6 +140,7 @@ impl Run {
         let fresh = self.gerrit.post(report.change, message);
         self.tell_soon(report.change);
         if fresh {
+            self.audit.voted(effect, report)?;
             self.audit.reported(report)?;
         }
         let delay = if self.chance(self.faults.report_unknown) {
