@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::item::JobOutcome;
 use crate::model::report::Says;
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Reason, Repository};
@@ -101,10 +102,15 @@ impl Queue {
         }
         let failed = self.failed_jobs(item);
         let results = self.job_results(id);
-        let Some(result) = results.into_iter().find(|result| result.voting && failed.contains(&result.job))
+        let Some(mut result) =
+            results.into_iter().find(|result| result.voting && failed.contains(&result.job))
         else {
             return;
         };
+        // Its build may still run, and is known to fail.
+        if result.result == JobOutcome::Running {
+            result.result = JobOutcome::Failure;
+        }
         let on_top_of = self.on_top_of(item);
         self.speak_for(id, None, Some(Says::FirstFailure { failed: result, on_top_of }));
     }

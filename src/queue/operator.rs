@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::event::{Command, Scope};
 use crate::model::view::PauseView;
-use crate::model::{Account, ChangeNumber, ChangeStatus, Class, ItemId, PipelineName, QueueName};
+use crate::model::{Account, ChangeNumber, ChangeStatus, Class, ItemId, PipelineName, QueueName, Reason};
 
 use super::state::Change;
 use super::{Note, Queue};
@@ -90,9 +90,18 @@ impl Queue {
         if change.snapshot.status != ChangeStatus::Open {
             return Err(format!("change {number} is closed: restore it in Gerrit first"));
         }
-        change.forced = Some(change.snapshot.revision);
-        change.failed = None;
-        self.index.touch_change(number);
+        let before = (change.forced.replace(change.snapshot.revision), change.failed.take());
+        let answer = self.may_enter(number);
+        if answer.is_ok() {
+            self.index.touch_change(number);
+        } else if let Some(change) = self.state.changes.get_mut(&number) {
+            (change.forced, change.failed) = before;
+        }
+        answer
+    }
+
+    /// What is answered to whoever wants a change to enter its queue: whether it will.
+    fn may_enter(&self, number: ChangeNumber) -> Result<String, String> {
         let Some(policy) = self.state.policy.clone() else {
             return Err("no configuration is in force".into());
         };
@@ -107,6 +116,13 @@ impl Queue {
         }
         match self.obstacle(change, &policy) {
             None => Ok(format!("change {number} enters its queue")),
+            // It enters with those, or after them.
+            Some(
+                reason @ (Reason::Together { .. }
+                | Reason::Parent { .. }
+                | Reason::Depends { .. }
+                | Reason::DependsElsewhere { .. }),
+            ) => Ok(format!("change {number} enters its queue as soon as it can; for now it {reason}")),
             Some(reason) => Err(format!("change {number} cannot enter now: it {reason}")),
         }
     }

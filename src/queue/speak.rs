@@ -6,6 +6,7 @@ use crate::model::{
 };
 
 use super::Queue;
+use super::jobs::JobState;
 use super::state::{Confirm, Item, Stage};
 
 impl Queue {
@@ -111,6 +112,8 @@ impl Queue {
             return Vec::new();
         }
         let (vote, speaks, patient) = match &item.pipeline {
+            // Nobody is to blame where builds only came to no verdict.
+            _ if self.lacks_verdicts(item, departure) => (self.withdrawn(item, policy), true, false),
             Pipeline::Gate => self.last_gate_words(item, departure, policy),
             Pipeline::OnDemand(name) => last_demand_words(departure, policy, name),
             _ => last_check_words(departure, policy),
@@ -125,6 +128,22 @@ impl Queue {
             .collect()
     }
 
+    /// Whether an item ends because jobs have no verdict, and for no other failure.
+    fn lacks_verdicts(&self, item: &Item, departure: &Departure) -> bool {
+        let ends = matches!(departure, Departure::Failed { .. } | Departure::Checked { passed: false });
+        let has = |wanted: fn(&JobState) -> bool| {
+            self.job_states(item).any(|(job, state)| job.voting && wanted(&state))
+        };
+        ends && has(|state| *state == JobState::Errored)
+            && !has(|state| matches!(state, JobState::Failed | JobState::Failing(_)))
+    }
+
+    /// The vote of a stay taken back, if it has left one.
+    fn withdrawn(&self, item: &Item, policy: &Policy) -> Option<(Label, i32)> {
+        let has_voted = item.voted && item.pipeline.lands() && policy.gate.success != 0;
+        has_voted.then(|| (policy.gate.label.clone(), 0))
+    }
+
     fn last_gate_words(
         &self,
         item: &Item,
@@ -132,7 +151,7 @@ impl Queue {
         policy: &Policy,
     ) -> (Option<(Label, i32)>, bool, bool) {
         let label = &policy.gate.label;
-        let withdrawn = || (item.voted && policy.gate.success != 0).then(|| (label.clone(), 0));
+        let withdrawn = || self.withdrawn(item, policy);
         let failed = || (policy.gate.failure != 0).then(|| (label.clone(), policy.gate.failure));
         match departure {
             Departure::Landed { .. } => (None, !item.told_passed, true),

@@ -1,6 +1,6 @@
 //! How a stay ended, in sentences: what happened, and what to do next.
 
-use crate::model::{Departure, JobName, Pipeline};
+use crate::model::{Departure, JobName, Pipeline, Reason};
 
 /// Most files or jobs named.
 const NAMED_MAX: usize = 20;
@@ -107,7 +107,7 @@ fn withdrawn(departure: &Departure) -> String {
         Departure::Regrouped { change } => format!(
             "Change {change} joined or left what lands together with it, or has to land before it. It enters again by itself, in its new place."
         ),
-        Departure::Held { reason } => format!("It {reason}."),
+        Departure::Held { reason } => sentence("It", reason),
         Departure::Requirement { name } => format!(
             "The submit requirement {name} is not met any more. Meet it; {}.",
             "the change enters again with the next approving vote"
@@ -120,6 +120,30 @@ fn withdrawn(departure: &Departure) -> String {
         }
         _ => "A later run judges the same patch set; its outcome is posted here. There is nothing to do.".to_owned(),
     }
+}
+
+/// A wait as a sentence about the change; some are said of something else.
+pub(super) fn sentence(change: &str, reason: &Reason) -> String {
+    match reason {
+        Reason::NoBranch { .. }
+        | Reason::NoJob
+        | Reason::NothingNeeded { .. }
+        | Reason::Paused { .. }
+        | Reason::Executor { .. } => format!("{change} waits: {reason}."),
+        _ => format!("{change} {reason}."),
+    }
+}
+
+/// What to do where builds came to no verdict, however often they were run.
+pub(super) fn without_verdict(pipeline: &Pipeline) -> String {
+    let again = match pipeline {
+        Pipeline::Gate => format!("{VOTE_AGAIN}, or ask an operator for `seakeeper enqueue`"),
+        Pipeline::Check => "To try again, ask an operator for `seakeeper recheck`".to_owned(),
+        _ => "To try again, ask with the same comment".to_owned(),
+    };
+    format!(
+        "Its builds came to no verdict, however often they were run: the infrastructure failed, not this change. {again}, once that is repaired."
+    )
 }
 
 fn anew(pipeline: &Pipeline) -> &'static str {

@@ -49,7 +49,8 @@ pub fn compose(report: &Report, links: &Links) -> String {
     let mut text = match says {
         Says::Started { position } => started(report, *position),
         Says::Waiting { reason } => {
-            format!("Waiting ({pipeline} pipeline).\n\nThis change {reason}.\n{}\n", next_step(reason))
+            let wait = departure::sentence("This change", reason);
+            format!("Waiting ({pipeline} pipeline).\n\n{wait}\n{}\n", next_step(reason))
         }
         Says::FirstFailure { failed, on_top_of } => first_failure(report, failed, on_top_of, links),
         Says::Passed { jobs } => {
@@ -114,8 +115,19 @@ fn ended(report: &Report, departure: &Departure, jobs: &[JobResult], links: &Lin
         }
         _ => "Build canceled",
     };
-    let why = departure::explain(departure, &report.pipeline);
+    let why = match departure {
+        Departure::Failed { .. } | Departure::Checked { passed: false } if lack_verdicts(jobs) => {
+            departure::without_verdict(&report.pipeline)
+        }
+        _ => departure::explain(departure, &report.pipeline),
+    };
     format!("{first} ({pipeline} pipeline).\n\n{}{why}\n", job_lines(jobs, report.change, links))
+}
+
+/// Whether voting jobs have no verdict and none has failed.
+fn lack_verdicts(jobs: &[JobResult]) -> bool {
+    let has = |wanted| jobs.iter().any(|job| job.voting && job.result == wanted);
+    has(JobOutcome::Error) && !has(JobOutcome::Failure) && !has(JobOutcome::Running)
 }
 
 /// Tells a change that has landed that jobs fail since.
