@@ -108,6 +108,8 @@ pub struct Audit {
     said: BTreeMap<(ItemId, ChangeNumber), Vec<Report>>,
     /// The last report that has left a vote on each change, by its first attempt, and the vote.
     votes: BTreeMap<ChangeNumber, (EffectId, i32)>,
+    /// The node of which each report that an item has passed was made.
+    passes: BTreeMap<EffectId, Option<NodeId>>,
     /// The items of each push that was asked for, and the branches in which they have landed.
     pushed: BTreeMap<EffectId, Vec<ItemId>>,
     landed_pairs: BTreeMap<ItemId, BTreeSet<Pair>>,
@@ -478,7 +480,10 @@ impl Audit {
                 self.alarmed.insert(report.change);
                 Ok(())
             }
-            EffectKind::Report(report) => self.check_culprit(report, gerrit, setting),
+            EffectKind::Report(report) => {
+                self.check_said_again(effect.id, report)?;
+                self.check_culprit(report, gerrit, setting)
+            }
             _ => Ok(()),
         }
     }

@@ -41,6 +41,24 @@ impl Audit {
         self.contradiction(report)
     }
 
+    /// That an item has passed is said again only as long as it stays at that node.
+    pub(super) fn check_said_again(&mut self, effect: EffectId, report: &Report) -> Checked {
+        let Some(Says::Passed { .. }) = &report.says else { return Ok(()) };
+        let book = self.items.get(&report.item).filter(|book| book.ended.is_none());
+        let node = book.and_then(|book| book.node);
+        let Some(first) = report.again_of else {
+            self.passes.insert(effect, node);
+            return Ok(());
+        };
+        match self.passes.get(&first) {
+            Some(before) if node.is_some() && *before != node => fault(
+                "a pass is that of its node",
+                format!("item {} is said again to have passed, and stands at another node", report.item),
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// A vote has reached its change: one that could not be posted in time does not come after a later one.
     ///
     /// # Errors
