@@ -52,7 +52,11 @@ impl Queue {
 
     /// An item has another node: that an earlier one has passed is to be said no more.
     pub(super) fn outdate_votes_of(&mut self, item: ItemId) {
-        let passed = |report: &Report| matches!(report.says, Some(Says::Passed { .. }));
+        // The words may have been given up, and the vote alone be tried again.
+        let passed = |report: &Report| {
+            let has_vote = report.vote.as_ref().is_some_and(|(_, value)| *value > 0);
+            has_vote || matches!(report.says, Some(Says::Passed { .. }))
+        };
         let is_waiting = |waiting: &Outgoing| {
             waiting.effect.is_none() && waiting.report.item == item && passed(&waiting.report)
         };
