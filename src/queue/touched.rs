@@ -25,6 +25,10 @@ impl Touched {
 
     /// The item at a place is no longer, or not yet, as this says.
     pub fn add(&mut self, place: usize, plain: Option<&Plain>) {
+        // Nothing is left to tell apart.
+        if self.all {
+            return;
+        }
         let Some((plain, lane)) = plain.and_then(|plain| Some((plain, plain.lane()?))) else {
             self.all = true;
             return;
