@@ -42,6 +42,16 @@ pub enum Reason {
         /// That change.
         change: ChangeNumber,
     },
+    /// It rests on a commit of a change of which another patch set is the present one.
+    ParentReplaced {
+        /// That change.
+        change: ChangeNumber,
+    },
+    /// It rests on a change that was abandoned.
+    ParentAbandoned {
+        /// That change.
+        change: ChangeNumber,
+    },
     /// A change that it depends on is not in the queue.
     Depends {
         /// That change.
@@ -164,7 +174,23 @@ pub enum Reason {
         jobs: Vec<JobName>,
     },
     /// It conflicts with something ahead that may yet leave.
-    ConflictAhead,
+    ConflictAhead {
+        /// The branch.
+        pair: Pair,
+        /// The files, as far as they are known.
+        paths: Vec<Arc<str>>,
+        /// The changes to that branch that it was merged onto.
+        changes: Vec<ChangeNumber>,
+    },
+    /// With what is ahead, which may yet leave, a job file cannot be used.
+    JobFileAhead {
+        /// The branch that it is in.
+        pair: Pair,
+        /// What is wrong with it.
+        why: Arc<str>,
+        /// The changes to that branch that it was merged onto.
+        changes: Vec<ChangeNumber>,
+    },
     /// It failed, but on top of items that are not decided yet: they may be the cause.
     FailedAhead {
         /// The failed jobs.
@@ -208,6 +234,11 @@ pub enum Reason {
     Voting,
     /// The last look before landing.
     Looking,
+    /// It passed, and what comes before its push was asked of the review host in vain; it is asked again.
+    AskedAgain {
+        /// What went wrong.
+        why: Arc<str>,
+    },
     /// It is being pushed.
     Landing,
     /// A push ended without an answer: it may still land until then.
@@ -228,11 +259,13 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether it is about how the repository takes changes, rather than about what the change is.
-    pub fn concerns_form(&self) -> bool {
+    /// Whether its author is told of it even where another wait of the same patch set was told: it is about
+    /// how the repository takes changes, or about what the change rests on, and ends otherwise.
+    pub fn is_told_apart(&self) -> bool {
         matches!(
             self,
             Self::Rebase { .. }
+                | Self::ParentReplaced { .. }
                 | Self::NoChangeId
                 | Self::Form { .. }
                 | Self::ReadOnly { .. }
@@ -250,6 +283,8 @@ impl fmt::Display for Reason {
             | Self::Veto { .. }
             | Self::Requirements { .. }
             | Self::Parent { .. }
+            | Self::ParentReplaced { .. }
+            | Self::ParentAbandoned { .. }
             | Self::Depends { .. }
             | Self::DependsElsewhere { .. }
             | Self::DependsOnAbandoned { .. }
@@ -271,7 +306,8 @@ impl fmt::Display for Reason {
             | Self::PreparingAgain { .. }
             | Self::NoJob
             | Self::NothingNeeded { .. }
-            | Self::ConflictAhead => self.say_unbuilt(f),
+            | Self::ConflictAhead { .. }
+            | Self::JobFileAhead { .. } => self.say_unbuilt(f),
             Self::Observing => write!(f, "waits for an answer from the review host"),
             Self::Paused { scope, reason, by } => write!(f, "{scope} is stopped by {by}: {reason}"),
             Self::DependencyFails { change } => {
@@ -296,6 +332,7 @@ impl fmt::Display for Reason {
             }
             Self::Voting => write!(f, "passed; its vote is being posted"),
             Self::Looking => write!(f, "passed; the last look before landing"),
+            Self::AskedAgain { why } => write!(f, "passed; the review host is asked again: {why}"),
             Self::Landing => write!(f, "is being pushed"),
             Self::UnknownPush { until } => {
                 let until = until.of_day();
@@ -355,6 +392,14 @@ impl Reason {
         match self {
             Self::Parent { change } => {
                 write!(f, "waits for {}, on which it rests, to be approved", change.named())
+            }
+            Self::ParentReplaced { change } => write!(
+                f,
+                "rests on another commit of {} than its present patch set: rebase it onto that one, or onto the branch",
+                change.named()
+            ),
+            Self::ParentAbandoned { change } => {
+                write!(f, "rests on {}, which was abandoned", change.named())
             }
             Self::Depends { change } => {
                 write!(
@@ -421,8 +466,18 @@ impl Reason {
                 f,
                 "no job is configured for it, so nothing would test it: declare a [[job]] for its repository (commands = [\"true\"] to land without a test)"
             ),
-            Self::ConflictAhead => {
-                write!(f, "cannot be merged with what is ahead of it: waits until that is decided")
+            Self::ConflictAhead { pair, paths, changes } => {
+                let files =
+                    if paths.is_empty() { String::new() } else { format!("{} in ", paths.join(", ")) };
+                let until = undecided(changes);
+                write!(f, "cannot be merged with what is ahead of it ({files}{pair}): waits until {until}")
+            }
+            Self::JobFileAhead { pair, why, changes } => {
+                let until = undecided(changes);
+                write!(
+                    f,
+                    "the job file of {pair} cannot be used with what is ahead ({why}): waits until {until}"
+                )
             }
             Self::NothingNeeded { jobs } => write!(
                 f,
@@ -434,6 +489,18 @@ impl Reason {
                 write!(f, "its merge could not be made and is tried again: {why}")
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// What is waited for where these changes are ahead.
+fn undecided(changes: &[ChangeNumber]) -> String {
+    match changes {
+        [] => "that is decided".into(),
+        [one] => format!("{} is decided", one.named()),
+        several => {
+            let named: Vec<String> = several.iter().map(|change| change.named()).collect();
+            format!("{} are decided", named.join(", "))
         }
     }
 }

@@ -68,6 +68,9 @@ pub enum Says {
         departure: Departure,
         /// All jobs, as far as they got.
         jobs: Vec<JobResult>,
+        /// Its queue keeps the approval of what fails.
+        #[serde(default)]
+        keeps: bool,
     },
     /// Since it landed, jobs fail at the tip of a branch.
     Culprit {

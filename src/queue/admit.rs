@@ -15,6 +15,7 @@ use super::Queue;
 use super::explain::no_job;
 use super::group::shared_end;
 use super::state::{Change, Item};
+use super::timer::Timer;
 
 impl Queue {
     /// Looks at one change: it may enter, leave, or have to be told what it waits for.
@@ -136,6 +137,9 @@ impl Queue {
         if let Some(departure) = self.regrouped(item, number, policy) {
             return Some(departure);
         }
+        if let Some(change) = self.replaced_parent(now) {
+            return Some(Departure::Held { reason: Reason::ParentReplaced { change } });
+        }
         if let Some(change) = self.open_parent(now, &group) {
             return Some(Departure::Dependency { change, culprit: None });
         }
@@ -224,6 +228,9 @@ impl Queue {
         if pushes && form.rewrites(snapshot.parents.len()) && !snapshot.carries_id {
             return Some(Reason::NoChangeId);
         }
+        if let Some(change) = self.replaced_parent(snapshot) {
+            return Some(Reason::ParentReplaced { change });
+        }
         if let Some(change) = self.open_parent(snapshot, group) {
             return Some(Reason::Parent { change });
         }
@@ -299,10 +306,12 @@ impl Queue {
 
     /// Tells the author, once for each patch set, of a wait that does not end by itself.
     fn tell_waiting(&mut self, number: ChangeNumber, reason: Reason) {
-        let about_form = reason.concerns_form();
+        let about_form = reason.is_told_apart();
         let told = matches!(
             reason,
             Reason::Parent { .. }
+                | Reason::ParentReplaced { .. }
+                | Reason::ParentAbandoned { .. }
                 | Reason::Depends { .. }
                 | Reason::DependsElsewhere { .. }
                 | Reason::DependsOnAbandoned { .. }
@@ -319,6 +328,10 @@ impl Queue {
             return;
         }
         let Some(change) = self.state.changes.get(&number) else { return };
+        let due = self.tells_at(&change.snapshot, &reason);
+        if due > self.state.now {
+            return self.wake_at(due, Timer::Change(number));
+        }
         let snapshot = &change.snapshot;
         let queued = self.state.outgoing.iter().any(|outgoing| {
             outgoing.report.change == number && matches!(outgoing.report.says, Some(Says::Waiting { .. }))

@@ -9,7 +9,7 @@ use crate::model::report::Report;
 use crate::model::view::DepartedView;
 use crate::model::{
     Action, ChangeNumber, ChangeStatus, Departure, EffectId, ItemChange, ItemId, NodeId, Pair, Pipeline,
-    Place, QueueName, Sha, Timestamp,
+    Place, QueueName, Reason, Sha, Timestamp,
 };
 
 use super::Queue;
@@ -279,6 +279,31 @@ impl Queue {
         self.index.timers.insert((due, Timer::Confirm(change.number)));
     }
 
+    /// Whether what sends an item back to wait concerns this one of its changes: of several, what rests on
+    /// the other change is held, and the rest waits for that.
+    fn is_held_by(&self, item: &Item, change: &ItemChange, reason: &Reason) -> bool {
+        let (Reason::ParentReplaced { change: below } | Reason::ParentAbandoned { change: below }) = reason
+        else {
+            return true;
+        };
+        let merged = self.node_of(item).and_then(|node| node.merged.as_ref());
+        let foreign = merged.map_or(&[][..], |merged| &merged.foreign);
+        let below_now = self.state.changes.get(below).map(|known| &known.snapshot);
+        let id = below_now.map(|below| &below.change_id);
+        let is_its = |parent: &Sha| {
+            let before = self.state.replaced.get(parent).is_some_and(|(change, _)| change == below);
+            let now = below_now.is_some_and(|below| below.revision == *parent);
+            before
+                || now
+                || foreign.iter().any(|other| other.commit == *parent && other.change_id.as_ref() == id)
+        };
+        let brings = |change: &ItemChange| {
+            let known = self.state.changes.get(&change.number);
+            known.is_some_and(|known| known.snapshot.parents.iter().any(is_its))
+        };
+        brings(change) || !item.changes.iter().any(brings)
+    }
+
     /// What the end of a gate item makes of its changes: merged, or with a used-up approval.
     fn settle_changes(&mut self, item: &Item, departure: &Departure) {
         let forget = self.uses_up_approval(item, departure);
@@ -294,12 +319,17 @@ impl Queue {
                 // Its last words say what it waits for.
                 known.told = Some(change.revision);
             }
+            let held = match departure {
+                Departure::Held { reason } if self.is_held_by(item, change, reason) => {
+                    Some(self.held(change.revision, reason))
+                }
+                _ => None,
+            };
             let Some(known) = self.state.changes.get_mut(&change.number) else { continue };
             if let Departure::Landed { commits } = departure {
                 let landed = commits.iter().find(|(pair, _)| *pair == change.pair);
                 self.settle_landed(change, landed.map_or(change.revision, |(_, commit)| *commit), item.id);
-            } else if let Departure::Held { reason } = departure {
-                let held = self.held(change.revision, reason);
+            } else if let Some(held) = held {
                 self.hold_back(change.number, held);
             } else if let (true, Some(policy)) = (forget, &policy) {
                 let counted = known.snapshot.votes.iter().filter(|vote| {

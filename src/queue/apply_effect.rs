@@ -164,7 +164,7 @@ impl Queue {
         if let (Some(Says::Waiting { reason }), Some(change)) =
             (&report.says, self.state.changes.get_mut(&report.change))
         {
-            let told = if reason.concerns_form() { &mut change.told_held } else { &mut change.told };
+            let told = if reason.is_told_apart() { &mut change.told_held } else { &mut change.told };
             *told = Some(report.revision);
         }
         if let (0, Some((label, 0))) = (report.item.0, &report.vote) {

@@ -142,12 +142,17 @@ impl Queue {
         }
     }
 
-    /// Whether the end of a gate item uses up its approval.
-    pub(super) fn uses_up_approval(&self, item: &Item, departure: &Departure) -> bool {
-        let keeps = self.state.policy.as_ref().is_some_and(|policy| {
+    /// Whether what fails in an item's queue keeps its approval.
+    pub(super) fn keeps_approval(&self, item: &Item) -> bool {
+        self.state.policy.as_ref().is_some_and(|policy| {
             let queue = item.queue.as_ref().and_then(|name| policy.queue_named(name));
             queue.is_some_and(|queue| queue.after_failure == crate::model::policy::AfterFailure::Keep)
-        });
+        })
+    }
+
+    /// Whether the end of a gate item uses up its approval.
+    pub(super) fn uses_up_approval(&self, item: &Item, departure: &Departure) -> bool {
+        let keeps = self.keeps_approval(item);
         match departure {
             Departure::Failed { .. }
             | Departure::Conflict { .. }

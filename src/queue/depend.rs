@@ -279,46 +279,65 @@ impl Queue {
         if stays || !known.pipeline.lands() {
             return self.end_alone(item, departure);
         }
-        let culprit = match departure {
-            Departure::Dependency { culprit: Some(culprit), .. } => Some(culprit),
-            _ => known.changes.first().map(|change| change.number),
+        let named = match departure {
+            Departure::Dependency { culprit, .. } => culprit,
+            _ => None,
         };
-        let parents = !matches!(departure, Departure::NewPatchSet { .. });
         let mut gone = BTreeSet::from([item]);
-        let mut todo: Vec<ItemChange> = known.changes.clone();
+        // Of several that leave as one, each is to blame for what rests on itself.
+        let mut todo: Vec<(ItemChange, ChangeNumber)> =
+            known.changes.iter().map(|own| (own.clone(), named.unwrap_or(own.number))).collect();
         let mut followers = Vec::new();
-        while let Some(change) = todo.pop() {
-            for follower in self.followers(&change, parents || gone.len() > 1) {
-                let stage = self.state.items.get(&follower).map(|item| (item.stage, item.changes.clone()));
-                let Some((stage, changes)) = stage else { continue };
-                let pushed = stage.is_pushed();
-                if !pushed && gone.insert(follower) {
-                    followers.push((follower, change.number));
-                    todo.extend(changes);
+        while let Some((change, culprit)) = todo.pop() {
+            let unrooted = self.unrooted(&change);
+            let resting = self.resting_on(&change);
+            for follower in self.depending_on(&change).into_iter().chain(resting.iter().copied()) {
+                let Some(known) = self.state.items.get(&follower) else { continue };
+                if known.stage.is_pushed() || !gone.insert(follower) {
+                    continue;
                 }
+                todo.extend(known.changes.iter().map(|own| (own.clone(), culprit)));
+                let held = unrooted.as_ref().filter(|_| resting.contains(&follower));
+                let follows = Departure::Dependency { change: change.number, culprit: Some(culprit) };
+                let held = held.map(|reason| Departure::Held { reason: reason.clone() });
+                followers.push((follower, held.unwrap_or(follows)));
             }
         }
         self.end_alone(item, departure);
-        for (follower, change) in followers {
-            self.end_alone(follower, Departure::Dependency { change, culprit });
+        for (follower, departure) in followers {
+            self.end_alone(follower, departure);
         }
     }
 
-    /// The items of the gate that depend on a change, or rest on it.
-    fn followers(&self, change: &ItemChange, parents: bool) -> Vec<ItemId> {
-        let mut numbers = self.referrers(change.number, &change.change_id);
-        if parents {
-            let children = self.index.children.get(&change.revision).into_iter().flatten();
-            let rests = |child: &&ChangeNumber| {
-                let seen = self.state.changes.get(*child).map(|child| &child.snapshot);
-                seen.is_some_and(|seen| {
-                    seen.pair() == change.pair
-                        && !seen.form.is_some_and(|form| form.ignores_parents(seen.parents.len()))
-                })
-            };
-            numbers.extend(children.filter(rests));
-        }
+    /// The items of the gate whose footers name a change.
+    fn depending_on(&self, change: &ItemChange) -> Vec<ItemId> {
+        let numbers = self.referrers(change.number, &change.change_id);
         numbers.iter().filter_map(|number| self.index.gate_of.get(number).copied()).collect()
+    }
+
+    /// Why what rests on a patch set that has left cannot land as it is, though that may come back.
+    fn unrooted(&self, left: &ItemChange) -> Option<Reason> {
+        let now = &self.state.changes.get(&left.number)?.snapshot;
+        match now.status {
+            ChangeStatus::Abandoned => Some(Reason::ParentAbandoned { change: left.number }),
+            ChangeStatus::Open if now.pair() == left.pair && now.revision != left.revision => {
+                Some(Reason::ParentReplaced { change: left.number })
+            }
+            _ => None,
+        }
+    }
+
+    /// The items of the gate that rest on the patch set of a change.
+    fn resting_on(&self, change: &ItemChange) -> BTreeSet<ItemId> {
+        let children = self.index.children.get(&change.revision).into_iter().flatten();
+        let rests = |child: &&ChangeNumber| {
+            let seen = self.state.changes.get(*child).map(|child| &child.snapshot);
+            seen.is_some_and(|seen| {
+                seen.pair() == change.pair
+                    && !seen.form.is_some_and(|form| form.ignores_parents(seen.parents.len()))
+            })
+        };
+        children.filter(rests).filter_map(|child| self.index.gate_of.get(child).copied()).collect()
     }
 
     fn end_alone(&mut self, item: ItemId, departure: Departure) {

@@ -1,7 +1,7 @@
 //! Why each item is not further on.
 
 use crate::model::tree::{Prepared, Resolved};
-use crate::model::{ChangeNumber, JobName, Reason};
+use crate::model::{ChangeNumber, JobName, Pair, Reason};
 
 use super::Queue;
 use super::jobs::{JobState, Standing};
@@ -27,25 +27,16 @@ impl Queue {
         }
         let standing = self.standing(item);
         let expected = self.index.standing.get(&item.id);
-        if let (Some(Standing::Bad), Some(change)) = (expected, self.failing_below(item)) {
+        if expected == Some(&Standing::Bad)
+            && let Some(change) = self.failing_below(item, standing)
+        {
             return Reason::DependencyFails { change };
         }
         match standing {
-            Standing::Unprepared | Standing::Preparing if expected == Some(&Standing::Bad) => {
-                Reason::ConflictAhead
-            }
             Standing::Unprepared => self.unprepared(item),
             Standing::Preparing => self.preparing(item),
             Standing::NoJob => self.no_job(item),
-            Standing::Bad => match self.node_of(item).and_then(|node| node.bad.as_ref()) {
-                // What is due and not done rests on something that is expected to leave.
-                Some(Prepared::NoParent | Prepared::Failed { .. })
-                    if item.prepare.as_ref().is_some_and(|retry| retry.at > self.state.now) =>
-                {
-                    self.preparing(item)
-                }
-                _ => Reason::ConflictAhead,
-            },
+            Standing::Bad => self.unmergeable(item),
             Standing::Failed if ahead.is_none() && self.is_unfinished(item) => {
                 Reason::Failed { jobs: self.failed_jobs(item) }
             }
@@ -55,12 +46,48 @@ impl Queue {
         }
     }
 
-    /// A change in another item that the item depends on and that is expected to leave.
-    fn failing_below(&self, item: &Item) -> Option<ChangeNumber> {
-        self.undecided_dependencies(item).find(|number| {
+    /// What to say of an item whose node is not fit to be built.
+    fn unmergeable(&self, item: &Item) -> Reason {
+        let Some(node) = self.node_of(item) else { return Reason::Preparing };
+        if let Some(Resolved::Broken { pair, why, .. }) = &node.resolved {
+            let changes = self.ahead_in(item, pair);
+            return Reason::JobFileAhead { pair: pair.clone(), why: why.clone(), changes };
+        }
+        let (pair, paths) = match &node.bad {
+            Some(Prepared::Conflict { pair, paths }) => (pair, &paths[..]),
+            Some(Prepared::Held { .. } | Prepared::Unfit { .. }) => match item.pairs().next() {
+                Some(pair) => (pair, &[][..]),
+                None => return self.preparing(item),
+            },
+            // What is due and not done rests on something that is expected to leave.
+            _ => return self.preparing(item),
+        };
+        let paths = paths.iter().take(NAMED_MAX).cloned().collect();
+        Reason::ConflictAhead { pair: pair.clone(), paths, changes: self.ahead_in(item, pair) }
+    }
+
+    /// The undecided changes to a branch that an item was merged onto, in order.
+    fn ahead_in(&self, item: &Item, pair: &Pair) -> Vec<ChangeNumber> {
+        let contained = self.node_of(item).map_or(&[][..], |node| &node.contains);
+        let items = contained.iter().filter_map(|id| self.state.items.get(id));
+        let changes = items.flat_map(|item| &item.changes).filter(|change| change.pair == *pair);
+        changes.map(|change| change.number).take(NAMED_MAX).collect()
+    }
+
+    /// A change in another item that the item rests or depends on and that is expected to leave.
+    fn failing_below(&self, item: &Item, standing: Standing) -> Option<ChangeNumber> {
+        let known = item.changes.iter().filter_map(|change| self.state.changes.get(&change.number));
+        let parents = known.flat_map(|change| self.open_parents(&change.snapshot));
+        let others = |number: &ChangeNumber| self.index.gate_of.get(number).is_some_and(|id| *id != item.id);
+        let below: Vec<ChangeNumber> =
+            parents.chain(self.undecided_dependencies(item)).filter(others).collect();
+        let fails = |number: &&ChangeNumber| {
             let other = self.index.gate_of.get(number);
             other.and_then(|id| self.index.standing.get(id)).is_some_and(|standing| standing.is_failing())
-        })
+        };
+        // What would bring in a foreign commit is expected to leave, too, and has nothing else against it.
+        let unmade = matches!(standing, Standing::Unprepared | Standing::Preparing);
+        below.iter().find(fails).or_else(|| below.first().filter(|_| unmade)).copied()
     }
 
     /// What to say of an item that no job judges at its node.
@@ -153,8 +180,21 @@ impl Queue {
             return Reason::Ahead { change };
         }
         // It was within a wider window before.
-        self.beyond_window(item)
-            .unwrap_or_else(|| if self.has_voted(item.id) { Reason::Looking } else { Reason::Voting })
+        self.beyond_window(item).unwrap_or_else(|| self.nearly_landed(item))
+    }
+
+    /// What is asked of the review host before an item's push, and whether that was asked in vain before.
+    fn nearly_landed(&self, item: &Item) -> Reason {
+        if self.has_voted(item.id) {
+            let again = item.look.as_ref().filter(|retry| retry.at > self.state.now);
+            return again.map_or(Reason::Looking, |retry| Reason::AskedAgain { why: retry.why.clone() });
+        }
+        let again = self.state.outgoing.iter().any(|outgoing| {
+            let is_waiting = outgoing.effect.is_none() && outgoing.tries > 0;
+            let is_its = outgoing.report.item == item.id && outgoing.report.vote.is_some();
+            is_its && (is_waiting || outgoing.tries > 1)
+        });
+        if again { Reason::AskedAgain { why: "it has not taken the vote".into() } } else { Reason::Voting }
     }
 }
 

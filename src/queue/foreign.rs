@@ -4,7 +4,7 @@
 //! commit that nobody approved here keeps its item from landing, whatever the tests say.
 
 use crate::model::tree::Foreign;
-use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pair, Sha};
+use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pair, Reason, Sha};
 
 use super::Queue;
 use super::ahead::Ahead;
@@ -47,7 +47,9 @@ impl Queue {
                     return Some(true);
                 }
                 Meaning::Fault(departure) => {
-                    if self.settled(id, ahead) && !self.counts_landed(id) {
+                    // That its parent has a newer patch set is so whatever becomes of those ahead.
+                    let is_held = matches!(departure, Departure::Held { .. });
+                    if (is_held || self.settled(id, ahead)) && !self.counts_landed(id) {
                         self.end(id, departure);
                         return Some(true);
                     }
@@ -113,6 +115,11 @@ impl Queue {
             numbers.iter().find(|number| self.pair_of(**number).is_some_and(|pair| pair == foreign.pair))
         });
         if let Some(number) = closes {
+            if self.index.gate_of.get(number) != Some(&id) {
+                return Meaning::Fault(Departure::Held {
+                    reason: Reason::ParentReplaced { change: *number },
+                });
+            }
             let what = "is not that change's current patch set, and landing it would close the change with this content";
             return Meaning::Fault(fault(foreign, Some(*number), what));
         }

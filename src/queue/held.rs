@@ -1,14 +1,21 @@
 //! What keeps a change from landing as things are, through no fault of its own: a branch that takes
-//! fast-forwards only and has moved on, a repository that is read-only, a branch that is gone.
+//! fast-forwards only and has moved on, a repository that is read-only, a branch that is gone, a parent that
+//! has a newer patch set or was abandoned.
 //!
 //! Such a change is sent back to wait: its approval stays, its author is told once, and it enters
 //! its queue again by itself when the cause is gone.
 
-use crate::model::{ChangeNumber, ChangeSnapshot, Pair, Reason, Sha};
+use crate::model::{ChangeNumber, ChangeSnapshot, ChangeStatus, Pair, Reason, Sha, Timestamp};
 
 use super::Queue;
 use super::state::{Held, Item, Stage};
 use super::timer::Timer;
+
+/// How long the rebase of a stack takes at most, in ms, from its first change to its last.
+const STACK_MS: i64 = 10_000;
+
+/// Earlier patch sets that are remembered.
+const REPLACED_MAX: usize = 10_000;
 
 impl Queue {
     /// What sends a change at `revision` back to wait.
@@ -30,6 +37,49 @@ impl Queue {
         }
     }
 
+    /// When the author is told of a wait. A whole stack is often rebased at once, one patch set after another:
+    /// whose turn is to come within moments needs no words.
+    pub(super) fn tells_at(&self, snapshot: &ChangeSnapshot, reason: &Reason) -> Timestamp {
+        let of_parent = matches!(reason, Reason::ParentReplaced { .. });
+        let parents = snapshot.parents.iter().filter(|_| of_parent);
+        let since = parents.filter_map(|parent| self.state.replaced.get(parent)).map(|(_, at)| *at).max();
+        since.map_or(self.state.now, |at| at.plus_ms(STACK_MS))
+    }
+
+    /// A change has the patch set `now`, and had another one before.
+    pub(super) fn note_replaced(&mut self, number: ChangeNumber, before: Sha, now: &Sha) {
+        if self.state.replaced.len() >= REPLACED_MAX {
+            // What rests on one is found by its merge, too.
+            self.state.replaced.clear();
+        }
+        self.state.replaced.insert(before, (number, self.state.now));
+        // An older one counts again where somebody has landed that.
+        self.state.replaced.remove(now);
+    }
+
+    /// A change on an earlier patch set of which this one rests; of no concern where it lands without it.
+    pub(super) fn replaced_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
+        if snapshot.form.is_some_and(|form| form.ignores_parents(snapshot.parents.len())) {
+            return None;
+        }
+        let replaced = snapshot.parents.iter().find_map(|parent| self.state.replaced.get(parent));
+        replaced.map(|(change, _)| *change).filter(|change| *change != snapshot.number)
+    }
+
+    /// The present patch set of a change is known: what rests on it does not rest on an older one.
+    pub(super) fn reroot(&mut self, number: ChangeNumber, revision: &Sha) {
+        let children: Vec<ChangeNumber> =
+            self.index.children.get(revision).into_iter().flatten().copied().collect();
+        for child in &children {
+            let Some(child) = self.state.changes.get_mut(child) else { continue };
+            let is_so = |held: &Held| held.reason == Reason::ParentReplaced { change: number };
+            if child.held.as_ref().is_some_and(is_so) {
+                child.held = None;
+            }
+        }
+        self.touch_all(&children);
+    }
+
     /// Whether what sent a change back to wait is as it was, as far as can be known without trying.
     pub(super) fn still_holds(&self, held: &Held, snapshot: &ChangeSnapshot) -> bool {
         let tip = self.state.tips.get(&snapshot.pair()).and_then(|tip| tip.commit);
@@ -47,6 +97,10 @@ impl Queue {
             && match held.reason {
                 Reason::Rebase { .. } => !follows(),
                 Reason::NoBranch { .. } => self.is_no_branch(&snapshot.pair()),
+                Reason::ParentAbandoned { change } => {
+                    let known = self.state.changes.get(&change).map(|known| known.snapshot.status);
+                    known.is_none_or(|status| status == ChangeStatus::Abandoned)
+                }
                 // Looked at each time.
                 Reason::DependsOnNothing { .. } | Reason::Apart { .. } => false,
                 _ => true,

@@ -1,5 +1,6 @@
 //! How an item's jobs stand at its node: which verdicts it may use, and what is still to be built.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::action::Decision;
@@ -297,7 +298,9 @@ impl Queue {
         let has_failed =
             |state: &JobState| matches!(state, JobState::Failed | JobState::Errored | JobState::Failing(_));
         let failed = self.job_states(item).filter(|(job, state)| job.voting && has_failed(state));
-        failed.map(|(job, _)| job.name.clone()).collect()
+        // A job may run for several repositories.
+        let names: BTreeSet<JobName> = failed.map(|(job, _)| job.name.clone()).collect();
+        names.into_iter().collect()
     }
 
     /// The item's jobs for pages and messages.

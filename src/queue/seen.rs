@@ -55,7 +55,7 @@ impl Queue {
             change.used.retain(|(by, at)| votes.iter().any(|vote| vote.by == *by && vote.at == *at));
             change.demanded.retain(|_, asked| *asked == revision);
         }
-        self.touch_resting_on(&revision);
+        self.reroot(number, &revision);
         if is_news {
             self.news_of(number, needed.as_deref().unwrap_or_default());
         }
@@ -81,9 +81,13 @@ impl Queue {
         let now = &change.snapshot;
         let is_news = before != *now;
         let is_made_otherwise = before.form != now.form || before.needs != now.needs;
+        let revision = now.revision;
         self.index.remove_change(&before);
         self.index.add_change(now);
         if is_news {
+            if before.revision != revision {
+                self.note_replaced(number, before.revision, &revision);
+            }
             self.touch_resting_on(&before.revision);
             self.touch_topic(before.topic.as_ref());
         }

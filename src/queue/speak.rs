@@ -121,7 +121,8 @@ impl Queue {
         if vote.is_none() && !speaks {
             return Vec::new();
         }
-        let says = speaks.then(|| Says::Ended { departure: departure.clone(), jobs });
+        let keeps = self.keeps_approval(item);
+        let says = speaks.then(|| Says::Ended { departure: departure.clone(), jobs, keeps });
         item.changes
             .iter()
             .map(|change| (report(item, change, vote.clone(), says.clone()), patient))

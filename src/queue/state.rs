@@ -91,6 +91,9 @@ pub(crate) struct State {
     /// as such. Bounded.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub closed: BTreeMap<ChangeNumber, Timestamp>,
+    /// Earlier patch sets of changes, by their commit: of which change, and when a newer one was seen. Bounded.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replaced: BTreeMap<Sha, (ChangeNumber, Timestamp)>,
     /// Observations that failed, by what was observed.
     pub retries: BTreeMap<String, Retry>,
     /// Runs at the tips of branches.

@@ -78,7 +78,8 @@ impl Queue {
                 view.reason,
                 Reason::Preparing
                     | Reason::PreparingAgain { .. }
-                    | Reason::ConflictAhead
+                    | Reason::ConflictAhead { .. }
+                    | Reason::JobFileAhead { .. }
                     | Reason::Slots { .. }
             );
             if let Some(reason) = self.beyond_window(item).filter(|_| unmade) {

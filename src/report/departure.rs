@@ -7,8 +7,11 @@ const NAMED_MAX: usize = 20;
 /// What brings a change back once its approval is used up.
 const VOTE_AGAIN: &str = "To try again, give the approving vote anew (take the old one back first)";
 
-/// What happened and what to do next.
-pub(super) fn explain(departure: &Departure, pipeline: &Pipeline) -> String {
+/// What brings it back where it is not.
+const KEPT: &str = "Its approval stays: it is tried again by itself when its branch has moved";
+
+/// What happened and what to do next. `keeps` says that the approval is not used up by a failure.
+pub(super) fn explain(departure: &Departure, pipeline: &Pipeline, keeps: bool) -> String {
     if let (Pipeline::OnDemand(name), Some(words)) = (pipeline, demanded(departure)) {
         return words.replace("PIPELINE", name.as_str());
     }
@@ -20,8 +23,9 @@ pub(super) fn explain(departure: &Departure, pipeline: &Pipeline) -> String {
             format!("It has landed{detail}. There is nothing to do.")
         }
         Departure::Failed { jobs } => format!(
-            "{}, and nothing ahead of this change can alter that. Look at the log and upload a repaired patch set. {VOTE_AGAIN}.",
-            failed(jobs)
+            "{}, and nothing ahead of this change can alter that. Look at the log and upload a repaired patch set. {}.",
+            failed(jobs),
+            again(keeps)
         ),
         Departure::Checked { passed: true } => {
             "All voting jobs passed. It needs an approval to enter the gate.".to_owned()
@@ -30,27 +34,33 @@ pub(super) fn explain(departure: &Departure, pipeline: &Pipeline) -> String {
             "A voting job failed. Look at its log and upload a repaired patch set, which is checked by itself.".to_owned()
         }
         Departure::Conflict { pair, paths } => format!(
-            "It cannot be merged into {pair} with what is there or ahead of it{}. Rebase it onto the branch, resolve the conflict, and upload the result; a new approval is needed then.",
-            conflicting(paths)
+            "It cannot be merged into {pair} with what is there or ahead of it{}. Rebase it onto the branch, resolve the conflict, and upload the result{}.",
+            conflicting(paths),
+            anew(pipeline, keeps)
         ),
         Departure::BrokenJobFile { pair, why } => format!(
             "The job file of {pair} cannot be used: {why}. Repair the file and upload a new patch set{}.",
-            anew(pipeline)
+            anew(pipeline, keeps)
         ),
         Departure::Closure { commit, change, why } => {
             let whose = change.map(|change| format!(", which belongs to change {change}")).unwrap_or_default();
             format!(
                 "Landing it would bring in commit {}{whose}, which nobody approved: {why}. Have that commit approved, or rebase this change off it{}.",
                 commit.short(),
-                anew(pipeline)
+                anew(pipeline, keeps)
             )
         }
         Departure::Unfit { why } => {
             format!("It cannot land in the form that its project asks for: {why}. {VOTE_AGAIN}, once that is done.")
         }
         Departure::Refused { why } => format!(
-            "Gerrit refused it: {why}. An operator repairs what the message names. {VOTE_AGAIN}, once that is done."
+            "Gerrit refused it: {why}. An operator repairs what the message names. {}{}.",
+            again(keeps),
+            if keeps { "" } else { ", once that is done" }
         ),
+        Departure::Requirement { name } if keeps => {
+            format!("The submit requirement {name} is not met any more. Meet it. {KEPT}.")
+        }
         other => withdrawn(other),
     }
 }
@@ -94,7 +104,7 @@ fn withdrawn(departure: &Departure) -> String {
             "It was marked work in progress. Mark it ready and approve it again to bring it back.".to_owned()
         }
         Departure::Private => "It was marked private. Unmark it and approve it again to bring it back.".to_owned(),
-        Departure::Moved => "It was moved to another branch. It needs an approval there.".to_owned(),
+        Departure::Moved => "It was moved to another branch. It enters the queue there by itself when the approving votes stand there.".to_owned(),
         Departure::Dependency { change, culprit } => {
             let because = match culprit {
                 Some(culprit) if culprit != change => format!(", because change {culprit} did"),
@@ -128,6 +138,7 @@ pub(super) fn sentence(change: &str, reason: &Reason) -> String {
         Reason::NoBranch { .. }
         | Reason::NoJob
         | Reason::NothingNeeded { .. }
+        | Reason::JobFileAhead { .. }
         | Reason::Paused { .. }
         | Reason::Executor { .. } => format!("{change} waits: {reason}."),
         _ => format!("{change} {reason}."),
@@ -135,8 +146,9 @@ pub(super) fn sentence(change: &str, reason: &Reason) -> String {
 }
 
 /// What to do where builds came to no verdict, however often they were run.
-pub(super) fn without_verdict(pipeline: &Pipeline) -> String {
+pub(super) fn without_verdict(pipeline: &Pipeline, keeps: bool) -> String {
     let again = match pipeline {
+        Pipeline::Gate if keeps => format!("{KEPT}; or ask an operator for `seakeeper enqueue`"),
         Pipeline::Gate => format!("{VOTE_AGAIN}, or ask an operator for `seakeeper enqueue`"),
         Pipeline::Check => "To try again, ask an operator for `seakeeper recheck`".to_owned(),
         _ => "To try again, ask with the same comment".to_owned(),
@@ -146,8 +158,14 @@ pub(super) fn without_verdict(pipeline: &Pipeline) -> String {
     )
 }
 
-fn anew(pipeline: &Pipeline) -> &'static str {
+fn again(keeps: bool) -> &'static str {
+    if keeps { KEPT } else { VOTE_AGAIN }
+}
+
+fn anew(pipeline: &Pipeline, keeps: bool) -> &'static str {
     match pipeline {
+        // Whether its votes count for the next patch set is a matter of the review host's copy rules.
+        Pipeline::Gate if keeps => "",
         Pipeline::Gate => "; a new approval is needed then",
         Pipeline::Check => "; it is checked by itself then",
         _ => "; ask again with the same comment then",

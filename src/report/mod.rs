@@ -55,7 +55,9 @@ pub fn compose(report: &Report, links: &Links) -> String {
         Says::FirstFailure { failed, on_top_of } => first_failure(report, failed, on_top_of, links),
         Says::Passed { jobs } => {
             let next = match report.pipeline {
-                Pipeline::Gate => "All voting jobs passed. It lands next; there is nothing to do.",
+                Pipeline::Gate => {
+                    "All voting jobs passed. It lands by itself in its turn; there is nothing to do."
+                }
                 Pipeline::Check => "All voting jobs passed. It needs an approval to enter the gate.",
                 _ => "All voting jobs passed.",
             };
@@ -64,7 +66,7 @@ pub fn compose(report: &Report, links: &Links) -> String {
                 job_lines(jobs, report.change, links)
             )
         }
-        Says::Ended { departure, jobs } => ended(report, departure, jobs, links),
+        Says::Ended { departure, jobs, keeps } => ended(report, (departure, *keeps), jobs, links),
         Says::Culprit { jobs, pair, before } => culprit(report, jobs, (pair, *before), links),
         Says::Alarm { text } => format!("Attention ({pipeline} pipeline).\n\n{text}\n"),
     };
@@ -75,9 +77,9 @@ pub fn compose(report: &Report, links: &Links) -> String {
     text
 }
 
-/// How a stay ended, and what to do next, in words.
-pub fn ending(departure: &Departure, pipeline: &Pipeline) -> String {
-    departure::explain(departure, pipeline)
+/// How a stay ended, and what to do next, in words. `keeps` says that a failure does not use up the approval.
+pub fn ending(departure: &Departure, pipeline: &Pipeline, keeps: bool) -> String {
+    departure::explain(departure, pipeline, keeps)
 }
 
 fn started(report: &Report, position: u32) -> String {
@@ -93,7 +95,7 @@ fn started(report: &Report, position: u32) -> String {
 
 fn first_failure(report: &Report, failed: &JobResult, on_top_of: &[ChangeNumber], links: &Links) -> String {
     let line = job_line(failed, report.change, links);
-    let start = format!("A job failed, others still run ({} pipeline).\n\n{line}\n", report.pipeline.name());
+    let start = format!("A job failed ({} pipeline).\n\n{line}\n", report.pipeline.name());
     if on_top_of.is_empty() {
         return format!(
             "{start}Nothing ahead of this change can alter that: look at the log now, and upload a repair.\n"
@@ -105,7 +107,12 @@ fn first_failure(report: &Report, failed: &JobResult, on_top_of: &[ChangeNumber]
     )
 }
 
-fn ended(report: &Report, departure: &Departure, jobs: &[JobResult], links: &Links) -> String {
+fn ended(
+    report: &Report,
+    (departure, keeps): (&Departure, bool),
+    jobs: &[JobResult],
+    links: &Links,
+) -> String {
     let pipeline = report.pipeline.name();
     let first = match departure {
         Departure::Landed { .. } | Departure::Checked { passed: true } => "Build succeeded",
@@ -117,9 +124,9 @@ fn ended(report: &Report, departure: &Departure, jobs: &[JobResult], links: &Lin
     };
     let why = match departure {
         Departure::Failed { .. } | Departure::Checked { passed: false } if lack_verdicts(jobs) => {
-            departure::without_verdict(&report.pipeline)
+            departure::without_verdict(&report.pipeline, keeps)
         }
-        _ => departure::explain(departure, &report.pipeline),
+        _ => departure::explain(departure, &report.pipeline, keeps),
     };
     format!("{first} ({pipeline} pipeline).\n\n{}{why}\n", job_lines(jobs, report.change, links))
 }
@@ -215,6 +222,10 @@ fn next_step(reason: &Reason) -> &'static str {
             "Next: meet these requirements; the change enters the queue by itself then."
         }
         Reason::Parent { .. } => "Next: have that change approved, or rebase this one off it.",
+        Reason::ParentReplaced { .. } => {
+            "Next: rebase it (the button Rebase does) and have the result approved; this patch set keeps its vote, and cannot land."
+        }
+        Reason::ParentAbandoned { .. } => "Next: restore that change, or rebase this one off it.",
         Reason::Depends { .. } => {
             "Next: have that change approved; this one enters the queue behind it by itself, without another vote."
         }
@@ -251,11 +262,14 @@ fn next_step(reason: &Reason) -> &'static str {
         Reason::Executor { .. } => {
             "Next: an operator repairs the executor; the change goes on by itself then."
         }
-        Reason::PreparingAgain { .. } | Reason::BuildAgain { .. } => {
+        Reason::PreparingAgain { .. } | Reason::BuildAgain { .. } | Reason::AskedAgain { .. } => {
             "Next: nothing for the author; tell an operator if it does not pass."
         }
         Reason::UnknownPush { .. } => "Next: nothing for the author; the branch is being watched.",
-        Reason::FailedAhead { .. } | Reason::ConflictAhead | Reason::DependencyFails { .. } => {
+        Reason::FailedAhead { .. }
+        | Reason::ConflictAhead { .. }
+        | Reason::JobFileAhead { .. }
+        | Reason::DependencyFails { .. } => {
             "Next: wait for what is ahead, or upload a repair if this change is at fault."
         }
         Reason::Failed { .. } => "Next: upload a repair, or wait for what its other builds say.",

@@ -98,7 +98,7 @@ fn a_job_that_does_not_decide_is_marked() {
 fn each_departure_says_what_happened_and_what_to_do() {
     let pair = Pair::new("core", "main");
     let check = |departure: Departure, first: &str, needles: &[&str]| {
-        let says = Says::Ended { departure, jobs: vec![job(JobOutcome::Success, "")] };
+        let says = Says::Ended { departure, jobs: vec![job(JobOutcome::Success, "")], keeps: false };
         let text = compose(&report(Pipeline::Gate, says), &links());
         assert!(text.starts_with(&format!("{first} (gate pipeline).\n\n- unit_tests https://")), "{text}");
         assert!(text.ends_with("Details: https://gate.example.org/change/42"), "{text}");
@@ -156,6 +156,8 @@ fn each_wait_names_the_next_step() {
         Reason::Requirements { names: vec!["QA".into()] },
         Reason::Parent { change: ChangeNumber(1) },
         Reason::Rebase { pair: pair.clone() },
+        Reason::ParentReplaced { change: ChangeNumber(9) },
+        Reason::ParentAbandoned { change: ChangeNumber(9) },
         Reason::NoChangeId,
         Reason::Form { repository: "core".into() },
         Reason::ReadOnly { repository: "core".into() },
@@ -168,7 +170,12 @@ fn each_wait_names_the_next_step() {
         Reason::PreparingAgain { why: "disk".into(), at },
         Reason::NoJob,
         Reason::NothingNeeded { jobs: vec!["a".into()] },
-        Reason::ConflictAhead,
+        Reason::ConflictAhead {
+            pair: pair.clone(),
+            paths: vec!["README".into()],
+            changes: vec![ChangeNumber(9)],
+        },
+        Reason::JobFileAhead { pair: pair.clone(), why: "no commands".into(), changes: vec![] },
         Reason::FailedAhead { jobs: vec!["a".into()] },
         Reason::Failed { jobs: vec!["a".into()] },
         Reason::Slots { waiting: 1, slots: 2 },
@@ -178,6 +185,7 @@ fn each_wait_names_the_next_step() {
         Reason::Ahead { change: ChangeNumber(1) },
         Reason::Voting,
         Reason::Looking,
+        Reason::AskedAgain { why: "no answer".into() },
         Reason::Landing,
         Reason::UnknownPush { until: at },
         Reason::Moved { pair },
@@ -201,9 +209,17 @@ fn the_plugin_finds_status_and_pipeline() {
     check(Pipeline::Gate, Says::Passed { jobs: jobs.clone() }, Some(("succeeded", "gate")));
     check(Pipeline::Check, Says::Passed { jobs }, Some(("succeeded", "check")));
     let failed = Departure::Failed { jobs: vec![] };
-    check(Pipeline::Gate, Says::Ended { departure: failed, jobs: vec![] }, Some(("failed", "gate")));
+    check(
+        Pipeline::Gate,
+        Says::Ended { departure: failed, jobs: vec![], keeps: false },
+        Some(("failed", "gate")),
+    );
     let superseded = Departure::Superseded;
-    check(Pipeline::Check, Says::Ended { departure: superseded, jobs: vec![] }, Some(("canceled", "check")));
+    check(
+        Pipeline::Check,
+        Says::Ended { departure: superseded, jobs: vec![], keeps: false },
+        Some(("canceled", "check")),
+    );
     check(Pipeline::Gate, Says::Started { position: 3 }, None);
 }
 
@@ -232,7 +248,7 @@ fn hostile_names_and_numbers_keep_a_message_in_bounds() {
     let mut odd = job(JobOutcome::Error, &"é\n".repeat(100_000));
     odd.job = "a\n- b".into();
     odd.duration_ms = i64::MIN;
-    let says = Says::Ended { departure: Departure::Superseded, jobs: vec![odd; 300] };
+    let says = Says::Ended { departure: Departure::Superseded, jobs: vec![odd; 300], keeps: false };
     let text = compose(&report(Pipeline::Gate, says), &Links::default());
     assert!(text.len() < 100 * 1_000, "{}", text.len());
     assert!(text.contains("And 200 more jobs."));

@@ -35,7 +35,8 @@ impl State {
             Reason::Building { .. } => Self::Busy,
             Reason::FailedAhead { .. }
             | Reason::Failed { .. }
-            | Reason::ConflictAhead
+            | Reason::ConflictAhead { .. }
+            | Reason::JobFileAhead { .. }
             | Reason::DependencyFails { .. } => Self::Bad,
             Reason::Paused { .. }
             | Reason::Executor { .. }
@@ -44,10 +45,13 @@ impl State {
             | Reason::NoBranch { .. }
             | Reason::PreparingAgain { .. }
             | Reason::BuildAgain { .. }
+            | Reason::AskedAgain { .. }
             | Reason::UnknownPush { .. }
             | Reason::Veto { .. }
             | Reason::Requirements { .. }
             | Reason::NewApproval
+            | Reason::ParentReplaced { .. }
+            | Reason::ParentAbandoned { .. }
             | Reason::DependsOnAbandoned { .. }
             | Reason::DependsOnNothing { .. }
             | Reason::Apart { .. }
@@ -117,7 +121,8 @@ pub fn reason_kind(reason: &Reason) -> &'static str {
         Reason::PreparingAgain { .. } => "preparing_again",
         Reason::NoJob => "no_job",
         Reason::NothingNeeded { .. } => "nothing_needed",
-        Reason::ConflictAhead => "conflict_ahead",
+        Reason::ConflictAhead { .. } => "conflict_ahead",
+        Reason::JobFileAhead { .. } => "job_file_ahead",
         Reason::FailedAhead { .. } => "failed_ahead",
         Reason::Failed { .. } => "failed",
         Reason::Slots { .. } => "slots",
@@ -127,11 +132,14 @@ pub fn reason_kind(reason: &Reason) -> &'static str {
         Reason::Ahead { .. } => "ahead",
         Reason::Voting => "voting",
         Reason::Looking => "looking",
+        Reason::AskedAgain { .. } => "asked_again",
         Reason::Landing => "landing",
         Reason::UnknownPush { .. } => "unknown_push",
         Reason::Moved { .. } => "moved",
         Reason::Finishing => "finishing",
         Reason::Rebase { .. } => "rebase",
+        Reason::ParentReplaced { .. } => "parent_replaced",
+        Reason::ParentAbandoned { .. } => "parent_abandoned",
         Reason::NoChangeId => "no_change_id",
         Reason::Form { .. } => "form",
         Reason::ReadOnly { .. } => "read_only",

@@ -151,20 +151,23 @@ pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
     pairs.map(|pair| &pair.repository).chain(scopes).chain(flaky).cloned().collect()
 }
 
-fn named_by(reason: &Reason) -> Option<ChangeNumber> {
+fn named_by(reason: &Reason) -> Vec<ChangeNumber> {
     match reason {
+        Reason::ConflictAhead { changes, .. } | Reason::JobFileAhead { changes, .. } => changes.clone(),
         Reason::Parent { change }
         | Reason::Turn { change }
         | Reason::Ahead { change }
         | Reason::Depends { change }
         | Reason::DependsElsewhere { change, .. }
         | Reason::DependsOnAbandoned { change }
+        | Reason::ParentReplaced { change }
+        | Reason::ParentAbandoned { change }
         | Reason::Together { change }
         | Reason::Apart { change }
         | Reason::DependencyFails { change }
         | Reason::Doubt { change }
-        | Reason::Pooled { with: change } => Some(*change),
-        _ => None,
+        | Reason::Pooled { with: change } => vec![*change],
+        _ => Vec::new(),
     }
 }
 
@@ -333,6 +336,8 @@ impl Cover<'_> {
     fn reason(&self, reason: &Reason) -> Reason {
         match reason {
             Reason::Parent { change } => Reason::Parent { change: self.number(*change) },
+            Reason::ParentReplaced { change } => Reason::ParentReplaced { change: self.number(*change) },
+            Reason::ParentAbandoned { change } => Reason::ParentAbandoned { change: self.number(*change) },
             Reason::Depends { change } => Reason::Depends { change: self.number(*change) },
             Reason::DependsElsewhere { change, queue } => {
                 Reason::DependsElsewhere { change: self.number(*change), queue: queue.clone() }
@@ -350,7 +355,18 @@ impl Cover<'_> {
             Reason::Doubt { change } => Reason::Doubt { change: self.number(*change) },
             Reason::Pooled { with } => Reason::Pooled { with: self.number(*with) },
             Reason::Ahead { change } => Reason::Ahead { change: self.number(*change) },
+            Reason::ConflictAhead { pair, paths, changes } => Reason::ConflictAhead {
+                pair: self.pair(pair),
+                paths: paths.iter().map(|path| self.text(path)).collect(),
+                changes: changes.iter().map(|change| self.number(*change)).collect(),
+            },
+            Reason::JobFileAhead { pair, why, changes } => Reason::JobFileAhead {
+                pair: self.pair(pair),
+                why: self.text(why),
+                changes: changes.iter().map(|change| self.number(*change)).collect(),
+            },
             Reason::PreparingAgain { why, at } => Reason::PreparingAgain { why: self.text(why), at: *at },
+            Reason::AskedAgain { why } => Reason::AskedAgain { why: self.text(why) },
             Reason::BuildAgain { why, at } => Reason::BuildAgain { why: self.text(why), at: *at },
             Reason::Executor { why } => Reason::Executor { why: self.text(why) },
             Reason::Paused { scope, reason, by } => {
@@ -379,7 +395,6 @@ impl Cover<'_> {
             | Reason::Preparing
             | Reason::NoJob
             | Reason::NothingNeeded { .. }
-            | Reason::ConflictAhead
             | Reason::FailedAhead { .. }
             | Reason::Failed { .. }
             | Reason::Slots { .. }

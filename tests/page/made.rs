@@ -254,7 +254,14 @@ fn busy_item(id: u64, at: Timestamp, chain: &[u64], builds: &mut Vec<BuildView>)
         _ if id % 9 == 4 => {
             (Reason::FailedAhead { jobs: vec!["unit".into()] }, vec![unit(JobOutcome::Failure, 44_000)])
         }
-        _ if id % 13 == 7 => (Reason::ConflictAhead, vec![]),
+        _ if id % 13 == 7 => (
+            Reason::ConflictAhead {
+                pair: Pair::new("core", "main"),
+                paths: vec!["README.md".into()],
+                changes: vec![ChangeNumber(1_001)],
+            },
+            vec![],
+        ),
         3..=14 => (
             Reason::Building { jobs: vec!["unit".into(), "browser".into()] },
             vec![unit(JobOutcome::Running, 0), job("browser", JobOutcome::Running, Some(10 * id + 1), 0)],
@@ -276,7 +283,7 @@ fn busy_item(id: u64, at: Timestamp, chain: &[u64], builds: &mut Vec<BuildView>)
             deadline: at.plus_ms(1_800_000),
         });
     }
-    let fails = matches!(made.reason, Reason::FailedAhead { .. } | Reason::ConflictAhead);
+    let fails = matches!(made.reason, Reason::FailedAhead { .. } | Reason::ConflictAhead { .. });
     made.jobs = jobs;
     (made, has_node && !fails)
 }

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use super::{Audit, Book, Checked, fault};
 use crate::model::action::Push;
-use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemId, Pair, Reference, Sha};
+use crate::model::{ChangeNumber, ChangeStatus, Departure, ItemId, Pair, Reason, Reference, Sha};
 use crate::world::Gerrit;
 
 /// An item whose dependency has just left: it must leave in the same step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Orphan {
     item: ItemId,
     left: ItemId,
-    culprit: ChangeNumber,
+    /// Any of these is to blame.
+    culprits: BTreeSet<ChangeNumber>,
 }
 
 /// The changes that the footers of a patch set name.
@@ -72,11 +73,11 @@ impl Audit {
     pub(super) fn note_orphans(&mut self, left: ItemId, departure: &Departure, gerrit: &Gerrit) {
         let stays = matches!(departure, Departure::Landed { .. } | Departure::MergedElsewhere);
         let Some(book) = self.items.get(&left).filter(|book| book.queue.is_some() && !stays) else { return };
-        let culprit = match departure {
-            Departure::Dependency { culprit: Some(culprit), .. } => Some(*culprit),
-            _ => book.changes.first().map(|change| change.number),
-        };
         let gone: BTreeSet<ChangeNumber> = book.changes.iter().map(|change| change.number).collect();
+        let culprits = match departure {
+            Departure::Dependency { culprit: Some(culprit), .. } => BTreeSet::from([*culprit]),
+            _ => gone.clone(),
+        };
         let follows = |id: &ItemId| {
             self.items.get(id).is_some_and(|other| {
                 let mut changes = other.changes.iter();
@@ -88,7 +89,7 @@ impl Audit {
             book.queue.as_ref().and_then(|queue| self.order.get(queue)).map_or(&[][..], |order| order);
         let found: Vec<ItemId> =
             order.iter().copied().filter(|id| *id != left && !pushed(id) && follows(id)).collect();
-        let orphans = found.into_iter().filter_map(|item| Some(Orphan { item, left, culprit: culprit? }));
+        let orphans = found.into_iter().map(|item| Orphan { item, left, culprits: culprits.clone() });
         self.orphans.extend(orphans);
     }
 
@@ -97,14 +98,19 @@ impl Audit {
         for orphan in std::mem::take(&mut self.orphans) {
             let ended = self.items.get(&orphan.item).and_then(|book| book.ended.as_ref());
             match ended {
-                Some(Departure::Dependency { culprit: Some(culprit), .. }) if *culprit == orphan.culprit => {}
+                Some(Departure::Dependency { culprit: Some(culprit), .. })
+                    if orphan.culprits.contains(culprit) => {}
+                // It rested on a patch set, too; that this is so is looked at for itself.
+                Some(Departure::Held {
+                    reason: Reason::ParentReplaced { .. } | Reason::ParentAbandoned { .. },
+                }) => {}
                 Some(Departure::Landed { .. } | Departure::MergedElsewhere) => {}
                 other => {
                     return fault(
                         "dependents follow",
                         format!(
-                            "item {} left because of change {}, and item {}, which depends on it, stands as {other:?}",
-                            orphan.left, orphan.culprit, orphan.item
+                            "item {} left because of one of {:?}, and item {}, which depends on it, stands as {other:?}",
+                            orphan.left, orphan.culprits, orphan.item
                         ),
                     );
                 }

@@ -1,8 +1,9 @@
 //! The leaving rule, checked when an item is decided.
 
 use super::oracle::{Judged, judge};
+use super::rest::rests_on_older;
 use super::{Audit, Checked, fault};
-use crate::model::{Departure, EffectId, ItemId, JobName, Reason, Timestamp};
+use crate::model::{ChangeNumber, ChangeStatus, Departure, EffectId, ItemId, JobName, Reason, Timestamp};
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
 
@@ -48,6 +49,12 @@ impl Audit {
         {
             return fault("true ends", format!("item {id} leaves with change {change}, which has landed"));
         }
+        if let Departure::Held {
+            reason: reason @ (Reason::ParentReplaced { change } | Reason::ParentAbandoned { change }),
+        } = departure
+        {
+            return self.check_unrooted(id, *change, reason, gerrit);
+        }
         let judged = matches!(
             departure,
             Departure::Failed { .. }
@@ -77,6 +84,23 @@ impl Audit {
             self.check_blame(id, jobs)?;
         }
         self.check_oracle(id, departure, gerrit, setting)
+    }
+
+    /// What is said to rest on a patch set that cannot land does so.
+    fn check_unrooted(&self, id: ItemId, parent: ChangeNumber, reason: &Reason, gerrit: &Gerrit) -> Checked {
+        let (Some(book), Some(known)) = (self.items.get(&id), self.known.get(&parent)) else { return Ok(()) };
+        let mut own = book.changes.iter().map(|change| change.revision);
+        let so = match reason {
+            Reason::ParentAbandoned { .. } => {
+                known.status == ChangeStatus::Abandoned
+                    && own.any(|own| gerrit.git.reaches(own, known.revision))
+            }
+            _ => own.any(|own| rests_on_older(gerrit, own, (parent, known.revision))),
+        };
+        if so {
+            return Ok(());
+        }
+        fault("true ends", format!("item {id} leaves because it {reason}, which is not so"))
     }
 
     /// What may still land cannot leave.

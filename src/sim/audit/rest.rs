@@ -5,7 +5,7 @@ use super::{Audit, Checked, fault};
 use crate::model::report::{Report, Says};
 use crate::model::view::{ItemView, View, WaitingView};
 use crate::model::{
-    ChangeNumber, ChangeStatus, Departure, ItemId, LandingForm, Pipeline, Policy, Reason, Reference,
+    ChangeNumber, ChangeStatus, Departure, ItemId, LandingForm, Pipeline, Policy, Reason, Reference, Sha,
 };
 use crate::world::Gerrit;
 use crate::world::gerrit::{Change, REVIEW, VERIFIED};
@@ -63,7 +63,8 @@ impl Audit {
         let stopped = held || !self.paused.is_empty();
         let explained = match item.reason {
             Reason::Paused { .. } | Reason::Ahead { .. } | Reason::Turn { .. } => stopped,
-            Reason::ConflictAhead
+            Reason::ConflictAhead { .. }
+            | Reason::JobFileAhead { .. }
             | Reason::FailedAhead { .. }
             | Reason::DependencyFails { .. }
             | Reason::Window { .. } => stopped,
@@ -158,7 +159,10 @@ fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
         Reason::Requirements { .. } => change.blocked || !approved(change),
         Reason::Parent { change } => open(*change),
         Reason::Depends { change } | Reason::DependsElsewhere { change, .. } => open(*change),
-        Reason::DependsOnAbandoned { change } => {
+        Reason::ParentReplaced { change: parent } => gerrit
+            .change(*parent)
+            .is_some_and(|now| rests_on_older(gerrit, change.revision(), (*parent, now.revision()))),
+        Reason::DependsOnAbandoned { change } | Reason::ParentAbandoned { change } => {
             gerrit.change(*change).is_some_and(|change| change.status == ChangeStatus::Abandoned)
         }
         Reason::Together { change } | Reason::Apart { change } => open(*change),
@@ -179,6 +183,17 @@ fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
         return Ok(());
     }
     fault("liveness", format!("change {} waits for no good reason: {}", change.number, waiting.words))
+}
+
+/// Whether a patch set brings in a commit of a change of which another one counts.
+pub(super) fn rests_on_older(gerrit: &Gerrit, revision: Sha, (parent, now): (ChangeNumber, Sha)) -> bool {
+    let Some(parent) = gerrit.change(parent) else { return false };
+    let Some(tip) = gerrit.tip(&parent.pair) else { return false };
+    gerrit.git.between(tip, revision).into_iter().any(|commit| {
+        let its = gerrit.git.commit(commit).and_then(|commit| commit.change_id.as_ref());
+        let is_its = || parent.patchsets.iter().any(|patch| patch.commit == commit);
+        commit != now && (its == Some(&parent.change_id) || is_its())
+    })
 }
 
 /// Whether a footer of a change makes no sense, or names what the daemon cannot see or the change itself.

@@ -377,7 +377,9 @@ impl Stage {
                     let (changes, pipeline) = (stay.changes.clone(), stay.pipeline.clone());
                     if !matches!(departure, Departure::Landed { .. } | Departure::Checked { .. }) {
                         let names = self.sum(&changes);
-                        let why = self.with_names(&super::words_of(departure));
+                        let keeps = self.keeps_approval(&changes);
+                        let why = crate::report::ending(departure, &pipeline, keeps);
+                        let why = self.with_names(&why);
                         self.say(format!("{names} leaves the {}: {why}", pipeline.name()));
                     }
                 }

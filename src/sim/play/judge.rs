@@ -81,13 +81,15 @@ impl Stage {
                 _ => continue,
             };
             let word = if watched.holds { "always" } else { "never" };
+            let text = watched.text.clone();
+            let said = format!("not so: {text}");
             self.broken = Some(Broken {
                 line: watched.line,
-                text: watched.text.clone(),
+                text,
                 expected: format!("{word}, from that line on"),
                 was: format!("{was} at {}", self.elapsed()),
             });
-            return;
+            return self.say(said);
         }
     }
 

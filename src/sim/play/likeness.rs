@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::stage::Stage;
-use crate::model::Departure;
+use crate::model::{Departure, Reason};
 
 impl Stage {
     /// Whether a departure is what `why` says: its kind, or words of its explanation.
@@ -62,6 +62,12 @@ impl Stage {
 
 /// What people call an ending, and whether it is this one.
 fn kinds(departure: &Departure) -> Vec<(&'static [&'static str], bool)> {
+    let held = match departure {
+        Departure::Held { reason } => Some(reason),
+        _ => None,
+    };
+    let on_old = matches!(held, Some(Reason::ParentReplaced { .. }));
+    let on_abandoned = matches!(held, Some(Reason::ParentAbandoned { .. }));
     vec![
         (
             &["failed", "failure", "it failed", "a job failed", "builds failed"],
@@ -91,7 +97,7 @@ fn kinds(departure: &Departure) -> Vec<(&'static [&'static str], bool)> {
         (&["dequeued", "an operator"], matches!(departure, Departure::Dequeued { .. })),
         (
             &["dependency", "a dependency", "parent", "its parent left", "dependency left"],
-            matches!(departure, Departure::Dependency { .. }),
+            matches!(departure, Departure::Dependency { .. }) || on_old || on_abandoned,
         ),
         (&["work in progress", "wip"], matches!(departure, Departure::WorkInProgress)),
         (&["private"], matches!(departure, Departure::Private)),
@@ -113,7 +119,12 @@ fn kinds(departure: &Departure) -> Vec<(&'static [&'static str], bool)> {
         (&["refused", "gerrit refused"], matches!(departure, Departure::Refused { .. })),
         (&["requirement", "a requirement"], matches!(departure, Departure::Requirement { .. })),
         (&["queue removed", "its queue is gone"], matches!(departure, Departure::QueueRemoved)),
-        (&["closure", "a foreign commit", "foreign commit"], matches!(departure, Departure::Closure { .. })),
+        (
+            &["closure", "a foreign commit", "foreign commit"],
+            matches!(departure, Departure::Closure { .. }) || on_old,
+        ),
+        (&["old patch set", "an old patch set", "older patch set", "rests on an old patch set"], on_old),
+        (&["parent abandoned", "its parent was abandoned"], on_abandoned),
     ]
 }
 

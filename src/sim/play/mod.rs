@@ -38,5 +38,5 @@ use crate::model::{Departure, Pipeline};
 
 /// How a stay ended, in words.
 fn words_of(departure: &Departure) -> String {
-    crate::report::ending(departure, &Pipeline::Gate)
+    crate::report::ending(departure, &Pipeline::Gate, false)
 }

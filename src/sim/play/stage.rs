@@ -13,6 +13,7 @@ use super::story::{Act, Name, PushFate, Story};
 use crate::config::{JobFileLimits, Timetables};
 use crate::engine::{Engine, Opened};
 use crate::model::action::Push;
+use crate::model::policy::AfterFailure;
 use crate::model::time::in_words;
 use crate::model::{BuildId, ChangeNumber, Effect, EffectId, Event, Pair, Policy, Sha, Timestamp, Verdict};
 use crate::queue::Note;
@@ -438,11 +439,22 @@ impl Stage {
             let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
             made.push_str(&rest[..at + 7 + digits]);
             if let Ok(number) = after[..digits].parse() {
-                made.push_str(&format!(" ({})", self.name(ChangeNumber(number))));
+                let name = format!(" ({})", self.name(ChangeNumber(number)));
+                // It may have been named before.
+                if !after[digits..].starts_with(&name) {
+                    made.push_str(&name);
+                }
             }
             rest = &after[digits..];
         }
         made + rest
+    }
+
+    /// Whether the queue of changes keeps the approval of what fails.
+    pub fn keeps_approval(&self, changes: &[ChangeNumber]) -> bool {
+        let first = changes.first().and_then(|number| self.gerrit.change(*number));
+        let queue = self.policy.as_ref().zip(first).and_then(|(policy, first)| policy.queue_of(&first.pair));
+        queue.is_some_and(|queue| queue.after_failure == AfterFailure::Keep)
     }
 
     /// A duration since the beginning, for people.
