@@ -130,7 +130,7 @@ fn each_departure_says_what_happened_and_what_to_do() {
     check(Departure::Gone, "Build canceled", &["visible"]);
     check(Departure::WorkInProgress, "Build canceled", &["Mark it ready"]);
     check(Departure::Private, "Build canceled", &["Unmark"]);
-    check(Departure::Moved, "Build canceled", &["another branch", "approval"]);
+    check(Departure::Moved, "Build canceled", &["another branch", "approving votes stand there"]);
     check(
         Departure::Dependency { change: ChangeNumber(8), culprit: Some(ChangeNumber(7)) },
         "Build canceled",
@@ -142,6 +142,27 @@ fn each_departure_says_what_happened_and_what_to_do() {
     check(dequeued, "Build canceled", &["carol", "freeze", "new approving vote"]);
     check(Departure::QueueRemoved, "Build canceled", &["Ask an operator"]);
     check(Departure::Superseded, "Build canceled", &["later run", "nothing to do"]);
+}
+
+#[test]
+fn a_kept_approval_is_not_asked_for_again() {
+    let pair = Pair::new("core", "main");
+    let ends = [
+        Departure::Failed { jobs: vec!["a".into()] },
+        Departure::Conflict { pair: pair.clone(), paths: vec![] },
+        Departure::BrokenJobFile { pair, why: "line 3".into() },
+        Departure::Closure { commit: Sha([1; 20]), change: None, why: "open".into() },
+        Departure::Requirement { name: "QA".into() },
+        Departure::Refused { why: "no Push".into() },
+    ];
+    for departure in ends {
+        let says = |keeps| Says::Ended { departure: departure.clone(), jobs: vec![], keeps };
+        let text = |keeps| compose(&report(Pipeline::Gate, says(keeps)), &links());
+        let asks =
+            |text: &str| text.contains("new approv") || text.contains("anew") || text.contains("next approv");
+        assert!(asks(&text(false)), "{}", text(false));
+        assert!(!asks(&text(true)), "{}", text(true));
+    }
 }
 
 #[test]
