@@ -74,22 +74,29 @@ impl Audit {
         let stays = matches!(departure, Departure::Landed { .. } | Departure::MergedElsewhere);
         let Some(book) = self.items.get(&left).filter(|book| book.queue.is_some() && !stays) else { return };
         let gone: BTreeSet<ChangeNumber> = book.changes.iter().map(|change| change.number).collect();
-        let culprits = match departure {
-            Departure::Dependency { culprit: Some(culprit), .. } => BTreeSet::from([*culprit]),
-            _ => gone.clone(),
+        let culprit = match departure {
+            Departure::Dependency { culprit: Some(culprit), .. } => Some(*culprit),
+            _ => None,
         };
-        let follows = |id: &ItemId| {
-            self.items.get(id).is_some_and(|other| {
-                let mut changes = other.changes.iter();
-                changes.any(|change| !needs_of(gerrit, change.revision).is_disjoint(&gone))
-            })
+        // Of several that leave as one, those that it names.
+        let needed = |id: &ItemId| -> BTreeSet<ChangeNumber> {
+            let changes = self.items.get(id).into_iter().flat_map(|other| &other.changes);
+            changes
+                .flat_map(|change| needs_of(gerrit, change.revision))
+                .filter(|need| gone.contains(need))
+                .collect()
         };
         let pushed = |id: &ItemId| self.landings.values().any(|landing| landing.items.contains(id));
         let order =
             book.queue.as_ref().and_then(|queue| self.order.get(queue)).map_or(&[][..], |order| order);
-        let found: Vec<ItemId> =
-            order.iter().copied().filter(|id| *id != left && !pushed(id) && follows(id)).collect();
-        let orphans = found.into_iter().map(|item| Orphan { item, left, culprits: culprits.clone() });
+        let others = order.iter().copied().filter(|id| *id != left && !pushed(id));
+        let found = others.map(|item| (item, needed(&item))).filter(|(_, needed)| !needed.is_empty());
+        let orphans: Vec<Orphan> = found
+            .map(|(item, needed)| {
+                let culprits = culprit.map_or(needed, |culprit| BTreeSet::from([culprit]));
+                Orphan { item, left, culprits }
+            })
+            .collect();
         self.orphans.extend(orphans);
     }
 

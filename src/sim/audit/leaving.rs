@@ -3,7 +3,9 @@
 use super::oracle::{Judged, judge};
 use super::rest::rests_on_older;
 use super::{Audit, Checked, fault};
-use crate::model::{ChangeNumber, ChangeStatus, Departure, EffectId, ItemId, JobName, Reason, Timestamp};
+use crate::model::{
+    ChangeNumber, ChangeStatus, Departure, EffectId, ItemId, JobName, Reason, Sha, Timestamp,
+};
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
 
@@ -76,6 +78,7 @@ impl Audit {
                 );
             }
         }
+        self.check_unblamed(id, departure, gerrit)?;
         if matches!(departure, Departure::Closure { .. }) {
             return Ok(());
         }
@@ -84,6 +87,29 @@ impl Audit {
             self.check_blame(id, jobs)?;
         }
         self.check_oracle(id, departure, gerrit, setting)
+    }
+
+    /// What rests on an earlier patch set has to be rebased: it is not to blame for what comes of its merge.
+    fn check_unblamed(&self, id: ItemId, departure: &Departure, gerrit: &Gerrit) -> Checked {
+        let Some(book) = self.items.get(&id) else { return Ok(()) };
+        let rests = |revision: &Sha| {
+            let commit = gerrit.git.commit(*revision);
+            commit.is_some_and(|commit| commit.parents.iter().any(|parent| self.replaced.contains(parent)))
+        };
+        let blamed = book.changes.iter().find(|change| {
+            let form = gerrit.form_of(&change.pair.repository);
+            !form.ignores_parents(1) && rests(&change.revision)
+        });
+        match blamed {
+            Some(change) => fault(
+                "unblamed",
+                format!(
+                    "change {} rests on an earlier patch set, and leaves as {departure:?}",
+                    change.number
+                ),
+            ),
+            None => Ok(()),
+        }
     }
 
     /// What is said to rest on a patch set that cannot land does so.

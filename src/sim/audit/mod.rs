@@ -36,8 +36,8 @@ use crate::model::event::{BuildPhase, Command, Scope};
 use crate::model::report::{Report, Says};
 use crate::model::tree::{Prepared, Resolved};
 use crate::model::{
-    Action, BuildId, ChangeNumber, ChangeSnapshot, Departure, Effect, EffectId, EffectKind, Event, ItemId,
-    NodeId, Pair, Pipeline, Policy, QueueName, Sha, Timestamp, Verdict, VerdictKey,
+    Action, BuildId, ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, Effect, EffectId, EffectKind,
+    Event, ItemId, NodeId, Pair, Pipeline, Policy, QueueName, Sha, Timestamp, Verdict, VerdictKey,
 };
 use crate::port::Entry;
 use crate::sim::setting::Setting;
@@ -94,6 +94,8 @@ pub struct Audit {
     /// What was told last of each change, be it late news: all that is known of one that was forgotten.
     latest: BTreeMap<ChangeNumber, ChangeSnapshot>,
     gone: BTreeSet<ChangeNumber>,
+    /// Earlier patch sets of changes, as they were told.
+    replaced: BTreeSet<Sha>,
     paused: BTreeSet<Scope>,
     effects: BTreeSet<EffectId>,
     ended: BTreeSet<EffectId>,
@@ -223,7 +225,10 @@ impl Audit {
         self.latest.insert(snapshot.number, snapshot.clone());
         let known = self.known.get(&snapshot.number);
         if fresh || known.is_none_or(|known| known.updated_at <= snapshot.updated_at) {
-            self.gone.remove(&snapshot.number);
+            let is_shown = !self.gone.remove(&snapshot.number);
+            let before = known.filter(|known| is_shown && known.status == ChangeStatus::Open);
+            self.replaced.extend(before.map(|known| known.revision));
+            self.replaced.remove(&snapshot.revision);
             self.demands_after(snapshot);
             self.known.insert(snapshot.number, snapshot.clone());
         }
