@@ -14,6 +14,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod priority;
 pub mod reason;
+mod reason_words;
 pub mod reference;
 pub mod report;
 pub mod run;

@@ -136,10 +136,18 @@ pub enum Resolved {
         why: Arc<str>,
         /// What was read before it broke.
         reads: Vec<Read>,
+        /// Whether the item alters that file itself; where it does not, others have broken it.
+        #[serde(default = "blamed")]
+        own: bool,
     },
     /// Nothing was learnt; tried again.
     Failed {
         /// In words for the operator.
         why: Arc<str>,
     },
+}
+
+/// Versions before said nothing of it, and blamed the item.
+fn blamed() -> bool {
+    true
 }

@@ -82,14 +82,38 @@ impl Queue {
             if item.stage.is_pushed() {
                 continue;
             }
-            if let Some(departure) = self.reason_to_leave(item, number, policy) {
+            if let Some((number, departure)) = self.why_to_leave(item, number, policy) {
                 let departure = shared_end(item, number, departure);
                 self.end(id, departure);
             }
         }
     }
 
-    fn reason_to_leave(&self, item: &Item, number: ChangeNumber, policy: &Policy) -> Option<Departure> {
+    /// Why an item may not stay because of one of its changes, and which: what was done to one of them comes before
+    /// what that makes of the group.
+    fn why_to_leave(
+        &self,
+        item: &Item,
+        number: ChangeNumber,
+        policy: &Policy,
+    ) -> Option<(ChangeNumber, Departure)> {
+        let first = self.reason_to_leave(item, number, policy)?;
+        if !matches!(first, Departure::Regrouped { .. }) {
+            return Some((number, first));
+        }
+        let others = item.changes.iter().filter_map(|change| {
+            self.reason_to_leave(item, change.number, policy).map(|why| (change.number, why))
+        });
+        let mut own = others.filter(|(_, why)| !matches!(why, Departure::Regrouped { .. }));
+        Some(own.next().unwrap_or((number, first)))
+    }
+
+    pub(super) fn reason_to_leave(
+        &self,
+        item: &Item,
+        number: ChangeNumber,
+        policy: &Policy,
+    ) -> Option<Departure> {
         if let Some((by, reason)) = &item.dequeued {
             return Some(Departure::Dequeued { by: by.clone(), reason: reason.clone() });
         }
@@ -139,6 +163,9 @@ impl Queue {
         }
         if let Some(change) = self.replaced_parent(now) {
             return Some(Departure::Held { reason: Reason::ParentReplaced { change } });
+        }
+        if let Some(change) = self.parent_elsewhere(now) {
+            return Some(Departure::Held { reason: Reason::ParentElsewhere { change } });
         }
         if let Some(change) = self.open_parent(now, &group) {
             return Some(Departure::Dependency { change, culprit: None });
@@ -210,11 +237,8 @@ impl Queue {
                 return Some(no_job(change.spared.clone()));
             }
         }
-        if let Some((revision, tip)) = change.failed {
-            let now = self.state.tips.get(&snapshot.pair()).and_then(|tip| tip.commit);
-            if revision == snapshot.revision && tip == now {
-                return Some(Reason::Unchanged { pair: snapshot.pair() });
-            }
+        if self.is_unchanged(change, group) {
+            return Some(Reason::Unchanged { pair: snapshot.pair() });
         }
         if self.is_no_branch(&snapshot.pair()) {
             return Some(Reason::NoBranch { pair: snapshot.pair() });
@@ -231,6 +255,9 @@ impl Queue {
         if let Some(change) = self.replaced_parent(snapshot) {
             return Some(Reason::ParentReplaced { change });
         }
+        if let Some(change) = self.parent_elsewhere(snapshot) {
+            return Some(Reason::ParentElsewhere { change });
+        }
         if let Some(change) = self.open_parent(snapshot, group) {
             return Some(Reason::Parent { change });
         }
@@ -238,6 +265,17 @@ impl Queue {
             return Some(reason);
         }
         change.held.as_ref().filter(|held| self.still_holds(held, snapshot)).map(|held| held.reason.clone())
+    }
+
+    /// Whether a change has failed, and neither it nor what lands with it, nor any of their branches is another
+    /// one since.
+    fn is_unchanged(&self, change: &Change, group: &BTreeSet<ChangeNumber>) -> bool {
+        let as_it_was = |change: &Change| {
+            let tip = self.state.tips.get(&change.snapshot.pair()).and_then(|tip| tip.commit);
+            change.failed == Some((change.snapshot.revision, tip))
+        };
+        let mut mates = group.iter().filter_map(|mate| self.state.changes.get(mate));
+        change.failed.is_some() && as_it_was(change) && mates.all(as_it_was)
     }
 
     /// Whether somebody wants the change to land: only then is it worth to look up what it depends on.
@@ -262,7 +300,11 @@ impl Queue {
         let snapshot = &change.snapshot;
         let said = change.checked == Some(snapshot.revision)
             || snapshot.vote_of(&policy.gate.label, &policy.account) != 0;
+        let lacks_job_file = change.held.as_ref().is_some_and(|held| {
+            matches!(held.reason, Reason::JobFile { .. }) && self.still_holds(held, snapshot)
+        });
         let judged = said && change.recheck != Some(snapshot.revision)
+            || lacks_job_file
             || snapshot.form.is_none()
             || self.index.gate_of.contains_key(&number)
             || self.index.check_of.contains_key(&number);
@@ -312,6 +354,8 @@ impl Queue {
             Reason::Parent { .. }
                 | Reason::ParentReplaced { .. }
                 | Reason::ParentAbandoned { .. }
+                | Reason::ParentElsewhere { .. }
+                | Reason::JobFile { .. }
                 | Reason::Depends { .. }
                 | Reason::DependsElsewhere { .. }
                 | Reason::DependsOnAbandoned { .. }

@@ -109,6 +109,7 @@ impl Queue {
                     known.checked = Some(change.revision);
                     known.recheck = None;
                 }
+                (Pipeline::Gate, Some(known)) => known.recheck = None,
                 (Pipeline::OnDemand(name), Some(known)) => {
                     known.demanded.remove(name);
                 }
@@ -205,6 +206,9 @@ impl Queue {
         }
         self.note_end(&item, departure);
         self.note_left(&item, departure);
+        if item.pipeline == Pipeline::Check {
+            self.settle_check(&item, departure);
+        }
         if item.pipeline.lands() {
             self.settle_changes(&item, departure);
             self.leave_landings(id);
@@ -279,6 +283,22 @@ impl Queue {
         self.index.timers.insert((due, Timer::Confirm(change.number)));
     }
 
+    /// A check that has come to no verdict is begun again: when the gate has not, either, or a job file is mended.
+    fn settle_check(&mut self, item: &Item, departure: &Departure) {
+        let reason = match departure {
+            Departure::Held { reason: reason @ Reason::JobFile { .. } } => Some(reason),
+            Departure::Superseded => None,
+            _ => return,
+        };
+        for change in &item.changes {
+            let held = reason.map(|reason| self.held(change.revision, reason));
+            if let Some(known) = self.state.changes.get_mut(&change.number) {
+                known.checked = None;
+                known.held = held.or(known.held.take());
+            }
+        }
+    }
+
     /// Whether what sends an item back to wait concerns this one of its changes: of several, what rests on
     /// the other change is held, and the rest waits for that.
     fn is_held_by(&self, item: &Item, change: &ItemChange, reason: &Reason) -> bool {
@@ -313,8 +333,9 @@ impl Queue {
         let policy = self.state.policy.clone();
         for change in &item.changes {
             let tip = self.state.tips.get(&change.pair).and_then(|tip| tip.commit);
-            if let (Departure::Dependency { culprit: Some(_), .. }, Some(known)) =
+            if let (Departure::Dependency { change: other, culprit: Some(_) }, Some(known)) =
                 (departure, self.state.changes.get_mut(&change.number))
+                && *other != change.number
             {
                 // Its last words say what it waits for.
                 known.told = Some(change.revision);

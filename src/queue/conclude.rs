@@ -88,8 +88,13 @@ impl Queue {
             Some(_) => return None,
             None => {}
         }
-        if let Some(Resolved::Broken { pair, why, .. }) = &node.resolved {
-            return Some(Departure::BrokenJobFile { pair: pair.clone(), why: why.clone() });
+        if let Some(Resolved::Broken { pair, why, own, .. }) = &node.resolved {
+            let (pair, why) = (pair.clone(), why.clone());
+            return Some(match own {
+                true => Departure::BrokenJobFile { pair, why },
+                // It waits until whoever broke the file, or the configuration that the file relies on, has mended it.
+                false => Departure::Held { reason: Reason::JobFile { pair, why } },
+            });
         }
         let jobs = self.failed_jobs(item);
         (!jobs.is_empty()).then_some(Departure::Failed { jobs })

@@ -4,7 +4,7 @@
 //! daemon sees anyway, else it is looked up once, many in one request. A change enters its queue
 //! behind the changes that it depends on, never before them, and leaves with them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use crate::model::{
 
 use super::Queue;
 use super::ahead::Ahead;
+use super::held::lands_with_parents;
 use super::state::{Item, Pending};
 use super::timer::Timer;
 
@@ -291,14 +292,20 @@ impl Queue {
         while let Some((change, culprit)) = todo.pop() {
             let unrooted = self.unrooted(&change);
             let resting = self.resting_on(&change);
-            for follower in self.depending_on(&change).into_iter().chain(resting.iter().copied()) {
+            let depending = self.depending_on(&change);
+            for follower in depending.iter().chain(resting.keys()).copied() {
                 let Some(known) = self.state.items.get(&follower) else { continue };
-                if known.stage.is_pushed() || !gone.insert(follower) {
+                let firmly = resting.get(&follower).is_some_and(|firmly| *firmly);
+                // Where only its own difference lands, it needs no newer patch set below it.
+                let is_free = matches!(unrooted, Some(Reason::ParentReplaced { .. }))
+                    && !firmly
+                    && !depending.contains(&follower);
+                if is_free || known.stage.is_pushed() || !gone.insert(follower) {
                     continue;
                 }
                 todo.extend(known.changes.iter().map(|own| (own.clone(), culprit)));
-                let held = unrooted.as_ref().filter(|_| resting.contains(&follower));
                 let follows = Departure::Dependency { change: change.number, culprit: Some(culprit) };
+                let held = unrooted.as_ref().filter(|_| firmly);
                 let held = held.map(|reason| Departure::Held { reason: reason.clone() });
                 followers.push((follower, held.unwrap_or(follows)));
             }
@@ -320,6 +327,9 @@ impl Queue {
         let now = &self.state.changes.get(&left.number)?.snapshot;
         match now.status {
             ChangeStatus::Abandoned => Some(Reason::ParentAbandoned { change: left.number }),
+            ChangeStatus::Open if now.pair() != left.pair && now.revision == left.revision => {
+                Some(Reason::ParentElsewhere { change: left.number })
+            }
             ChangeStatus::Open if now.pair() == left.pair && now.revision != left.revision => {
                 Some(Reason::ParentReplaced { change: left.number })
             }
@@ -327,17 +337,20 @@ impl Queue {
         }
     }
 
-    /// The items of the gate that rest on the patch set of a change.
-    fn resting_on(&self, change: &ItemChange) -> BTreeSet<ItemId> {
-        let children = self.index.children.get(&change.revision).into_iter().flatten();
-        let rests = |child: &&ChangeNumber| {
-            let seen = self.state.changes.get(*child).map(|child| &child.snapshot);
-            seen.is_some_and(|seen| {
+    /// The items of the gate that rest on the patch set of a change, and whether that comes in with them.
+    fn resting_on(&self, change: &ItemChange) -> BTreeMap<ItemId, bool> {
+        let mut resting = BTreeMap::new();
+        for child in self.index.children.get(&change.revision).into_iter().flatten() {
+            let seen = self.state.changes.get(child).map(|child| &child.snapshot);
+            let seen = seen.filter(|seen| {
                 seen.pair() == change.pair
                     && !seen.form.is_some_and(|form| form.ignores_parents(seen.parents.len()))
-            })
-        };
-        children.filter(rests).filter_map(|child| self.index.gate_of.get(child).copied()).collect()
+            });
+            if let Some((seen, item)) = seen.zip(self.index.gate_of.get(child)) {
+                *resting.entry(*item).or_default() |= lands_with_parents(seen);
+            }
+        }
+        resting
     }
 
     fn end_alone(&mut self, item: ItemId, departure: Departure) {

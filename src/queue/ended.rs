@@ -13,8 +13,10 @@ use super::speculate::tip_name;
 use super::state::ConfirmStep;
 use super::timer::Timer;
 
-/// How often a message is tried before it is given up.
-const REPORT_TRIES: u32 = 10;
+/// How often a message is tried before it is given up: two weeks, with pauses of five minutes.
+const REPORT_TRIES: u32 = 4_000;
+/// The same where the change was not found.
+const REPORT_TRIES_GONE: u32 = 10;
 
 impl Queue {
     /// Gives up waiting for an effect: what became of it is not known.
@@ -189,6 +191,7 @@ impl Queue {
         let report = &outgoing.report;
         self.index.touch_change(report.change);
         self.touch_queue_of(report.item);
+        let tries = if matches!(outcome, Outcome::Gone(_)) { REPORT_TRIES_GONE } else { REPORT_TRIES };
         match outcome {
             Outcome::Applied => self.note_vote(report),
             Outcome::Refused(why) => {
@@ -204,9 +207,7 @@ impl Queue {
                     report.change
                 )));
             }
-            Outcome::Failed(why) | Outcome::Gone(why) | Outcome::Unknown(why)
-                if outgoing.tries >= REPORT_TRIES =>
-            {
+            Outcome::Failed(why) | Outcome::Gone(why) | Outcome::Unknown(why) if outgoing.tries >= tries => {
                 self.out.notes.push(super::Note::Said(format!(
                     "change {}: a message was given up: {why}",
                     report.change

@@ -120,9 +120,13 @@ impl Queue {
         if group.len() == 1 {
             return None;
         }
-        let mates = group.iter().filter_map(|mate| Some(&self.state.changes.get(mate)?.snapshot));
-        if let Some(reason) = mates.filter_map(|mate| self.apart(mate, &group, policy)).next() {
+        if let Some(reason) = self.apart(&change.snapshot, &group, policy) {
             return Some(reason);
+        }
+        let mates = group.iter().filter_map(|mate| Some(&self.state.changes.get(mate)?.snapshot));
+        let mut misfits = mates.filter(|mate| self.apart(mate, &group, policy).is_some());
+        if let Some(mate) = misfits.next() {
+            return Some(Reason::Apart { change: mate.number });
         }
         let waits = |mate: &&ChangeNumber| {
             let known = self.state.changes.get(*mate);

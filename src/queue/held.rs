@@ -23,7 +23,11 @@ impl Queue {
         let pause_ms = self.state.policy.as_ref().map_or(0, |policy| policy.limits.retry_max_ms);
         // A rebase is seen; the end of read-only is not.
         let until = matches!(reason, Reason::ReadOnly { .. }).then(|| self.state.now.plus_ms(pause_ms));
-        Held { revision, policy_epoch: self.state.policy_epoch, reason: reason.clone(), until }
+        let tip = match reason {
+            Reason::JobFile { pair, .. } => self.state.tips.get(pair).and_then(|tip| tip.commit),
+            _ => None,
+        };
+        Held { revision, policy_epoch: self.state.policy_epoch, reason: reason.clone(), until, tip }
     }
 
     /// Notes it; the change waits outside its queue until it no longer holds.
@@ -57,9 +61,20 @@ impl Queue {
         self.state.replaced.remove(now);
     }
 
-    /// A change on an earlier patch set of which this one rests; of no concern where it lands without it.
+    /// An open change for another branch that this one rests on and would bring into its own.
+    pub(super) fn parent_elsewhere(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
+        let parents = snapshot.parents.iter().filter(|_| lands_with_parents(snapshot));
+        let mut owners = parents.filter_map(|parent| self.index.by_revision.get(parent)).copied();
+        owners.find(|owner| {
+            let known = self.state.changes.get(owner);
+            *owner != snapshot.number && known.is_some_and(|known| known.snapshot.pair() != snapshot.pair())
+        })
+    }
+
+    /// A change on an earlier patch set of which this one rests; of no concern where only its own difference
+    /// lands.
     pub(super) fn replaced_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
-        if snapshot.form.is_some_and(|form| form.ignores_parents(snapshot.parents.len())) {
+        if !lands_with_parents(snapshot) {
             return None;
         }
         let replaced = snapshot.parents.iter().find_map(|parent| self.state.replaced.get(parent));
@@ -94,11 +109,15 @@ impl Queue {
         held.revision == snapshot.revision
             && held.policy_epoch == self.state.policy_epoch
             && held.until.is_none_or(|until| until > self.state.now)
-            && match held.reason {
+            && match &held.reason {
+                Reason::JobFile { pair, .. } => {
+                    self.state.tips.get(pair).and_then(|tip| tip.commit) == held.tip
+                }
+                Reason::ParentElsewhere { .. } => false,
                 Reason::Rebase { .. } => !follows(),
                 Reason::NoBranch { .. } => self.is_no_branch(&snapshot.pair()),
                 Reason::ParentAbandoned { change } => {
-                    let known = self.state.changes.get(&change).map(|known| known.snapshot.status);
+                    let known = self.state.changes.get(change).map(|known| known.snapshot.status);
                     known.is_none_or(|status| status == ChangeStatus::Abandoned)
                 }
                 // Looked at each time.
@@ -129,4 +148,9 @@ impl Queue {
             }
         }
     }
+}
+
+/// Whether what a patch set rests on comes in with it, rather than its own difference alone.
+pub(super) fn lands_with_parents(snapshot: &ChangeSnapshot) -> bool {
+    !snapshot.form.is_some_and(|form| form.rewrites(snapshot.parents.len()))
 }

@@ -19,6 +19,7 @@ use crate::model::{
 use super::Queue;
 use super::footprint::{Footprints, Predicted};
 use super::state::{ConfirmStep, Item, Stage};
+use super::strategy::Hold;
 use super::timer::Timer;
 
 /// Longest pause between two looks at a push of unknown outcome, in milliseconds.
@@ -54,7 +55,9 @@ impl Queue {
                 undecided.add(place, print, None);
                 continue;
             }
-            let may_land = self.pause_of(item).is_none() && self.closure_is_clean(*id);
+            // What a narrower window or a promotion has put too far back has a node of another order.
+            let is_too_far = matches!(self.index.held.get(id), Some(Hold::Window(_)));
+            let may_land = !is_too_far && self.pause_of(item).is_none() && self.closure_is_clean(*id);
             let passed = may_land && self.has_passed(item);
             if !(passed || may_land && self.is_pooled(item)) {
                 undecided.add(place, print, None);

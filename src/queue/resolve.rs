@@ -136,6 +136,10 @@ pub fn resolve(
         post: false,
     };
     let outcome = resolution.run();
+    let own = match &outcome {
+        Err(Stop::Broken { pair, .. }) => resolution.trees.alters_job_file(pair).unwrap_or(true),
+        _ => false,
+    };
     let reads: Vec<Read> = resolution.reads.into_iter().map(|(unit, value)| Read { unit, value }).collect();
     match outcome {
         Ok((alters_job_files, noop)) => {
@@ -146,7 +150,7 @@ pub fn resolve(
             let (jobs, unneeded) = (jobs.into_values().collect(), unneeded.into_values().collect());
             Resolved::Jobs { jobs, reads, alters_job_files, noop, unneeded, post }
         }
-        Err(Stop::Broken { pair, why }) => Resolved::Broken { pair, why: why.into(), reads },
+        Err(Stop::Broken { pair, why }) => Resolved::Broken { pair, why: why.into(), reads, own },
         Err(Stop::Failed(why)) => Resolved::Failed { why: why.into() },
     }
 }

@@ -150,7 +150,7 @@ fn summary(resolved: &Resolved) -> (Vec<String>, Vec<String>) {
             let jobs = jobs.iter().map(|job| format!("{}@{}[{}]", job.name, job.home, inputs(job))).collect();
             (jobs, show(reads))
         }
-        Resolved::Broken { pair, why, reads } => (vec![format!("broken {pair}: {why}")], show(reads)),
+        Resolved::Broken { pair, why, reads, .. } => (vec![format!("broken {pair}: {why}")], show(reads)),
         Resolved::Failed { why } => (vec![format!("failed: {why}")], Vec::new()),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Branch, ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, EffectKind, ItemId, Pair, QueueName,
-    Reference, Repository, Sha, Timestamp,
+    Reason, Reference, Repository, Sha, Timestamp, Vote,
 };
 
 use super::Queue;
@@ -48,11 +48,15 @@ impl Queue {
         }
         let forced = self.state.expected.remove(&number).map(|_| snapshot.revision);
         let revision = snapshot.revision;
+        let is_voted_anew = self.is_voted_anew(&snapshot);
         let (is_news, needed) = self.replace_snapshot(snapshot);
         if let Some(change) = self.state.changes.get_mut(&number) {
             change.forced = forced.or(change.forced);
             let votes = &change.snapshot.votes;
             change.used.retain(|(by, at)| votes.iter().any(|vote| vote.by == *by && vote.at == *at));
+            if is_voted_anew {
+                change.failed = None;
+            }
             change.demanded.retain(|_, asked| *asked == revision);
         }
         self.reroot(number, &revision);
@@ -68,10 +72,26 @@ impl Queue {
         self.forget_closed(number);
     }
 
+    /// Whether a change has an approving vote that it did not have before: people want it tried again.
+    fn is_voted_anew(&self, seen: &ChangeSnapshot) -> bool {
+        let (Some(known), Some(policy)) = (self.state.changes.get(&seen.number), &self.state.policy) else {
+            return false;
+        };
+        let needs = &policy.gate.approval;
+        let approving =
+            |vote: &&Vote| needs.iter().any(|need| need.label == vote.label && vote.value >= need.min);
+        let mut votes = seen.votes.iter().filter(approving);
+        known.failed.is_some()
+            && votes
+                .any(|vote| !known.snapshot.votes.iter().any(|old| old.by == vote.by && old.at == vote.at))
+    }
+
     /// Puts a change as it is now in the place of what was known of it. Says whether it is another one, and
     /// what its footers named before.
     fn replace_snapshot(&mut self, snapshot: ChangeSnapshot) -> (bool, Option<Arc<[Reference]>>) {
         let number = snapshot.number;
+        let reads_messages =
+            self.state.policy.as_ref().is_some_and(|policy| policy.jobs.iter().any(|job| job.history));
         let Some(change) = self.state.changes.get_mut(&number) else {
             self.index.add_change(&snapshot);
             self.state.changes.insert(number, Change::new(snapshot));
@@ -82,6 +102,11 @@ impl Queue {
         let is_news = before != *now;
         let is_made_otherwise = before.form != now.form || before.needs != now.needs;
         let revision = now.revision;
+        // A vote that was copied to it vouches for what its jobs read before.
+        let is_read_otherwise = before.needs != now.needs || reads_messages;
+        if before.revision != revision && is_read_otherwise {
+            change.recheck = Some(revision);
+        }
         self.index.remove_change(&before);
         self.index.add_change(now);
         if is_news {
@@ -201,7 +226,9 @@ impl Queue {
         self.index.dirty_queues.extend(self.state.queues.keys().cloned());
         let waiting = self.state.changes.values().filter(|change| {
             let waits = change.jobless.is_some() || change.failed.is_some() || change.held.is_some();
-            (waits || appears) && change.snapshot.pair() == pair
+            let held = change.held.as_ref().map(|held| &held.reason);
+            let reads = matches!(held, Some(Reason::JobFile { pair: other, .. }) if *other == pair);
+            (waits || appears) && change.snapshot.pair() == pair || reads
         });
         let waiting: Vec<ChangeNumber> = waiting.map(|change| change.snapshot.number).collect();
         self.touch_all(&waiting);

@@ -2,7 +2,7 @@
 
 use crate::model::report::{Report, Says};
 use crate::model::{
-    ChangeNumber, Departure, EffectKind, ItemChange, ItemId, Label, Pipeline, PipelineName, Policy,
+    ChangeNumber, Departure, EffectKind, ItemChange, ItemId, Label, Pipeline, PipelineName, Policy, Reason,
 };
 
 use super::Queue;
@@ -111,22 +111,40 @@ impl Queue {
         if jobless {
             return Vec::new();
         }
-        let (vote, speaks, patient) = match &item.pipeline {
-            // Nobody is to blame where builds only came to no verdict.
-            _ if self.lacks_verdicts(item, departure) => (self.withdrawn(item, policy), true, false),
-            Pipeline::Gate => self.last_gate_words(item, departure, policy),
-            Pipeline::OnDemand(name) => last_demand_words(departure, policy, name),
-            _ => last_check_words(departure, policy),
-        };
-        if vote.is_none() && !speaks {
-            return Vec::new();
-        }
         let keeps = self.keeps_approval(item);
-        let says = speaks.then(|| Says::Ended { departure: departure.clone(), jobs, keeps });
-        item.changes
-            .iter()
-            .map(|change| (report(item, change, vote.clone(), says.clone()), patient))
-            .collect()
+        let lacks_verdicts = self.lacks_verdicts(item, departure);
+        let mut words = Vec::new();
+        for change in &item.changes {
+            let departure = self.own_end(item, change.number, departure, policy);
+            let (vote, speaks, patient) = match &item.pipeline {
+                // Nobody is to blame where builds only came to no verdict.
+                _ if lacks_verdicts => (self.withdrawn(item, policy), true, false),
+                Pipeline::Gate => self.last_gate_words(item, &departure, policy),
+                Pipeline::OnDemand(name) => last_demand_words(&departure, policy, name),
+                _ => last_check_words(&departure, policy),
+            };
+            if vote.is_some() || speaks {
+                let says = speaks.then(|| Says::Ended { departure, jobs: jobs.clone(), keeps });
+                words.push((report(item, change, vote, says), patient));
+            }
+        }
+        words
+    }
+
+    /// What an end is to one of an item's changes: to the one that the others leave because of, what was done to it.
+    fn own_end(
+        &self,
+        item: &Item,
+        number: ChangeNumber,
+        departure: &Departure,
+        policy: &Policy,
+    ) -> Departure {
+        match departure {
+            Departure::Dependency { change, .. } if *change == number => {
+                self.reason_to_leave(item, number, policy).unwrap_or_else(|| departure.clone())
+            }
+            _ => departure.clone(),
+        }
     }
 
     /// Whether an item ends because jobs have no verdict, and for no other failure.
@@ -200,6 +218,8 @@ fn last_check_words(departure: &Departure, policy: &Policy) -> (Option<(Label, i
         | Departure::Conflict { .. }
         | Departure::BrokenJobFile { .. }
         | Departure::Unfit { .. } => (vote(policy.check.failure), true, false),
+        // Nobody is to blame, and its author is told why there is no verdict.
+        Departure::Held { reason: Reason::JobFile { .. } } => (None, true, false),
         _ => (None, false, false),
     }
 }
@@ -217,9 +237,10 @@ fn last_demand_words(
         Departure::Checked { passed: false }
         | Departure::Conflict { .. }
         | Departure::BrokenJobFile { .. } => (vote(votes.1), true, false),
-        Departure::Unfit { .. } | Departure::NewPatchSet { .. } | Departure::QueueRemoved => {
-            (None, true, false)
-        }
+        Departure::Unfit { .. }
+        | Departure::NewPatchSet { .. }
+        | Departure::QueueRemoved
+        | Departure::Held { reason: Reason::JobFile { .. } } => (None, true, false),
         _ => (None, false, false),
     }
 }

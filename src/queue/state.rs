@@ -153,6 +153,9 @@ pub(crate) struct Held {
     pub reason: Reason,
     /// When it is tried again, where nothing tells that the reason is gone.
     pub until: Option<Timestamp>,
+    /// The tip of the branch whose job file cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tip: Option<Sha>,
 }
 
 /// A branch's tip.

@@ -90,20 +90,20 @@ fn demanded(departure: &Departure) -> Option<String> {
 fn withdrawn(departure: &Departure) -> String {
     match departure {
         Departure::NewPatchSet { patchset } => {
-            format!("Patch set {patchset} was uploaded, so this one left. The new one needs its own approval.")
+            format!("Patch set {patchset} was uploaded, so this one left. The new one enters by itself when the approving votes stand on it.")
         }
         Departure::VoteWithdrawn { why } => {
             format!("A vote changed: {why}. It enters again by itself when the approving votes stand and no vote is against it.")
         }
-        Departure::Abandoned => "It was abandoned. Restore it and approve it again to bring it back.".to_owned(),
+        Departure::Abandoned => "It was abandoned. Once restored it enters again by itself when the approving votes stand.".to_owned(),
         Departure::MergedElsewhere => "It was landed by someone else. There is nothing to do.".to_owned(),
         Departure::Gone => {
             "It is no longer visible to the daemon: deleted, or made private. Make it visible and approve it again to bring it back.".to_owned()
         }
         Departure::WorkInProgress => {
-            "It was marked work in progress. Mark it ready and approve it again to bring it back.".to_owned()
+            "It was marked work in progress. Once marked ready it enters again by itself when the approving votes stand.".to_owned()
         }
-        Departure::Private => "It was marked private. Unmark it and approve it again to bring it back.".to_owned(),
+        Departure::Private => "It was marked private. Once unmarked it enters again by itself when the approving votes stand.".to_owned(),
         Departure::Moved => "It was moved to another branch. It enters the queue there by itself when the approving votes stand there.".to_owned(),
         Departure::Dependency { change, culprit } => {
             let because = match culprit {
@@ -111,13 +111,13 @@ fn withdrawn(departure: &Departure) -> String {
                 _ => String::new(),
             };
             format!(
-                "Change {change}, on which it rests or depends, left the queue{because}. Repair that one and have it approved, or take the dependency out of this one. Its approval stays: it enters again by itself when that change is in the queue."
+                "Change {change}, on which it rests or depends or with which it lands, left the queue{because}. Repair that one and have it approved, or take the dependency out of this one. Its approval stays: it enters again by itself when that change is in the queue."
             )
         }
         Departure::Regrouped { change } => format!(
             "Change {change} joined or left what lands together with it, or has to land before it. It enters again by itself, in its new place."
         ),
-        Departure::Held { reason } => sentence("It", reason),
+        Departure::Held { reason } => format!("{} {}", sentence("It", reason), super::next_step(reason)),
         Departure::Requirement { name } => format!(
             "The submit requirement {name} is not met any more. Meet it; {}.",
             "the change enters again with the next approving vote"
@@ -138,7 +138,9 @@ pub(super) fn sentence(change: &str, reason: &Reason) -> String {
         Reason::NoBranch { .. }
         | Reason::NoJob
         | Reason::NothingNeeded { .. }
+        | Reason::JobFile { .. }
         | Reason::JobFileAhead { .. }
+        | Reason::Rebase { .. }
         | Reason::Paused { .. }
         | Reason::Executor { .. } => format!("{change} waits: {reason}."),
         _ => format!("{change} {reason}."),

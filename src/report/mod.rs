@@ -225,6 +225,12 @@ fn next_step(reason: &Reason) -> &'static str {
         Reason::ParentReplaced { .. } => {
             "Next: rebase it (the button Rebase does) and have the result approved; this patch set keeps its vote, and cannot land."
         }
+        Reason::ParentElsewhere { .. } => {
+            "Next: rebase this change onto its own branch, or move one of the two in Gerrit."
+        }
+        Reason::JobFile { .. } => {
+            "Next: whoever has broken that file, or the configuration that it relies on, repairs it; the change goes on by itself then."
+        }
         Reason::ParentAbandoned { .. } => "Next: restore that change, or rebase this one off it.",
         Reason::Depends { .. } => {
             "Next: have that change approved; this one enters the queue behind it by itself, without another vote."

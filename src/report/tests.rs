@@ -179,6 +179,8 @@ fn each_wait_names_the_next_step() {
         Reason::Rebase { pair: pair.clone() },
         Reason::ParentReplaced { change: ChangeNumber(9) },
         Reason::ParentAbandoned { change: ChangeNumber(9) },
+        Reason::ParentElsewhere { change: ChangeNumber(9) },
+        Reason::JobFile { pair: pair.clone(), why: "line 3".into() },
         Reason::NoChangeId,
         Reason::Form { repository: "core".into() },
         Reason::ReadOnly { repository: "core".into() },

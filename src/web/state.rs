@@ -52,6 +52,8 @@ impl State {
             | Reason::NewApproval
             | Reason::ParentReplaced { .. }
             | Reason::ParentAbandoned { .. }
+            | Reason::ParentElsewhere { .. }
+            | Reason::JobFile { .. }
             | Reason::DependsOnAbandoned { .. }
             | Reason::DependsOnNothing { .. }
             | Reason::Apart { .. }
@@ -140,6 +142,8 @@ pub fn reason_kind(reason: &Reason) -> &'static str {
         Reason::Rebase { .. } => "rebase",
         Reason::ParentReplaced { .. } => "parent_replaced",
         Reason::ParentAbandoned { .. } => "parent_abandoned",
+        Reason::ParentElsewhere { .. } => "parent_elsewhere",
+        Reason::JobFile { .. } => "job_file",
         Reason::NoChangeId => "no_change_id",
         Reason::Form { .. } => "form",
         Reason::ReadOnly { .. } => "read_only",

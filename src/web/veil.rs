@@ -162,6 +162,7 @@ fn named_by(reason: &Reason) -> Vec<ChangeNumber> {
         | Reason::DependsOnAbandoned { change }
         | Reason::ParentReplaced { change }
         | Reason::ParentAbandoned { change }
+        | Reason::ParentElsewhere { change }
         | Reason::Together { change }
         | Reason::Apart { change }
         | Reason::DependencyFails { change }
@@ -360,6 +361,8 @@ impl Cover<'_> {
                 paths: paths.iter().map(|path| self.text(path)).collect(),
                 changes: changes.iter().map(|change| self.number(*change)).collect(),
             },
+            Reason::JobFile { pair, why } => Reason::JobFile { pair: self.pair(pair), why: self.text(why) },
+            Reason::ParentElsewhere { change } => Reason::ParentElsewhere { change: self.number(*change) },
             Reason::JobFileAhead { pair, why, changes } => Reason::JobFileAhead {
                 pair: self.pair(pair),
                 why: self.text(why),

@@ -98,7 +98,7 @@ impl Audit {
         };
         let blamed = book.changes.iter().find(|change| {
             let form = gerrit.form_of(&change.pair.repository);
-            !form.ignores_parents(1) && rests(&change.revision)
+            !form.rewrites(parents_of(gerrit, change.revision)) && rests(&change.revision)
         });
         match blamed {
             Some(change) => fault(
@@ -115,7 +115,12 @@ impl Audit {
     /// What is said to rest on a patch set that cannot land does so.
     fn check_unrooted(&self, id: ItemId, parent: ChangeNumber, reason: &Reason, gerrit: &Gerrit) -> Checked {
         let (Some(book), Some(known)) = (self.items.get(&id), self.known.get(&parent)) else { return Ok(()) };
-        let mut own = book.changes.iter().map(|change| change.revision);
+        // Where only their own difference lands, nothing below them matters.
+        let firm = book.changes.iter().filter(|change| {
+            let form = gerrit.form_of(&change.pair.repository);
+            !form.rewrites(parents_of(gerrit, change.revision))
+        });
+        let mut own = firm.map(|change| change.revision);
         let so = match reason {
             Reason::ParentAbandoned { .. } => {
                 known.status == ChangeStatus::Abandoned
@@ -157,6 +162,7 @@ impl Audit {
             let agrees = match (departure, &judged) {
                 (Departure::Conflict { .. }, Judged::Conflict)
                 | (Departure::BrokenJobFile { .. }, Judged::Broken)
+                | (Departure::Held { reason: Reason::JobFile { .. } }, Judged::Broken)
                 | (Departure::Held { reason: Reason::Rebase { .. } }, Judged::Rebase) => true,
                 (Departure::Failed { jobs }, Judged::Failed(failing)) => {
                     jobs.iter().any(|job| failing.contains(job)) || self.by_chance(id, jobs)
@@ -182,4 +188,8 @@ impl Audit {
             !self.deterministic && tally.failures > 0 || book.adopted.get(&job.key) != Some(&false)
         })
     }
+}
+
+fn parents_of(gerrit: &Gerrit, revision: Sha) -> usize {
+    gerrit.git.commit(revision).map_or(0, |commit| commit.parents.len())
 }

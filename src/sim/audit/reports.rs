@@ -2,7 +2,7 @@
 
 use super::{Audit, Checked, fault};
 use crate::model::report::{Report, Says};
-use crate::model::{EffectId, Pipeline};
+use crate::model::{Departure, EffectId, Pipeline};
 
 /// Kinds of messages for one attempt at the gate: a start, a first failure, an end.
 const KINDS_MAX: usize = 3;
@@ -84,6 +84,12 @@ impl Audit {
         let Some(book) = self.items.get(&report.item) else { return Ok(()) };
         match (&report.says, &book.ended) {
             (Some(Says::Ended { departure, .. }), Some(ended)) if departure == ended => Ok(()),
+            // Whose act it was is told what it was.
+            (Some(Says::Ended { .. }), Some(Departure::Dependency { change, .. }))
+                if *change == report.change =>
+            {
+                Ok(())
+            }
             (Some(Says::Ended { departure, .. }), ended) => fault(
                 "true reports",
                 format!(

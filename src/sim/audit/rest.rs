@@ -7,6 +7,7 @@ use crate::model::view::{ItemView, View, WaitingView};
 use crate::model::{
     ChangeNumber, ChangeStatus, Departure, ItemId, LandingForm, Pipeline, Policy, Reason, Reference, Sha,
 };
+use crate::sim::setting::JOB_FILE;
 use crate::world::Gerrit;
 use crate::world::gerrit::{Change, REVIEW, VERIFIED};
 
@@ -176,6 +177,11 @@ fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
             let commit = gerrit.git.commit(change.revision());
             commit.is_some_and(|commit| commit.change_id.is_none())
         }
+        Reason::ParentElsewhere { change: parent } => open(*parent),
+        Reason::JobFile { pair, .. } => gerrit.tip(pair).is_some_and(|tip| {
+            let tree = gerrit.git.tree_of(tip);
+            tree.get(JOB_FILE).is_some_and(|file| &**file == "nonsense")
+        }),
         Reason::NewApproval | Reason::NoJob | Reason::NothingNeeded { .. } | Reason::Unchanged { .. } => true,
         _ => false,
     };
