@@ -5,7 +5,7 @@
 //! Such a change is sent back to wait: its approval stays, its author is told once, and it enters
 //! its queue again by itself when the cause is gone.
 
-use crate::model::{ChangeNumber, ChangeSnapshot, ChangeStatus, Pair, Reason, Sha, Timestamp};
+use crate::model::{ChangeNumber, ChangeSnapshot, ChangeStatus, LandingForm, Pair, Reason, Sha, Timestamp};
 
 use super::Queue;
 use super::state::{Held, Item, Stage};
@@ -95,7 +95,8 @@ impl Queue {
             && held.policy_epoch == self.state.policy_epoch
             && held.until.is_none_or(|until| until > self.state.now)
             && match held.reason {
-                Reason::Rebase { .. } => !follows(),
+                // Its project may land in another way by now.
+                Reason::Rebase { .. } => snapshot.form == Some(LandingForm::FastForwardOnly) && !follows(),
                 Reason::NoBranch { .. } => self.is_no_branch(&snapshot.pair()),
                 Reason::ParentAbandoned { change } => {
                     let known = self.state.changes.get(&change).map(|known| known.snapshot.status);
