@@ -220,6 +220,8 @@ fn last_demand_words(
         Departure::Unfit { .. } | Departure::NewPatchSet { .. } | Departure::QueueRemoved => {
             (None, true, false)
         }
+        // It waits while others land, like what is said of a landing.
+        Departure::MergedElsewhere | Departure::Abandoned => (None, true, true),
         _ => (None, false, false),
     }
 }
