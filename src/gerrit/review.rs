@@ -154,7 +154,11 @@ fn concerns_the_owner(report: &Report) -> bool {
         ) => true,
         Some(Says::Ended { departure, .. }) => !matches!(
             departure,
-            Departure::Landed { .. } | Departure::Superseded | Departure::Checked { passed: true }
+            Departure::Landed { .. }
+                | Departure::MergedElsewhere
+                | Departure::Abandoned
+                | Departure::Superseded
+                | Departure::Checked { passed: true }
         ),
     }
 }

@@ -1,16 +1,17 @@
 //! Who leaves: an item that failed leaves only where nothing undecided could change that.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::item::JobOutcome;
+use crate::model::item::{JobOutcome, JobResult};
 use crate::model::report::Says;
 use crate::model::tree::{Prepared, Resolved};
-use crate::model::{ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Reason, Repository};
+use crate::model::{BuildId, ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Reason, Repository};
 
 use super::Queue;
 use super::ahead::Ahead;
 use super::footprint::Predicted;
-use super::jobs::Standing;
+use super::jobs::{JobState, Standing};
 use super::state::Item;
 
 impl Queue {
@@ -105,19 +106,33 @@ impl Queue {
         if item.told_failure || item.told_passed || self.in_doubt(item) {
             return;
         }
-        let failed = self.failed_jobs(item);
-        let results = self.job_results(id);
-        let Some(mut result) =
-            results.into_iter().find(|result| result.voting && failed.contains(&result.job))
-        else {
-            return;
-        };
-        // Its build may still run, and is known to fail.
-        if result.result == JobOutcome::Running {
-            result.result = JobOutcome::Failure;
-        }
+        let Some(result) = self.first_failure(item) else { return };
         let on_top_of = self.on_top_of(item);
         self.speak_for(id, None, Some(Says::FirstFailure { failed: result, on_top_of }));
+    }
+
+    /// A result that says why the item fails. A job that runs for several repositories may have failed for
+    /// one of them only, so its name alone does not tell which result that is.
+    fn first_failure(&self, item: &Item) -> Option<JobResult> {
+        let failed = self.failed_jobs(item);
+        let failing = self.job_states(item).filter_map(|(_, state)| match state {
+            JobState::Failing(build) => Some(build),
+            _ => None,
+        });
+        let failing: BTreeSet<BuildId> = failing.collect();
+        let mut results = self.job_results(item.id).into_iter();
+        results.find_map(|mut result| {
+            let counts = result.voting && failed.contains(&result.job);
+            match result.result {
+                JobOutcome::Failure | JobOutcome::Error => {}
+                // Its build still runs, and is known to fail.
+                JobOutcome::Running if result.build.is_some_and(|build| failing.contains(&build)) => {
+                    result.result = JobOutcome::Failure;
+                }
+                _ => return None,
+            }
+            counts.then_some(result)
+        })
     }
 
     /// Ends a check item once everything it has to say is known.

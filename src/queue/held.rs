@@ -5,7 +5,7 @@
 //! Such a change is sent back to wait: its approval stays, its author is told once, and it enters
 //! its queue again by itself when the cause is gone.
 
-use crate::model::{ChangeNumber, ChangeSnapshot, ChangeStatus, Pair, Reason, Sha, Timestamp};
+use crate::model::{ChangeNumber, ChangeSnapshot, ChangeStatus, LandingForm, Pair, Reason, Sha, Timestamp};
 
 use super::Queue;
 use super::state::{Held, Item, Stage};
@@ -114,7 +114,8 @@ impl Queue {
                     self.state.tips.get(pair).and_then(|tip| tip.commit) == held.tip
                 }
                 Reason::ParentElsewhere { .. } => false,
-                Reason::Rebase { .. } => !follows(),
+                // Its project may land in another way by now.
+                Reason::Rebase { .. } => snapshot.form == Some(LandingForm::FastForwardOnly) && !follows(),
                 Reason::NoBranch { .. } => self.is_no_branch(&snapshot.pair()),
                 Reason::ParentAbandoned { change } => {
                     let known = self.state.changes.get(change).map(|known| known.snapshot.status);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::model::event::{Command, Scope};
 use crate::model::view::PauseView;
-use crate::model::{Account, ChangeNumber, ChangeStatus, Class, ItemId, PipelineName, QueueName, Reason};
+use crate::model::{
+    Account, ChangeNumber, ChangeStatus, Class, ItemId, Pair, PipelineName, QueueName, Reason,
+};
 
 use super::state::Change;
 use super::{Note, Queue};
@@ -65,13 +67,17 @@ impl Queue {
         Ok(format!("the pipeline {name} runs on change {number}: what failed in it is built anew"))
     }
 
-    /// An open change that is known.
+    /// An open change that is known and that something can judge: no job runs where no queue gates.
     fn open_change(&mut self, number: ChangeNumber) -> Result<&mut Change, String> {
         let Some(change) = self.state.changes.get_mut(&number) else {
             return Err(format!("change {number} is closed, or in no repository that a queue gates"));
         };
         if change.snapshot.status != ChangeStatus::Open || change.snapshot.private {
             return Err(format!("change {number} is closed or private: only open changes are checked"));
+        }
+        let pair = change.snapshot.pair();
+        if self.state.policy.as_ref().is_none_or(|policy| policy.queue_of(&pair).is_none()) {
+            return Err(ungated(&pair));
         }
         Ok(change)
     }
@@ -109,10 +115,7 @@ impl Queue {
             return Err(format!("change {number} is gone"));
         };
         if policy.queue_of(&change.snapshot.pair()).is_none() {
-            return Err(format!(
-                "no queue gates {}: add its repository to a [[queue]]",
-                change.snapshot.pair()
-            ));
+            return Err(ungated(&change.snapshot.pair()));
         }
         match self.obstacle(change, &policy) {
             None => Ok(format!("change {number} enters its queue")),
@@ -259,6 +262,11 @@ impl Queue {
             }
         }
     }
+}
+
+/// That no queue gates a branch, in words.
+fn ungated(pair: &Pair) -> String {
+    format!("no queue gates {pair}: add its repository, or this branch of it, to a [[queue]]")
 }
 
 /// What is stopped, in words.

@@ -5,7 +5,8 @@
 //! owner's items have consecutive turns, a few items each, and a newcomer begins with the turn that is
 //! being served. So the k-th change of its owner is overtaken by at most as many changes of each other
 //! owner, and those of one turn, whatever they approve later; and where nobody has more than a turn's
-//! changes the order is that of approval.
+//! changes the order is that of approval. What depends on something has no earlier turn than that: it could
+//! not land before it, and would only hold up whoever has nothing to do with either.
 //!
 //! Order changes only where it must: an item never goes past what it rests on or what is about to
 //! land, nor by turns past what has passed, and only [`DISTURBED_MAX`] times past what is being built.
@@ -154,12 +155,15 @@ impl Queue {
     pub(super) fn put(&mut self, id: ItemId, class: Class) {
         let Some(item) = self.state.items.get(&id) else { return };
         let Some(order) = item.queue.as_ref().and_then(|name| self.state.queues.get(name)) else { return };
-        let round = self.next_round(item, class);
+        let mut rests_on = Vec::new();
+        self.with_parents(id, &mut rests_on);
+        let parents = rests_on.iter().filter(|other| **other != id);
+        let places = parents.filter_map(|other| self.state.items.get(other)).map(|other| other.place);
+        let rounds = places.filter(|place| place.class == class).map(|place| place.round);
+        let round = rounds.chain([self.next_round(item, class)]).max().unwrap_or_default();
         let mut moved = item.clone();
         moved.place.class = class;
         moved.place.round = round;
-        let mut rests_on = Vec::new();
-        self.with_parents(id, &mut rests_on);
         let ahead = order.iter().rev().skip_while(|other| **other != id).skip(1);
         let passed = ahead
             .filter_map(|id| self.state.items.get(id))
@@ -217,13 +221,15 @@ impl Queue {
     pub(super) fn apply_place(&mut self, id: ItemId, class: Class, round: u64, before: Option<ItemId>) {
         let Some(item) = self.state.items.get(&id) else { return };
         let Some(name) = item.queue.clone() else { return };
-        let now = self.now_served(item, class);
+        let (now, own) = (self.now_served(item, class), self.next_round(item, class));
         let turn = self.state.turns.entry(name.clone()).or_default().of_mut(class);
         turn.now = turn.now.max(now);
         if let Some(owner) = item.owner() {
+            // Where it stands later than its owner's turn, for what it rests on, that turn counts all the same:
+            // the owner's other changes do not wait for what they have nothing to do with.
             let (last, taken) = turn.last.entry(owner.clone()).or_default();
-            *taken = if round > *last { 1 } else { *taken + 1 };
-            *last = round.max(*last);
+            *taken = if own > *last { 1 } else { *taken + 1 };
+            *last = own.max(*last);
         }
         let served = turn.now;
         turn.last.retain(|_, (last, _)| *last >= served);

@@ -241,6 +241,8 @@ fn last_demand_words(
         | Departure::NewPatchSet { .. }
         | Departure::QueueRemoved
         | Departure::Held { reason: Reason::JobFile { .. } } => (None, true, false),
+        // It waits while others land, like what is said of a landing.
+        Departure::MergedElsewhere | Departure::Abandoned => (None, true, true),
         _ => (None, false, false),
     }
 }

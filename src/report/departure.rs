@@ -78,6 +78,13 @@ fn demanded(departure: &Departure) -> Option<String> {
         Departure::NewPatchSet { patchset } => {
             format!("Patch set {patchset} was uploaded, so this run has ended. {AGAIN}, for the new one.")
         }
+        // By whom does not matter to whoever asked: mostly it is the daemon that lands it.
+        Departure::MergedElsewhere => {
+            "The change has landed, so this run has ended. There is nothing to do.".to_owned()
+        }
+        Departure::Abandoned => format!(
+            "The change was abandoned, so this run has ended. There is nothing to do. {AGAIN}, if it is restored."
+        ),
         Departure::Unfit { why } => format!("It cannot be judged in the pipeline PIPELINE: {why}."),
         Departure::QueueRemoved => {
             "The configuration has no pipeline PIPELINE for this branch any more. Ask an operator whether that is meant.".to_owned()

@@ -145,6 +145,19 @@ fn each_departure_says_what_happened_and_what_to_do() {
 }
 
 #[test]
+fn whoever_asked_hears_that_the_change_is_gone() {
+    let ends = [(Departure::MergedElsewhere, "has landed"), (Departure::Abandoned, "was abandoned")];
+    for (departure, expected) in ends {
+        let says = Says::Ended { departure, jobs: vec![], keeps: false };
+        let text = compose(&report(Pipeline::OnDemand("perf".into()), says), &links());
+        assert!(text.starts_with("Build canceled (perf pipeline)."), "{text}");
+        assert!(text.contains(expected) && text.contains("so this run has ended"), "{text}");
+        assert!(text.contains("nothing to do") && !text.contains("PIPELINE"), "{text}");
+        assert!(!text.contains("approve") && !text.contains("someone else"), "{text}");
+    }
+}
+
+#[test]
 fn a_kept_approval_is_not_asked_for_again() {
     let pair = Pair::new("core", "main");
     let ends = [

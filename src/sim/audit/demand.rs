@@ -248,9 +248,11 @@ impl Audit {
                 Departure::Checked { .. } | Departure::Conflict { .. } | Departure::BrokenJobFile { .. } => {
                     true
                 }
-                Departure::Unfit { .. } | Departure::NewPatchSet { .. } | Departure::QueueRemoved => {
-                    name.is_some()
-                }
+                Departure::Unfit { .. }
+                | Departure::NewPatchSet { .. }
+                | Departure::QueueRemoved
+                | Departure::MergedElsewhere
+                | Departure::Abandoned => name.is_some(),
                 _ => false,
             };
             let said = self.said.iter().filter(|((item, _), _)| item == id).flat_map(|(_, said)| said);

@@ -66,13 +66,15 @@ impl Audit {
         fault("places", format!("item {id} is {class:?} for no reason"))
     }
 
-    /// The turns of an owner follow one another, and begin with the one that is being served.
+    /// The turns of an owner follow one another, and begin with the one that is being served. Only what rests
+    /// on items of later turns stands with the last of those.
     fn check_round(&mut self, id: ItemId, class: Class, round: u64, policy: &Policy) -> Checked {
         let Some(book) = self.items.get(&id).cloned() else { return Ok(()) };
         let Some(queue) = book.queue.clone() else { return Ok(()) };
         let others = self.order.get(&queue).into_iter().flatten().filter(|other| **other != id);
         let others = others.filter_map(|other| self.items.get(other)).filter(|other| other.class == class);
         let earliest = others.map(|other| other.round).min().unwrap_or(0);
+        let floor = self.latest_below(id, class);
         let turns = self.turns.entry((queue, class <= Class::Urgent)).or_default();
         turns.now = turns.now.max(earliest);
         let owner = book.changes[0].owner.clone();
@@ -82,10 +84,40 @@ impl Audit {
         let expected = turns.now.max(own);
         let last = turns.last.entry(owner).or_default();
         *last = if expected > last.0 { (expected, 1) } else { (last.0, last.1 + 1) };
-        if round == expected {
+        if round == expected.max(floor) {
             return Ok(());
         }
-        fault("fair share", format!("item {id} gets turn {round}, its owner's next is {expected}"))
+        let what = format!(
+            "item {id} gets turn {round}, its owner's next is {expected}, what it rests on has {floor}"
+        );
+        fault("fair share", what)
+    }
+
+    /// The latest turn of this class among what an item rests on, however many lie between.
+    fn latest_below(&self, id: ItemId, class: Class) -> u64 {
+        let queue = self.items.get(&id).and_then(|book| book.queue.as_ref());
+        let order = queue.and_then(|queue| self.order.get(queue)).map_or(&[][..], |order| order);
+        let mut below = vec![id];
+        let mut next = 0;
+        while let Some(at) = below.get(next).copied() {
+            next += 1;
+            let more = order.iter().copied().filter(|other| self.rests_directly(at, *other));
+            let more: Vec<ItemId> = more.filter(|other| !below.contains(other)).collect();
+            below.extend(more);
+        }
+        let books = below.iter().filter(|other| **other != id).filter_map(|other| self.items.get(other));
+        books.filter(|book| book.class == class).map(|book| book.round).max().unwrap_or(0)
+    }
+
+    /// Whether a change of one item has a change of the other as its parent, or names it.
+    fn rests_directly(&self, id: ItemId, on: ItemId) -> bool {
+        let changes_of = |id: ItemId| self.items.get(&id).map_or(&[][..], |book| &book.changes);
+        let below = changes_of(on);
+        changes_of(id).iter().filter_map(|change| self.known.get(&change.number)).any(|known| {
+            below.iter().any(|change| {
+                known.parents.contains(&change.revision) || known.needs.iter().any(|need| names(need, change))
+            })
+        })
     }
 
     /// An item has gone past another one.
@@ -147,16 +179,8 @@ impl Audit {
         let mut next = 0;
         while let Some(at) = found.get(next).copied() {
             next += 1;
-            let changes_at = self.items.get(&at).map_or(&[][..], |book| &book.changes);
-            let revisions: Vec<_> = changes_at.iter().map(|change| change.revision).collect();
             for other in order {
-                let changes = self.items.get(other).map_or(&[][..], |book| &book.changes);
-                let mut known = changes.iter().filter_map(|change| self.known.get(&change.number));
-                let rests = known.any(|known| {
-                    known.parents.iter().any(|parent| revisions.contains(parent))
-                        || known.needs.iter().any(|need| changes_at.iter().any(|change| names(need, change)))
-                });
-                if rests && !found.contains(other) {
+                if self.rests_directly(*other, at) && !found.contains(other) {
                     found.push(*other);
                 }
             }

@@ -17,12 +17,8 @@ impl Reader<'_> {
     /// `repository NAME[, NAME] [with branches …] [with files …] [lands by …]`.
     pub fn declare_repositories(&mut self) -> Read<Vec<Declaration>> {
         let names = self.line.list();
-        let mut declared = RepositoryDecl {
-            name: String::new(),
-            branches: Vec::new(),
-            files: Vec::new(),
-            form: LandingForm::MergeAlways,
-        };
+        let mut declared =
+            RepositoryDecl { name: String::new(), branches: Vec::new(), files: Vec::new(), form: None };
         while !self.line.is_over() {
             self.line.skip(&["with", "has", "have", "and", "which", "that", "a", "the"]);
             if self.line.eat(&["branches", "branch"]) {
@@ -38,16 +34,13 @@ impl Reader<'_> {
                 "landing by",
                 "lands",
             ]) {
-                declared.form = self.form()?;
+                declared.form = Some(self.form()?);
             } else {
                 return self.fault(
                     "says nothing of a repository",
                     "write for example `repository app with branches main, stable`",
                 );
             }
-        }
-        if declared.branches.is_empty() {
-            declared.branches.push("main".into());
         }
         if names.is_empty() {
             return self.fault("the name of the repository is missing", "write for example `repository app`");

@@ -226,7 +226,7 @@ impl Performance {
             stage.say(format!("> {}", statement.text));
         }
         match declaration {
-            Declaration::Repository(repository) => self.repository(repository),
+            Declaration::Repository(repository) => self.repository(repository, statement.line),
             Declaration::JobFile(repository, block) => {
                 if begun {
                     self.problems.push(Problem {
@@ -265,18 +265,51 @@ impl Performance {
         }
     }
 
-    fn repository(&mut self, repository: &RepositoryDecl) {
-        let setup = &mut self.stage.setup;
-        if !setup.repositories.iter().any(|known| known.name == repository.name) {
-            setup.repositories.push(repository.clone());
+    fn repository(&mut self, repository: &RepositoryDecl, line: usize) {
+        let begun = self.stage.life > 0;
+        let known = self.stage.setup.repositories.iter().any(|known| known.name == repository.name);
+        if begun && known {
+            return self.alter_repository(repository, line);
         }
-        if self.stage.life > 0 {
-            self.found(repository);
+        self.stage.setup.add_repository(repository.clone());
+        let declared = self.stage.setup.repositories.last().cloned();
+        if let Some(repository) = declared.filter(|_| begun) {
+            self.found(&repository);
             for branch in &repository.branches {
                 let pair = Pair::new(repository.name.as_str(), branch.as_str());
                 self.stage.tell_tip(&pair);
             }
         }
+    }
+
+    /// Changes a repository that people work in: its commits stay.
+    fn alter_repository(&mut self, repository: &RepositoryDecl, line: usize) {
+        let (name, stage) = (repository.name.as_str(), &mut self.stage);
+        if !repository.files.is_empty() {
+            return self.problems.push(Problem {
+                line,
+                word: "files".into(),
+                what: "the story has begun: a file comes with a change or a push".into(),
+                remedy: format!("write `push to {name} editing {}`", repository.files.join(", ")),
+            });
+        }
+        if let Some(form) = repository.form {
+            stage.gerrit.forms.insert(name.into(), form);
+            let changes = stage.gerrit.changes().filter(|change| change.pair.repository.as_str() == name);
+            let changes: Vec<_> = changes.map(|change| change.number).collect();
+            changes.into_iter().for_each(|number| stage.tell_change(number));
+        }
+        let first = stage.setup.repositories.iter().find(|known| known.name == name);
+        let first = first.and_then(|known| known.branches.first()).cloned();
+        let tip = first.and_then(|first| stage.gerrit.tip(&Pair::new(name, first.as_str())));
+        for branch in &repository.branches {
+            let pair = Pair::new(name, branch.as_str());
+            if stage.gerrit.tip(&pair).is_none() {
+                stage.gerrit.set_branch(&pair, tip);
+                stage.tell_tip(&pair);
+            }
+        }
+        stage.setup.add_repository(repository.clone());
     }
 
     /// Makes a repository's branches.
@@ -297,7 +330,9 @@ impl Performance {
                 Some(tip) => stage.gerrit.set_branch(&pair, Some(tip)),
             }
         }
-        stage.gerrit.forms.insert(repository.name.as_str().into(), repository.form);
+        if let Some(form) = repository.form {
+            stage.gerrit.forms.insert(repository.name.as_str().into(), form);
+        }
     }
 
     /// Puts in force what is declared; before the beginning it makes the world too.
@@ -309,7 +344,9 @@ impl Performance {
                 self.stage.policy = Some(policy);
                 self.stage.limits = limits;
                 if !begun {
-                    for repository in self.stage.setup.all_repositories() {
+                    // The one that nobody declares may be declared anew later, like the others.
+                    self.stage.setup.repositories = self.stage.setup.all_repositories();
+                    for repository in self.stage.setup.repositories.clone() {
                         self.found(&repository);
                     }
                 } else if !same {

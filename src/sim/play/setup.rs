@@ -8,7 +8,7 @@ use super::declare::array;
 use super::story::{Block, JobDecl, QueueDecl, RepositoryDecl, SiteDecl};
 use super::words::Problem;
 use crate::config::{JobFileLimits, parse_policy};
-use crate::model::{LandingForm, Policy};
+use crate::model::Policy;
 use crate::sim::setting::BOT;
 
 /// How many builds run at once unless the story says otherwise.
@@ -46,7 +46,28 @@ impl Setup {
             return self.repositories.clone();
         }
         let (branches, files) = (vec!["main".to_owned()], Vec::new());
-        vec![RepositoryDecl { name: "app".into(), branches, files, form: LandingForm::MergeAlways }]
+        vec![RepositoryDecl { name: "app".into(), branches, files, form: None }]
+    }
+
+    /// Adds a repository, or changes in the one of its name what is said of it.
+    pub fn add_repository(&mut self, mut repository: RepositoryDecl) {
+        match self.repositories.iter_mut().find(|known| known.name == repository.name) {
+            Some(known) => {
+                if !repository.branches.is_empty() {
+                    known.branches = repository.branches;
+                }
+                if !repository.files.is_empty() {
+                    known.files = repository.files;
+                }
+                known.form = repository.form.or(known.form);
+            }
+            None => {
+                if repository.branches.is_empty() {
+                    repository.branches.push("main".into());
+                }
+                self.repositories.push(repository);
+            }
+        }
     }
 
     /// Adds a job, or gives one that is there further keys.

@@ -99,12 +99,12 @@ pub enum Declaration {
 pub struct RepositoryDecl {
     /// Its name.
     pub name: String,
-    /// Its branches.
+    /// Its branches; none where nothing is said of them.
     pub branches: Vec<String>,
     /// Files that it begins with.
     pub files: Vec<String>,
-    /// How it lands changes.
-    pub form: LandingForm,
+    /// How it lands changes; `None` where nothing is said of it.
+    pub form: Option<LandingForm>,
 }
 
 /// A queue; the values of its keys are written as in TOML.
