@@ -13,7 +13,8 @@ use crate::gerrit::{Gerrit, PUBLIC_BATCH};
 use crate::model::view::View;
 use crate::model::{ChangeNumber, ChangeSnapshot, Event, Pair, PatchSet, Repository};
 use crate::web::mask::Mask;
-use crate::web::veil::{Veil, mentioned, mentioned_repositories, redact};
+use crate::web::mentioned::{mentioned, mentioned_repositories};
+use crate::web::veil::{Veil, redact};
 
 /// What was learnt is asked for again after so long.
 const ASK_AGAIN: Duration = Duration::from_secs(300);

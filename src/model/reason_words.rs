@@ -60,6 +60,23 @@ impl fmt::Display for Reason {
             Self::BuildAgain { why, .. } => {
                 write!(f, "a build ended without a verdict and is run again: {why}")
             }
+            Self::Ahead { .. }
+            | Self::Voting
+            | Self::Looking
+            | Self::AskedAgain { .. }
+            | Self::Landing
+            | Self::UnknownPush { .. }
+            | Self::Moved { .. }
+            | Self::Finishing => self.say_decided(f),
+            Self::Unseen => write!(f, "a change that you may not see"),
+        }
+    }
+}
+
+impl Reason {
+    /// Says what an item waits for whose builds have come to their verdicts.
+    fn say_decided(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Ahead { change } => {
                 write!(f, "passed; waits for {} ahead of it to be decided", change.named())
             }
@@ -75,12 +92,10 @@ impl fmt::Display for Reason {
                 write!(f, "{pair} moved while it was being landed: tested again if need be")
             }
             Self::Finishing => write!(f, "decided; its last builds are ending"),
-            Self::Unseen => write!(f, "a change that you may not see"),
+            _ => Ok(()),
         }
     }
-}
 
-impl Reason {
     /// Says why a change is not in a queue; says nothing of what an item waits for there.
     fn say_outside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -15,7 +15,7 @@ impl Queue {
     /// The reason for an item's present wait.
     pub(super) fn reason(&self, item: &Item, ahead: Option<ChangeNumber>) -> Reason {
         match item.stage {
-            Stage::Looking(_) | Stage::Looked(_) => return Reason::Looking,
+            Stage::Looking(_) | Stage::Looked(_) => return self.stopped(item).unwrap_or(Reason::Looking),
             Stage::Deploying(_) => return Reason::Landing,
             Stage::Landing(_) => {
                 let own = self.state.landings.values().filter(|landing| landing.items.contains(&item.id));
@@ -165,13 +165,18 @@ impl Queue {
         Reason::Slots { waiting, slots: self.state.policy.as_ref().map_or(0, |policy| policy.slots) }
     }
 
+    /// The stop that an item is in.
+    fn stopped(&self, item: &Item) -> Option<Reason> {
+        self.pause_of(item).map(|(scope, pause)| Reason::Paused {
+            scope: super::operator::scope_words(scope).into(),
+            reason: pause.reason.clone(),
+            by: pause.by.clone(),
+        })
+    }
+
     fn passed(&self, item: &Item, ahead: Option<ChangeNumber>) -> Reason {
-        if let Some((scope, pause)) = self.pause_of(item) {
-            return Reason::Paused {
-                scope: super::operator::scope_words(scope).into(),
-                reason: pause.reason.clone(),
-                by: pause.by.clone(),
-            };
+        if let Some(stopped) = self.stopped(item) {
+            return stopped;
         }
         if self.closure_is_asked(item.id) {
             return Reason::Observing;

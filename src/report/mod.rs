@@ -210,26 +210,15 @@ fn job_line(job: &JobResult, change: ChangeNumber, links: &Links) -> String {
     format!("- {name} {link}: {result}{voting}{remark}")
 }
 
-/// What to do about a wait.
-fn next_step(reason: &Reason) -> &'static str {
+/// What to do about a wait for another change.
+fn step_at_another(reason: &Reason) -> &'static str {
     match reason {
-        Reason::Approval { .. } => "Next: a reviewer with the right to gives that vote.",
-        Reason::NewApproval => {
-            "Next: a reviewer takes the old vote back and votes again, best after a repair."
-        }
-        Reason::Veto { .. } => "Next: settle the objection with its author, or upload a new patch set.",
-        Reason::Requirements { .. } => {
-            "Next: meet these requirements; the change enters the queue by itself then."
-        }
         Reason::Parent { .. } => "Next: have that change approved, or rebase this one off it.",
         Reason::ParentReplaced { .. } => {
             "Next: rebase it (the button Rebase does) and have the result approved; this patch set keeps its vote, and cannot land."
         }
         Reason::ParentElsewhere { .. } => {
             "Next: rebase this change onto its own branch, or move one of the two in Gerrit."
-        }
-        Reason::JobFile { .. } => {
-            "Next: whoever has broken that file, or the configuration that it relies on, repairs it; the change goes on by itself then."
         }
         Reason::ParentAbandoned { .. } => "Next: restore that change, or rebase this one off it.",
         Reason::Depends { .. } => {
@@ -246,6 +235,33 @@ fn next_step(reason: &Reason) -> &'static str {
         }
         Reason::Apart { .. } => {
             "Next: take one of the footers (or the topic) out, rebase one onto the other where the branch takes fast-forwards only, or ask an operator to gate both repositories in one queue."
+        }
+        _ => "Next: nothing to do; it goes on by itself.",
+    }
+}
+
+/// What to do about a wait.
+fn next_step(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Approval { .. } => "Next: a reviewer with the right to gives that vote.",
+        Reason::NewApproval => {
+            "Next: a reviewer takes the old vote back and votes again, best after a repair."
+        }
+        Reason::Veto { .. } => "Next: settle the objection with its author, or upload a new patch set.",
+        Reason::Requirements { .. } => {
+            "Next: meet these requirements; the change enters the queue by itself then."
+        }
+        Reason::Parent { .. }
+        | Reason::ParentReplaced { .. }
+        | Reason::ParentAbandoned { .. }
+        | Reason::ParentElsewhere { .. }
+        | Reason::Depends { .. }
+        | Reason::DependsElsewhere { .. }
+        | Reason::DependsOnAbandoned { .. }
+        | Reason::Together { .. }
+        | Reason::Apart { .. } => step_at_another(reason),
+        Reason::JobFile { .. } => {
+            "Next: whoever has broken that file, or the configuration that it relies on, repairs it; the change goes on by itself then."
         }
         Reason::DependsOnNothing { .. } => "Next: upload a patch set with a correct footer, or without it.",
         Reason::Rebase { .. } => {

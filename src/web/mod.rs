@@ -16,6 +16,7 @@ mod listener;
 mod live;
 mod log;
 pub mod mask;
+pub mod mentioned;
 pub mod metrics;
 mod outlook;
 mod page;

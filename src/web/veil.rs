@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::mask::Mask;
+use super::mentioned::mentioned;
 use crate::model::event::Scope;
 use crate::model::item::JobResult;
 use crate::model::past::Past;
@@ -89,86 +90,6 @@ impl Veil {
                 .collect(),
             runs,
         }
-    }
-}
-
-/// Every change that a view names anywhere, but in free text.
-pub fn mentioned(view: &View) -> BTreeSet<ChangeNumber> {
-    let mut found = BTreeSet::new();
-    let items = view.queues.iter().flat_map(|queue| &queue.items).chain(&view.checks);
-    for item in items {
-        found.extend(item.changes.iter().map(|change| change.number));
-        found.extend(&item.on_top_of);
-        found.extend(named_by(&item.reason));
-    }
-    for entry in &view.waiting {
-        found.insert(entry.change.number);
-        found.extend(named_by(&entry.reason));
-    }
-    for entry in &view.departed {
-        found.extend(entry.changes.iter().map(|change| change.number));
-        match &entry.departure {
-            Departure::Dependency { change, culprit } => {
-                found.insert(*change);
-                found.extend(culprit);
-            }
-            Departure::Closure { change: Some(change), .. } => {
-                found.insert(*change);
-            }
-            Departure::Regrouped { change } => {
-                found.insert(*change);
-            }
-            Departure::Held { reason } => found.extend(named_by(reason)),
-            _ => {}
-        }
-    }
-    let moves = view.runs.iter().flat_map(|run| &run.blames).flat_map(|blame| &blame.moves);
-    found.extend(moves.flat_map(|moved| &moved.changes).map(|change| change.number));
-    found.remove(&ChangeNumber::UNSEEN);
-    found
-}
-
-/// The repositories that a view names outside running text.
-pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
-    let scopes = view.paused.iter().filter_map(|entry| match &entry.scope {
-        Scope::Repository(repository) => Some(repository),
-        Scope::Everything | Scope::Queue(_) => None,
-    });
-    let items = view.queues.iter().flat_map(|queue| &queue.items).chain(&view.checks);
-    let changes = items.clone().flat_map(|item| &item.changes);
-    let changes = changes.chain(view.waiting.iter().map(|entry| &entry.change));
-    let changes = changes.chain(view.departed.iter().flat_map(|entry| &entry.changes));
-    let spared = items.clone().flat_map(|item| &item.unneeded);
-    let spared = spared.chain(view.departed.iter().flat_map(|entry| &entry.unneeded));
-    let jobs = items.flat_map(|item| &item.jobs).chain(view.departed.iter().flat_map(|entry| &entry.jobs));
-    let jobs = jobs.chain(view.runs.iter().flat_map(|run| &run.jobs));
-    let homes = jobs.map(|job| &job.home).chain(spared.map(|spared| &spared.home));
-    let runs = view.runs.iter().map(|run| &run.pair);
-    let moves = view.runs.iter().flat_map(|run| &run.blames).flat_map(|blame| &blame.moves);
-    let runs = runs.chain(moves.map(|moved| &moved.pair));
-    let pairs = changes.map(|change| &change.pair).chain(homes).chain(runs);
-    let flaky = view.flakes.iter().map(|flake| &flake.repository);
-    pairs.map(|pair| &pair.repository).chain(scopes).chain(flaky).cloned().collect()
-}
-
-fn named_by(reason: &Reason) -> Vec<ChangeNumber> {
-    match reason {
-        Reason::ConflictAhead { changes, .. } | Reason::JobFileAhead { changes, .. } => changes.clone(),
-        Reason::Parent { change }
-        | Reason::Turn { change }
-        | Reason::Ahead { change }
-        | Reason::Depends { change }
-        | Reason::DependsElsewhere { change, .. }
-        | Reason::DependsOnAbandoned { change }
-        | Reason::ParentReplaced { change }
-        | Reason::ParentAbandoned { change }
-        | Reason::ParentElsewhere { change }
-        | Reason::Together { change }
-        | Reason::Apart { change }
-        | Reason::DependencyFails { change }
-        | Reason::Doubt { change }
-        | Reason::Pooled { with: change } => vec![*change],
-        _ => Vec::new(),
     }
 }
 
@@ -339,30 +260,73 @@ impl Cover<'_> {
             Reason::Parent { change } => Reason::Parent { change: self.number(*change) },
             Reason::ParentReplaced { change } => Reason::ParentReplaced { change: self.number(*change) },
             Reason::ParentAbandoned { change } => Reason::ParentAbandoned { change: self.number(*change) },
+            Reason::ParentElsewhere { change } => Reason::ParentElsewhere { change: self.number(*change) },
             Reason::Depends { change } => Reason::Depends { change: self.number(*change) },
-            Reason::DependsElsewhere { change, queue } => {
-                Reason::DependsElsewhere { change: self.number(*change), queue: queue.clone() }
-            }
             Reason::DependsOnAbandoned { change } => {
                 Reason::DependsOnAbandoned { change: self.number(*change) }
-            }
-            Reason::DependsOnNothing { text, why } => {
-                Reason::DependsOnNothing { text: self.text(text), why: self.text(why) }
             }
             Reason::Together { change } => Reason::Together { change: self.number(*change) },
             Reason::Apart { change } => Reason::Apart { change: self.number(*change) },
             Reason::DependencyFails { change } => Reason::DependencyFails { change: self.number(*change) },
             Reason::Turn { change } => Reason::Turn { change: self.number(*change) },
             Reason::Doubt { change } => Reason::Doubt { change: self.number(*change) },
-            Reason::Pooled { with } => Reason::Pooled { with: self.number(*with) },
             Reason::Ahead { change } => Reason::Ahead { change: self.number(*change) },
+            Reason::Pooled { with } => Reason::Pooled { with: self.number(*with) },
+            Reason::DependsElsewhere { change, queue } => {
+                Reason::DependsElsewhere { change: self.number(*change), queue: queue.clone() }
+            }
+            Reason::DependsOnNothing { .. }
+            | Reason::ConflictAhead { .. }
+            | Reason::JobFile { .. }
+            | Reason::JobFileAhead { .. }
+            | Reason::PreparingAgain { .. }
+            | Reason::AskedAgain { .. }
+            | Reason::BuildAgain { .. }
+            | Reason::Executor { .. }
+            | Reason::Paused { .. }
+            | Reason::Requirements { .. }
+            | Reason::Unchanged { .. }
+            | Reason::Tip { .. }
+            | Reason::NoBranch { .. }
+            | Reason::Moved { .. }
+            | Reason::Rebase { .. }
+            | Reason::Form { .. }
+            | Reason::ReadOnly { .. } => self.worded(reason),
+            Reason::Approval { .. }
+            | Reason::NewApproval
+            | Reason::Veto { .. }
+            | Reason::Observing
+            | Reason::Window { .. }
+            | Reason::Share { .. }
+            | Reason::Preparing
+            | Reason::NoJob
+            | Reason::NothingNeeded { .. }
+            | Reason::FailedAhead { .. }
+            | Reason::Failed { .. }
+            | Reason::Slots { .. }
+            | Reason::Building { .. }
+            | Reason::Voting
+            | Reason::Looking
+            | Reason::Landing
+            | Reason::UnknownPush { .. }
+            | Reason::Finishing
+            | Reason::NoChangeId
+            | Reason::Unseen => reason.clone(),
+        }
+    }
+
+    /// A reason with names and texts, without those that are hidden.
+    fn worded(&self, reason: &Reason) -> Reason {
+        match reason {
+            Reason::DependsOnNothing { text, why } => {
+                Reason::DependsOnNothing { text: self.text(text), why: self.text(why) }
+            }
             Reason::ConflictAhead { pair, paths, changes } => Reason::ConflictAhead {
                 pair: self.pair(pair),
                 paths: paths.iter().map(|path| self.text(path)).collect(),
                 changes: changes.iter().map(|change| self.number(*change)).collect(),
             },
             Reason::JobFile { pair, why } => Reason::JobFile { pair: self.pair(pair), why: self.text(why) },
-            Reason::ParentElsewhere { change } => Reason::ParentElsewhere { change: self.number(*change) },
             Reason::JobFileAhead { pair, why, changes } => Reason::JobFileAhead {
                 pair: self.pair(pair),
                 why: self.text(why),
@@ -389,26 +353,7 @@ impl Cover<'_> {
             Reason::Rebase { pair } => Reason::Rebase { pair: self.pair(pair) },
             Reason::Form { repository } => Reason::Form { repository: self.repository(repository) },
             Reason::ReadOnly { repository } => Reason::ReadOnly { repository: self.repository(repository) },
-            Reason::Approval { .. }
-            | Reason::NewApproval
-            | Reason::Veto { .. }
-            | Reason::Observing
-            | Reason::Window { .. }
-            | Reason::Share { .. }
-            | Reason::Preparing
-            | Reason::NoJob
-            | Reason::NothingNeeded { .. }
-            | Reason::FailedAhead { .. }
-            | Reason::Failed { .. }
-            | Reason::Slots { .. }
-            | Reason::Building { .. }
-            | Reason::Voting
-            | Reason::Looking
-            | Reason::Landing
-            | Reason::UnknownPush { .. }
-            | Reason::Finishing
-            | Reason::NoChangeId
-            | Reason::Unseen => reason.clone(),
+            _ => reason.clone(),
         }
     }
 

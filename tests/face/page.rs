@@ -7,7 +7,8 @@ use super::{Face, Stream};
 use seakeeper::model::event::Scope;
 use seakeeper::model::view::{PauseView, View};
 use seakeeper::model::{BuildId, ChangeNumber, Departure, Pair, Reason, Timestamp};
-use seakeeper::web::veil::{Veil, mentioned};
+use seakeeper::web::mentioned::mentioned;
+use seakeeper::web::veil::Veil;
 
 const AT: Timestamp = Timestamp(1_800_000_000_000);
 

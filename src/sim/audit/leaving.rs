@@ -4,7 +4,7 @@ use super::oracle::{Judged, judge};
 use super::rest::rests_on_older;
 use super::{Audit, Checked, fault};
 use crate::model::{
-    ChangeNumber, ChangeStatus, Departure, EffectId, ItemId, JobName, Reason, Sha, Timestamp,
+    ChangeNumber, ChangeStatus, Departure, EffectId, ItemId, JobName, Pair, Reason, Sha, Timestamp,
 };
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
@@ -21,26 +21,7 @@ impl Audit {
     ) -> Checked {
         let pushing = self.landings.iter().find(|(_, landing)| landing.items.contains(&id));
         match departure {
-            Departure::Landed { commits } => {
-                let book = self.items.get(&id);
-                let mut written = book.into_iter().flat_map(|book| &book.changes).map(|change| &change.pair);
-                if let Some(pair) = written.find(|pair| !commits.iter().any(|(landed, _)| landed == *pair)) {
-                    return fault(
-                        "true ends",
-                        format!("item {id} counts as landed without its part in {pair}"),
-                    );
-                }
-                for (pair, commit) in commits {
-                    let landed = gerrit.tip(pair).is_some_and(|tip| gerrit.git.reaches(tip, *commit));
-                    if !landed {
-                        return fault(
-                            "true ends",
-                            format!("item {id} counts as landed, and {pair} does not contain it"),
-                        );
-                    }
-                }
-                return Ok(());
-            }
+            Departure::Landed { commits } => return self.check_contained(id, commits, gerrit),
             _ => self.check_push(at, id, pushing.map(|(effect, _)| *effect))?,
         }
         if let Departure::Dependency { change, .. } = departure
@@ -51,9 +32,10 @@ impl Audit {
         {
             return fault("true ends", format!("item {id} leaves with change {change}, which has landed"));
         }
-        if let Departure::Held {
-            reason: reason @ (Reason::ParentReplaced { change } | Reason::ParentAbandoned { change }),
-        } = departure
+        if let Departure::Held { reason } = departure
+            && let Reason::ParentReplaced { change }
+            | Reason::ParentAbandoned { change }
+            | Reason::ParentElsewhere { change } = reason
         {
             return self.check_unrooted(id, *change, reason, gerrit);
         }
@@ -89,6 +71,25 @@ impl Audit {
         self.check_oracle(id, departure, gerrit, setting)
     }
 
+    /// What counts as landed is in its branches, all of it.
+    fn check_contained(&self, id: ItemId, commits: &[(Pair, Sha)], gerrit: &Gerrit) -> Checked {
+        let book = self.items.get(&id);
+        let mut written = book.into_iter().flat_map(|book| &book.changes).map(|change| &change.pair);
+        if let Some(pair) = written.find(|pair| !commits.iter().any(|(landed, _)| landed == *pair)) {
+            return fault("true ends", format!("item {id} counts as landed without its part in {pair}"));
+        }
+        for (pair, commit) in commits {
+            let landed = gerrit.tip(pair).is_some_and(|tip| gerrit.git.reaches(tip, *commit));
+            if !landed {
+                return fault(
+                    "true ends",
+                    format!("item {id} counts as landed, and {pair} does not contain it"),
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// What rests on an earlier patch set has to be rebased: it is not to blame for what comes of its merge.
     fn check_unblamed(&self, id: ItemId, departure: &Departure, gerrit: &Gerrit) -> Checked {
         let Some(book) = self.items.get(&id) else { return Ok(()) };
@@ -122,6 +123,10 @@ impl Audit {
         });
         let mut own = firm.map(|change| change.revision);
         let so = match reason {
+            Reason::ParentElsewhere { .. } => {
+                book.changes.iter().all(|change| change.pair != known.pair())
+                    && own.any(|own| gerrit.git.reaches(own, known.revision))
+            }
             Reason::ParentAbandoned { .. } => {
                 known.status == ChangeStatus::Abandoned
                     && own.any(|own| gerrit.git.reaches(own, known.revision))
