@@ -123,13 +123,17 @@ fn each_departure_says_what_happened_and_what_to_do() {
         Departure::Closure { commit: Sha([1; 20]), change: Some(ChangeNumber(9)), why: "open".into() };
     check(closure, "Build canceled", &["change 9", "0101010101", "rebase"]);
     check(Departure::Unfit { why: "rebase needed".into() }, "Build canceled", &["rebase needed", "anew"]);
-    check(Departure::NewPatchSet { patchset: PatchSet(4) }, "Build canceled", &["Patch set 4", "approval"]);
+    check(
+        Departure::NewPatchSet { patchset: PatchSet(4) },
+        "Build canceled",
+        &["Patch set 4", "approving votes stand"],
+    );
     check(Departure::VoteWithdrawn { why: "bob: -2".into() }, "Build canceled", &["bob: -2", "enters again"]);
-    check(Departure::Abandoned, "Build canceled", &["Restore"]);
+    check(Departure::Abandoned, "Build canceled", &["Once restored", "approving votes stand"]);
     check(Departure::MergedElsewhere, "Build canceled", &["someone else", "nothing to do"]);
     check(Departure::Gone, "Build canceled", &["visible"]);
-    check(Departure::WorkInProgress, "Build canceled", &["Mark it ready"]);
-    check(Departure::Private, "Build canceled", &["Unmark"]);
+    check(Departure::WorkInProgress, "Build canceled", &["Once marked ready"]);
+    check(Departure::Private, "Build canceled", &["Once unmarked"]);
     check(Departure::Moved, "Build canceled", &["another branch", "approving votes stand there"]);
     check(
         Departure::Dependency { change: ChangeNumber(8), culprit: Some(ChangeNumber(7)) },
