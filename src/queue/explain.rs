@@ -53,13 +53,12 @@ impl Queue {
             let changes = self.ahead_in(item, pair);
             return Reason::JobFileAhead { pair: pair.clone(), why: why.clone(), changes };
         }
-        let (pair, paths) = match &node.bad {
-            Some(Prepared::Conflict { pair, paths }) => (pair, &paths[..]),
-            Some(Prepared::Held { .. } | Prepared::Unfit { .. }) => match item.pairs().next() {
-                Some(pair) => (pair, &[][..]),
-                None => return self.preparing(item),
-            },
+        let paused = item.prepare.as_ref().is_some_and(|retry| retry.at > self.state.now);
+        let (pair, paths) = match (&node.bad, item.pairs().next()) {
+            (Some(Prepared::Conflict { pair, paths }), _) => (pair, &paths[..]),
+            (Some(Prepared::NoParent | Prepared::Failed { .. }), _) if paused => return self.preparing(item),
             // What is due and not done rests on something that is expected to leave.
+            (Some(_), Some(pair)) => (pair, &[][..]),
             _ => return self.preparing(item),
         };
         let paths = paths.iter().take(NAMED_MAX).cloned().collect();
