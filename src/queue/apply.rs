@@ -14,7 +14,7 @@ use crate::model::{
 
 use super::Queue;
 use super::seen::CLOSED_MAX;
-use super::state::{Adopted, Build, Confirm, ConfirmStep, Item, Node, Outgoing, Stage};
+use super::state::{Adopted, Build, Confirm, ConfirmStep, Held, Item, Node, Outgoing, Stage};
 use super::timer::Timer;
 
 /// How long a message about something that landed may wait for landings under way, in milliseconds.
@@ -342,7 +342,8 @@ impl Queue {
             }
             let held = match departure {
                 Departure::Held { reason } if self.is_held_by(item, change, reason) => {
-                    Some(self.held(change.revision, reason))
+                    let held = self.held(change.revision, reason);
+                    Some(Held { tip: held.tip.or(tip), ..held })
                 }
                 _ => None,
             };

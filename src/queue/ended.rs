@@ -227,7 +227,7 @@ impl Queue {
     }
 
     /// Has a report be said again, less what is outdated.
-    fn say_again(&mut self, mut outgoing: super::state::Outgoing) {
+    pub(super) fn say_again(&mut self, mut outgoing: super::state::Outgoing) {
         if outgoing.outdated.take().is_none_or(|outdated| outgoing.keeps_after(outdated)) {
             self.wake_at(outgoing.due, Timer::Reports);
             self.state.outgoing.push_back(outgoing);

@@ -114,6 +114,8 @@ impl Queue {
                     self.state.tips.get(pair).and_then(|tip| tip.commit) == held.tip
                 }
                 Reason::ParentElsewhere { .. } => false,
+                // Where it is a copy that lands once the branch has moved, what is below does not come in then.
+                Reason::ParentReplaced { .. } => lands_with_parents(snapshot) || tip == held.tip,
                 // Its project may land in another way by now.
                 Reason::Rebase { .. } => snapshot.form == Some(LandingForm::FastForwardOnly) && !follows(),
                 Reason::NoBranch { .. } => self.is_no_branch(&snapshot.pair()),

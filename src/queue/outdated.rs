@@ -68,6 +68,21 @@ impl Queue {
         self.outdate(Outdated::All, |earlier| earlier.report.item == item && passed(&earlier.report));
     }
 
+    /// After a restart what was on its way is begun again, in no order: not what a later report has overtaken.
+    pub(super) fn drop_overtaken(&mut self) {
+        for mut outgoing in std::mem::take(&mut self.state.outgoing) {
+            match outgoing.effect.filter(|_| outgoing.outdated.is_some()) {
+                Some(effect) => {
+                    self.state.effects.remove(&effect);
+                    outgoing.report.again_of.get_or_insert(effect);
+                    (outgoing.effect, outgoing.due) = (None, self.state.now);
+                    self.say_again(outgoing);
+                }
+                None => self.state.outgoing.push_back(outgoing),
+            }
+        }
+    }
+
     /// What waits to be said again is said without what is outdated, or not at all; what is on its way may yet be
     /// posted.
     fn outdate(&mut self, outdated: Outdated, is_meant: impl Fn(&Outgoing) -> bool) {

@@ -153,7 +153,7 @@ pub(crate) struct Held {
     pub reason: Reason,
     /// When it is tried again, where nothing tells that the reason is gone.
     pub until: Option<Timestamp>,
-    /// The tip of the branch whose job file cannot be used.
+    /// The tip of its branch then, or of the one whose job file cannot be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tip: Option<Sha>,
 }

@@ -87,6 +87,7 @@ impl Queue {
         for build in self.state.builds.values_mut() {
             build.deadline = build.deadline.max(now.plus_ms(grace));
         }
+        self.drop_overtaken();
         self.index = super::index::Index::of(&self.state);
         self.mark_all();
     }

@@ -129,6 +129,8 @@ pub struct Run {
     prepared_at: Timestamp,
     /// When the last report on each change was sent: the adapter keeps their order.
     reported_at: BTreeMap<ChangeNumber, Timestamp>,
+    /// The last report on each change that was begun.
+    last_report: BTreeMap<ChangeNumber, EffectId>,
     events: u64,
     crashes: u64,
     healed: bool,
@@ -188,6 +190,7 @@ impl Run {
             told: Told::default(),
             prepared_at: START,
             reported_at: BTreeMap::new(),
+            last_report: BTreeMap::new(),
             events: 0,
             crashes: 0,
             healed: false,

@@ -4,7 +4,8 @@ use super::oracle::{Judged, judge};
 use super::rest::rests_on_older;
 use super::{Audit, Checked, fault};
 use crate::model::{
-    ChangeNumber, ChangeStatus, Departure, EffectId, ItemId, JobName, Pair, Reason, Sha, Timestamp,
+    ChangeNumber, ChangeStatus, Departure, EffectId, ItemId, JobName, LandingForm, Pair, Reason, Sha,
+    Timestamp,
 };
 use crate::sim::setting::Setting;
 use crate::world::Gerrit;
@@ -119,7 +120,7 @@ impl Audit {
         // Where only their own difference lands, nothing below them matters.
         let firm = book.changes.iter().filter(|change| {
             let form = gerrit.form_of(&change.pair.repository);
-            !form.rewrites(parents_of(gerrit, change.revision))
+            form == LandingForm::RebaseIfNecessary || !form.rewrites(parents_of(gerrit, change.revision))
         });
         let mut own = firm.map(|change| change.revision);
         let so = match reason {

@@ -1,8 +1,10 @@
 //! The daemon in the middle: deliveries, transactions, deaths and restarts.
 
+use std::collections::BTreeMap;
+
 use super::{Happening, Run, START, SWEEP_MS};
 use crate::engine::{Engine, Opened};
-use crate::model::{Action, Effect, EffectKind, Event};
+use crate::model::{Action, ChangeNumber, Effect, EffectId, EffectKind, Event};
 use crate::port::JournalError;
 use crate::sim::audit::{Checked, fault};
 use crate::sim::fakes::journal::MemoryJournal;
@@ -186,7 +188,7 @@ impl Run {
         };
         self.engine = Some(engine);
         self.read_journal()?;
-        check_begun_again(&awaited, &effects)?;
+        check_begun_again(&awaited, &effects, &self.last_report)?;
         for effect in effects {
             let again = self.now != START;
             self.release(effect, again)?;
@@ -222,6 +224,8 @@ impl Run {
                 let sent = self.reported_at.get(&report.change).copied().unwrap_or(self.now).max(self.now);
                 let sent = sent.plus_ms(self.rng.between(1, 100));
                 self.reported_at.insert(report.change, sent);
+                let last = self.last_report.entry(report.change).or_default();
+                *last = effect.id.max(*last);
                 sent.since_ms(self.now)
             }
             EffectKind::Land { .. } => self.rng.between(1, 300),
@@ -234,9 +238,17 @@ impl Run {
 }
 
 /// What was awaited when the daemon ended is begun again, however long it was away. A push is not: what
-/// became of it is asked for.
-fn check_begun_again(awaited: &[Effect], begun: &[Effect]) -> Checked {
-    let again = awaited.iter().filter(|effect| !matches!(effect.kind, EffectKind::Land { .. }));
+/// became of it is asked for. A report need not be, where a later one on its change was begun.
+fn check_begun_again(
+    awaited: &[Effect],
+    begun: &[Effect],
+    last_report: &BTreeMap<ChangeNumber, EffectId>,
+) -> Checked {
+    let again = awaited.iter().filter(|effect| match &effect.kind {
+        EffectKind::Land { .. } => false,
+        EffectKind::Report(report) => last_report.get(&report.change).is_none_or(|last| *last <= effect.id),
+        _ => true,
+    });
     match again.into_iter().find(|effect| !begun.contains(effect)) {
         Some(lost) => {
             fault("begun again", format!("effect {} is given up at a start: {:?}", lost.id, lost.kind))
