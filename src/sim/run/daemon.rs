@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Happening, Run, START, SWEEP_MS};
 use crate::engine::{Engine, Opened};
+use crate::model::report::Says;
 use crate::model::{Action, ChangeNumber, Effect, EffectId, EffectKind, Event};
 use crate::port::JournalError;
 use crate::sim::audit::{Checked, fault};
@@ -238,7 +239,7 @@ impl Run {
 }
 
 /// What was awaited when the daemon ended is begun again, however long it was away. A push is not: what
-/// became of it is asked for. A report need not be, where a later one on its change was begun.
+/// became of it is asked for. A report need not be, where there is a later one on its change.
 fn check_begun_again(
     awaited: &[Effect],
     begun: &[Effect],
@@ -246,7 +247,16 @@ fn check_begun_again(
 ) -> Checked {
     let again = awaited.iter().filter(|effect| match &effect.kind {
         EffectKind::Land { .. } => false,
-        EffectKind::Report(report) => last_report.get(&report.change).is_none_or(|last| *last <= effect.id),
+        EffectKind::Report(report) => {
+            let is_later = |other: &Effect| {
+                other.id > effect.id
+                    && matches!(&other.kind, EffectKind::Report(other) if other.change == report.change)
+            };
+            let begun = last_report.get(&report.change).is_some_and(|last| *last > effect.id);
+            // A pass is that of its node, which may be another one by now.
+            let is_pass = matches!(report.says, Some(Says::Passed { .. }));
+            !is_pass && !begun && !awaited.iter().any(is_later)
+        }
         _ => true,
     });
     match again.into_iter().find(|effect| !begun.contains(effect)) {
