@@ -113,7 +113,6 @@ impl Queue {
                 Reason::JobFile { pair, .. } => {
                     self.state.tips.get(pair).and_then(|tip| tip.commit) == held.tip
                 }
-                Reason::ParentElsewhere { .. } => false,
                 // Where it is a copy that lands once the branch has moved, what is below does not come in then.
                 Reason::ParentReplaced { .. } => lands_with_parents(snapshot) || tip == held.tip,
                 // Its project may land in another way by now.
@@ -124,7 +123,9 @@ impl Queue {
                     known.is_none_or(|status| status == ChangeStatus::Abandoned)
                 }
                 // Looked at each time.
-                Reason::DependsOnNothing { .. } | Reason::Apart { .. } => false,
+                Reason::ParentElsewhere { .. } | Reason::DependsOnNothing { .. } | Reason::Apart { .. } => {
+                    false
+                }
                 _ => true,
             }
     }

@@ -74,24 +74,21 @@ impl Queue {
 
     /// Whether a change has an approving vote that it did not have before: people want it tried again.
     fn is_voted_anew(&self, seen: &ChangeSnapshot) -> bool {
-        let (Some(known), Some(policy)) = (self.state.changes.get(&seen.number), &self.state.policy) else {
-            return false;
-        };
+        let failed = self.state.changes.get(&seen.number).filter(|known| known.failed.is_some());
+        let (Some(known), Some(policy)) = (failed, &self.state.policy) else { return false };
         let needs = &policy.gate.approval;
         let approving =
             |vote: &&Vote| needs.iter().any(|need| need.label == vote.label && vote.value >= need.min);
         let mut votes = seen.votes.iter().filter(approving);
-        known.failed.is_some()
-            && votes
-                .any(|vote| !known.snapshot.votes.iter().any(|old| old.by == vote.by && old.at == vote.at))
+        votes.any(|vote| !known.snapshot.votes.iter().any(|old| old.by == vote.by && old.at == vote.at))
     }
 
     /// Puts a change as it is now in the place of what was known of it. Says whether it is another one, and
     /// what its footers named before.
     fn replace_snapshot(&mut self, snapshot: ChangeSnapshot) -> (bool, Option<Arc<[Reference]>>) {
         let number = snapshot.number;
-        let reads_messages =
-            self.state.policy.as_ref().is_some_and(|policy| policy.jobs.iter().any(|job| job.history));
+        let policy = self.state.policy.as_ref();
+        let reads_messages = || policy.is_some_and(|policy| policy.jobs.iter().any(|job| job.history));
         let Some(change) = self.state.changes.get_mut(&number) else {
             self.index.add_change(&snapshot);
             self.state.changes.insert(number, Change::new(snapshot));
@@ -103,8 +100,7 @@ impl Queue {
         let is_made_otherwise = before.form != now.form || before.needs != now.needs;
         let revision = now.revision;
         // A vote that was copied to it vouches for what its jobs read before.
-        let is_read_otherwise = before.needs != now.needs || reads_messages;
-        if before.revision != revision && is_read_otherwise {
+        if before.revision != revision && (before.needs != now.needs || reads_messages()) {
             change.recheck = Some(revision);
         }
         self.index.remove_change(&before);
