@@ -230,7 +230,7 @@ const KEYS: &[KeyDoc] = &[
     required("job", "commands", r#"["make test"]"#, "Shell commands, run one after another in the checkout."),
     value("job", "inputs", "[]", "Further repositories that it reads; it runs for their changes too."),
     value("job", "sites", "true", "Whether it reads the other repositories of its repository's sites, and runs for their changes, where the site has `inputs`."),
-    value("job", "paths", "[]", "Only these paths are checked out; a change elsewhere needs no build. All when empty."),
+    value("job", "paths", "[]", "Only these paths are checked out; a change elsewhere needs no build once the same content has passed. All when empty."),
     value("job", "ignored-files", "[]", "Files (patterns) that are left out of the checkout, for example `docs/*`."),
     value("job", "runs-for", r#""inputs""#, "`inputs`: for changes to any of its inputs; `own`: for changes to its own repository only; `files`: for changes to its `files` only."),
     value("job", "files", "[]", "With `runs-for = \"files\"`: the files (patterns), of its repository or of an input, for whose changes it runs, for example `src/*`. See docs/jobs.md."),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::desk::Board;
 use crate::config::VisibleTo;
-use crate::gerrit::{Gerrit, PUBLIC_BATCH};
+use crate::gerrit::{Gerrit, PUBLIC_BATCH, rhythm};
 use crate::model::view::View;
 use crate::model::{ChangeNumber, ChangeSnapshot, Event, Pair, PatchSet, Repository};
 use crate::web::mask::Mask;
@@ -268,7 +268,9 @@ pub async fn keep_looking(board: Arc<Board>, gerrit: Gerrit) {
     }
     let mut changed = board.subscribe();
     let mut told = false;
+    let mut pace = rhythm(PAUSE);
     loop {
+        pace.tick().await;
         let (numbers, list) = sight.due(&board.raw_view());
         if numbers.is_empty() && !list {
             // A view comes at least every few seconds, so that what grows old is noticed too.
@@ -283,7 +285,6 @@ pub async fn keep_looking(board: Arc<Board>, gerrit: Gerrit) {
                 if news {
                     board.bump();
                 }
-                tokio::time::sleep(PAUSE).await;
             }
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {

@@ -10,7 +10,7 @@ use super::desk::Board;
 use super::in_force::InForce;
 use super::settings::needs;
 use crate::executor::local::Local;
-use crate::gerrit::Gerrit;
+use crate::gerrit::{Gerrit, rhythm};
 use crate::git::{Early, Upkeep};
 use crate::model::{Repository, Timestamp};
 use crate::port::Clock as _;
@@ -100,8 +100,9 @@ impl HighWater {
 /// Writes the mark down again and again.
 pub async fn keep_high_water(gerrit: Gerrit, file: HighWater) {
     let mut written = file.read();
+    let mut rhythm = rhythm(MARK_EVERY);
     loop {
-        tokio::time::sleep(MARK_EVERY).await;
+        rhythm.tick().await;
         let mark = gerrit.high_water();
         if mark > written {
             file.write(mark);
@@ -145,8 +146,9 @@ impl Due {
 /// Lists builds, watches the room, cleans up, packs stores. Ends only when it is dropped.
 pub async fn keep_house(house: House) {
     let (mut list, mut clean, mut tidy) = (Due::new(), Due::new(), Due::new());
+    let mut rhythm = rhythm(ROOM_EVERY);
     loop {
-        tokio::time::sleep(ROOM_EVERY).await;
+        rhythm.tick().await;
         in_background(&house, |house| house.local.look_for_room()).await;
         if list.is(LIST_EVERY) {
             house.local.list(SystemClock.now());

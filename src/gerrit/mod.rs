@@ -56,6 +56,7 @@ pub use rest::RestError;
 pub use rules::Rules;
 pub use ssh::SshError;
 pub use stats::Stats;
+pub use sweep::rhythm;
 
 /// Whether the queues care about a branch.
 pub type Gated = Arc<dyn Fn(&Pair) -> bool + Send + Sync>;

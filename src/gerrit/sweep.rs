@@ -40,7 +40,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut rules = shared.rules.subscribe();
     let (mut tips, mut sweep) = timers(&rules.borrow_and_update());
-    let mut clock = timer(5_000);
+    let mut clock = rhythm(Duration::from_secs(5));
     let (start, start_ms) = (Instant::now(), (shared.wall)());
     let mut offset = 0;
     loop {
@@ -69,14 +69,18 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 /// When the tips are polled, and when everything is swept.
 fn timers(rules: &Rules) -> (Interval, Interval) {
-    (timer(rules.tips_poll_ms.max(100)), timer(rules.sweep_ms.max(1_000)))
+    (
+        rhythm(Duration::from_millis(rules.tips_poll_ms.max(100))),
+        rhythm(Duration::from_millis(rules.sweep_ms.max(1_000))),
+    )
 }
 
-fn timer(millis: u64) -> Interval {
-    let mut timer = interval(Duration::from_millis(millis));
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    timer.reset();
-    timer
+/// A rhythm that begins after one period; what takes longer than that puts the next beat off and is not made up for.
+pub fn rhythm(every: Duration) -> Interval {
+    let mut rhythm = interval(every);
+    rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rhythm.reset();
+    rhythm
 }
 
 /// Reads all that may have changed unseen; tried until it succeeds.

@@ -86,6 +86,9 @@ pub enum Departure {
         pair: Pair,
         /// The files.
         paths: Vec<Arc<str>>,
+        /// Changes that it was tried on top of, and that have landed meanwhile.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        with: Vec<ChangeNumber>,
     },
     /// A job file cannot be used.
     BrokenJobFile {

@@ -62,6 +62,9 @@ pub enum Reason {
         change: ChangeNumber,
         /// Its queue; `None` where no queue gates its branch.
         queue: Option<QueueName>,
+        /// It is in that queue now.
+        #[serde(default)]
+        is_queued: bool,
     },
     /// A change that it depends on was abandoned.
     DependsOnAbandoned {

@@ -161,10 +161,12 @@ impl Reason {
                     change.named()
                 )
             }
-            Self::DependsElsewhere { change, queue: Some(queue) } => {
-                write!(f, "depends on {}, and waits for it to land from the queue {queue}", change.named())
+            Self::DependsElsewhere { change, queue: Some(queue), is_queued } => {
+                let approve = if *is_queued { "" } else { ", which it has still to enter" };
+                let change = change.named();
+                write!(f, "depends on {change}, and waits for it to land from the queue {queue}{approve}")
             }
-            Self::DependsElsewhere { change, queue: None } => {
+            Self::DependsElsewhere { change, queue: None, .. } => {
                 write!(
                     f,
                     "depends on {}, and waits for it to land; no queue gates its branch",

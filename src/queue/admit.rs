@@ -14,7 +14,7 @@ use crate::model::{
 use super::Queue;
 use super::explain::no_job;
 use super::group::shared_end;
-use super::state::{Change, Item};
+use super::state::{Change, Dequeued, Item};
 use super::timer::Timer;
 
 impl Queue {
@@ -114,7 +114,7 @@ impl Queue {
         number: ChangeNumber,
         policy: &Policy,
     ) -> Option<Departure> {
-        if let Some((by, reason)) = &item.dequeued {
+        if let Some(Dequeued { by, reason, .. }) = item.dequeued.as_ref().filter(|own| own.change == number) {
             return Some(Departure::Dequeued { by: by.clone(), reason: reason.clone() });
         }
         let came = item.changes.iter().find(|change| change.number == number)?;
@@ -150,6 +150,9 @@ impl Queue {
         }
         if let Some(reason) = unapproved(change, policy) {
             return Some(Departure::VoteWithdrawn { why: reason.to_string().into() });
+        }
+        if let Some(reason) = lacks(change, policy) {
+            return Some(Departure::Held { reason });
         }
         if let Some(name) = &item.unmet {
             return Some(Departure::Requirement { name: name.clone() });
@@ -221,14 +224,8 @@ impl Queue {
         if let Some(reason) = unapproved(change, policy) {
             return Some(reason);
         }
-        let unmet: Vec<Arc<str>> = snapshot
-            .requirements
-            .iter()
-            .filter(|requirement| !requirement.met && !requirement.labels.contains(&policy.gate.label))
-            .map(|requirement| requirement.name.clone())
-            .collect();
-        if !unmet.is_empty() && change.forced != Some(snapshot.revision) {
-            return Some(Reason::Requirements { names: unmet });
+        if let Some(reason) = lacks(change, policy) {
+            return Some(reason);
         }
         if let Some((revision, policy_epoch, tip_epoch)) = change.jobless {
             let tip = self.state.tips.get(&snapshot.pair());
@@ -450,6 +447,21 @@ pub(super) fn unapproved(change: &Change, policy: &Policy) -> Option<Reason> {
         }
     }
     None
+}
+
+/// The submit requirements that a change does not meet, other than by the daemon's own vote. An operator may have it
+/// built before they are met.
+fn lacks(change: &Change, policy: &Policy) -> Option<Reason> {
+    let names = unmet_requirements(&change.snapshot, policy);
+    (!names.is_empty() && change.forced != Some(change.snapshot.revision))
+        .then_some(Reason::Requirements { names })
+}
+
+/// The names of the submit requirements that are not met, but for those that ask for the daemon's own vote.
+pub(super) fn unmet_requirements(snapshot: &ChangeSnapshot, policy: &Policy) -> Vec<Arc<str>> {
+    let unmet = snapshot.requirements.iter().filter(|requirement| !requirement.met);
+    let others = unmet.filter(|requirement| !requirement.labels.contains(&policy.gate.label));
+    others.map(|requirement| requirement.name.clone()).collect()
 }
 
 /// What a change brings into an item.

@@ -211,6 +211,10 @@ impl Queue {
         }
         if item.pipeline.lands() {
             self.settle_changes(&item, departure);
+            self.note_voted(&reports);
+            if !matches!(departure, Departure::Landed { .. }) {
+                self.outdate_stay(id);
+            }
             self.leave_landings(id);
             self.tell_half(&item, departure);
         }
@@ -299,6 +303,17 @@ impl Queue {
         }
     }
 
+    /// What a vote is given to needs no check to say the same.
+    fn note_voted(&mut self, reports: &[(Report, bool)]) {
+        for (report, _) in
+            reports.iter().filter(|(report, _)| report.vote.as_ref().is_some_and(|(_, value)| *value != 0))
+        {
+            if let Some(known) = self.state.changes.get_mut(&report.change) {
+                known.checked = Some(report.revision);
+            }
+        }
+    }
+
     /// Whether what sends an item back to wait concerns this one of its changes: of several, what rests on
     /// the other change is held, and the rest waits for that.
     fn is_held_by(&self, item: &Item, change: &ItemChange, reason: &Reason) -> bool {
@@ -332,6 +347,7 @@ impl Queue {
         let failed = judged && !forget;
         let policy = self.state.policy.clone();
         for change in &item.changes {
+            let forget = forget || item.dequeued.as_ref().is_some_and(|own| own.change == change.number);
             let tip = self.state.tips.get(&change.pair).and_then(|tip| tip.commit);
             if let (Departure::Dependency { change: other, culprit: Some(_) }, Some(known)) =
                 (departure, self.state.changes.get_mut(&change.number))

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use crate::model::item::{JobOutcome, JobResult};
 use crate::model::report::Says;
 use crate::model::tree::{Prepared, Resolved};
-use crate::model::{BuildId, ChangeNumber, Departure, EffectKind, ItemId, Pipeline, Reason, Repository};
+use crate::model::{
+    BuildId, ChangeNumber, Departure, EffectKind, ItemId, Pair, Pipeline, Reason, Repository,
+};
 
 use super::Queue;
 use super::ahead::Ahead;
 use super::footprint::Predicted;
 use super::jobs::{JobState, Standing};
-use super::state::Item;
+use super::state::{Item, Node};
 
 impl Queue {
     /// Whether what the item's node says is final: it agrees with the tips, and nothing undecided
@@ -82,7 +84,8 @@ impl Queue {
         let node = self.node_of(item)?;
         match &node.bad {
             Some(Prepared::Conflict { pair, paths }) => {
-                return Some(Departure::Conflict { pair: pair.clone(), paths: paths.clone() });
+                let with = self.landed_below(node, pair);
+                return Some(Departure::Conflict { pair: pair.clone(), paths: paths.clone(), with });
             }
             Some(Prepared::Unfit { why }) => return Some(Departure::Unfit { why: why.clone() }),
             Some(Prepared::Held { reason }) => return Some(Departure::Held { reason: reason.clone() }),
@@ -99,6 +102,14 @@ impl Queue {
         }
         let jobs = self.failed_jobs(item);
         (!jobs.is_empty()).then_some(Departure::Failed { jobs })
+    }
+
+    /// The changes of a branch that were undecided when a node was made on them, and have landed since.
+    fn landed_below(&self, node: &Node, pair: &Pair) -> Vec<ChangeNumber> {
+        let ended = node.contains.iter().filter_map(|id| self.departed(*id));
+        let landed = ended.filter(|entry| matches!(entry.departure, Departure::Landed { .. }));
+        let own = landed.flat_map(|entry| &entry.changes).filter(|change| change.pair == *pair);
+        own.map(|change| change.number).collect()
     }
 
     fn tell_first_failure(&mut self, id: ItemId) {

@@ -204,7 +204,8 @@ impl Queue {
         let queue = policy.queue_of(&target.pair).map(|queue| queue.name);
         let own = policy.queue_of(&snapshot.pair()).map(|queue| queue.name);
         if queue != own || queue.is_none() {
-            return Some(Reason::DependsElsewhere { change, queue });
+            let is_queued = self.index.gate_of.contains_key(&change);
+            return Some(Reason::DependsElsewhere { change, queue, is_queued });
         }
         let other = self.index.gate_of.get(&change).and_then(|id| self.state.items.get(id));
         let is_ahead = other.is_some_and(|other| {

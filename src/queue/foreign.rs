@@ -103,11 +103,11 @@ impl Queue {
             return match self.index.gate_of.get(number) {
                 Some(other) if same_branch && *other != id => Meaning::Queued,
                 _ if same_branch => Meaning::Parent(*number),
-                _ => Meaning::Fault(fault(
-                    foreign,
-                    Some(*number),
-                    "is a patch set of an open change on another branch",
-                )),
+                _ => {
+                    let why =
+                        format!("it is a patch set of change {number}, which is open on another branch");
+                    Meaning::Fault(fault(foreign, Some(*number), why))
+                }
             };
         }
         let closes = foreign.change_id.as_ref().and_then(|change_id| {
@@ -120,13 +120,22 @@ impl Queue {
                     reason: Reason::ParentReplaced { change: *number },
                 });
             }
-            let what = "is not that change's current patch set, and landing it would close the change with this content";
-            return Meaning::Fault(fault(foreign, Some(*number), what));
+            let why = format!(
+                "it is not the current patch set of change {number}, which would be closed with this content"
+            );
+            return Meaning::Fault(fault(foreign, Some(*number), why));
         }
         match self.state.commits.get(&foreign.commit) {
             None => Meaning::Unknown,
             Some(_) if foreign.merged_from => Meaning::Harmless,
-            Some(_) => Meaning::Fault(fault(foreign, None, "was not reviewed for this branch")),
+            Some(_) => {
+                let named = foreign.change_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+                Meaning::Fault(fault(
+                    foreign,
+                    None,
+                    format!("it{named} was not reviewed for {}", foreign.pair),
+                ))
+            }
         }
     }
 
@@ -150,17 +159,7 @@ impl Queue {
     }
 }
 
-fn fault(foreign: &Foreign, change: Option<ChangeNumber>, what: &str) -> Departure {
-    let named = match (change, &foreign.change_id) {
-        (Some(number), _) => format!(" (change {number})"),
-        (None, Some(change_id)) => format!(" ({change_id})"),
-        (None, None) => String::new(),
-    };
-    let why = format!(
-        "it would bring commit {}{named} into {}, which {what}; rebase it onto the branch, or have that commit reviewed and approved first",
-        foreign.commit.short(),
-        foreign.pair
-    );
+fn fault(foreign: &Foreign, change: Option<ChangeNumber>, why: String) -> Departure {
     Departure::Closure { commit: foreign.commit, change, why: why.into() }
 }
 

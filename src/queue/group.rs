@@ -137,6 +137,16 @@ impl Queue {
         group.iter().find(waits).map(|mate| Reason::Together { change: *mate })
     }
 
+    /// Whether nothing keeps a change and what lands with it by now from its queue, once they have left it.
+    pub(super) fn may_come_back(&self, number: ChangeNumber, policy: &Policy) -> bool {
+        let group = self.group(number, policy);
+        let free = |mate: &ChangeNumber| {
+            let known = self.state.changes.get(mate);
+            known.is_some_and(|known| self.own_obstacle(known, &group, policy).is_none())
+        };
+        group.iter().all(free)
+    }
+
     /// What keeps a group from ever landing as one.
     pub(super) fn apart(
         &self,
@@ -240,6 +250,7 @@ pub(super) fn shared_end(item: &Item, number: ChangeNumber, departure: Departure
         | Departure::Moved
         | Departure::NewPatchSet { .. }
         | Departure::VoteWithdrawn { .. }
+        | Departure::Dequeued { .. }
             if item.changes.len() > 1 =>
         {
             Departure::Dependency { change: number, culprit: Some(number) }

@@ -123,9 +123,10 @@ impl Queue {
                     known.is_none_or(|status| status == ChangeStatus::Abandoned)
                 }
                 // Looked at each time.
-                Reason::ParentElsewhere { .. } | Reason::DependsOnNothing { .. } | Reason::Apart { .. } => {
-                    false
-                }
+                Reason::ParentElsewhere { .. }
+                | Reason::DependsOnNothing { .. }
+                | Reason::Apart { .. }
+                | Reason::Requirements { .. } => false,
                 _ => true,
             }
     }

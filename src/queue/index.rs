@@ -42,6 +42,8 @@ pub(crate) struct Index {
     pub needs: BTreeMap<VerdictKey, BTreeSet<ItemId>>,
     /// The build that runs for a key.
     pub running: BTreeMap<VerdictKey, BuildId>,
+    /// Builds that nobody needs now, by key, and the nodes for which they go on until those are known.
+    pub spared: BTreeMap<VerdictKey, Vec<NodeId>>,
     /// Items with jobs that have no verdict and no build, by priority and rank.
     pub wanting: Marks<(u8, u64, ItemId)>,
     /// Items whose builds their strategy holds back.

@@ -13,7 +13,7 @@ use super::Queue;
 use super::ahead::Ahead;
 use super::footprint::{Expected, Predicted};
 use super::jobs::Standing;
-use super::pool::Sizes;
+use super::pool::{Sizes, is_hurried};
 use super::predict::Odds;
 use super::print::{PairId, Print};
 use super::state::Item;
@@ -94,6 +94,8 @@ pub(crate) struct Plain {
     /// It is no part of the likeliest path.
     pub is_beside: bool,
     pub is_on_probation: bool,
+    /// It goes before what came before it.
+    pub is_hurried: bool,
     /// It has several changes.
     pub has_several: bool,
     /// It has only one, and has to do with no branch but that one's.
@@ -249,7 +251,8 @@ impl Plain {
     /// Whether strategies and pools find the same of it as of another state of the item.
     fn is_held_as(&self, other: &Self) -> bool {
         let stands = |plain: &Self| {
-            (plain.node, plain.standing, plain.is_begun, plain.is_landing, plain.is_on_probation)
+            let class = (plain.is_on_probation, plain.is_hurried);
+            (plain.node, plain.standing, plain.is_begun, plain.is_landing, class)
         };
         stands(self) == stands(other) && Arc::ptr_eq(&self.print, &other.print)
     }
@@ -306,6 +309,7 @@ impl Queue {
             is_begun: is_landing || self.is_begun_now(item),
             is_beside: self.is_beside(item, standing),
             is_on_probation: item.place.class == Class::Probation,
+            is_hurried: is_hurried(item),
             has_several: item.changes.len() > 1,
             is_landing,
             odds: if standing == Standing::Building { self.odds(item) } else { Odds::default() },
@@ -356,14 +360,17 @@ impl Queue {
         };
         let fails = || self.failing_parent(item, ahead) || self.failing_dependency(item, ahead).is_some();
         let agrees = || self.node_of(item).is_some_and(|node| self.agrees(node, &ahead.predicted));
-        let stands = (known.standing, known.is_begun, known.is_beside, known.is_on_probation);
+        let stands =
+            (known.standing, known.is_begun, known.is_beside, known.is_on_probation, known.is_hurried);
         if known.is_landing != plain.is_landing {
             Some("whether it is being pushed")
         } else if known.node != plain.node {
             Some("its node")
         } else if known.odds != plain.odds {
             Some("what its chance depends on")
-        } else if stands != (plain.standing, plain.is_begun, plain.is_beside, plain.is_on_probation) {
+        } else if stands
+            != (plain.standing, plain.is_begun, plain.is_beside, plain.is_on_probation, plain.is_hurried)
+        {
             Some("how it stands")
         } else if plain.is_landing {
             None

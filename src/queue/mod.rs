@@ -75,7 +75,7 @@ use index::Index;
 use state::{Out, State};
 
 /// Version of the core's decisions; raised when the same events may lead to other actions.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 
 /// Rounds of planning in one step; beyond it the rest waits for the next wake-up.
 const ROUNDS_MAX: u32 = 100_000;
@@ -222,6 +222,7 @@ impl Queue {
             self.restarted();
         }
         self.fire_timers();
+        self.index.dirty_keys.extend(self.index.spared.keys());
     }
 
     fn finish(&mut self) -> Step {

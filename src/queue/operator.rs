@@ -9,7 +9,8 @@ use crate::model::{
     Account, ChangeNumber, ChangeStatus, Class, ItemId, Pair, PipelineName, QueueName, Reason,
 };
 
-use super::state::Change;
+use super::admit::unmet_requirements;
+use super::state::{Change, Dequeued};
 use super::{Note, Queue};
 
 impl Queue {
@@ -118,7 +119,15 @@ impl Queue {
             return Err(ungated(&change.snapshot.pair()));
         }
         match self.obstacle(change, &policy) {
-            None => Ok(format!("change {number} enters its queue")),
+            None => {
+                let unmet = unmet_requirements(&change.snapshot, &policy);
+                let lacks = if unmet.is_empty() {
+                    String::new()
+                } else {
+                    format!("; it lands only if {} is met once its builds have passed", unmet.join(", "))
+                };
+                Ok(format!("change {number} enters its queue{lacks}"))
+            }
             // It enters with those, or after them.
             Some(
                 reason @ (Reason::Together { .. }
@@ -141,10 +150,14 @@ impl Queue {
         if item.stage.is_pushed() {
             return Err(format!("change {number} is being pushed: it can no longer be taken out"));
         }
-        item.dequeued = Some((by.clone(), reason));
+        item.dequeued = Some(Dequeued { change: number, by: by.clone(), reason });
+        let mates = item.changes.iter().filter(|change| change.number != number);
+        let mates: Vec<String> = mates.map(|change| change.number.named()).collect();
+        let with =
+            if mates.is_empty() { String::new() } else { format!(", and with it {}", mates.join(", ")) };
         self.index.touch_change(number);
         Ok(format!(
-            "change {number} leaves its queue; a new vote, or `seakeeper enqueue {number}`, brings it back"
+            "change {number} leaves its queue{with}; a new vote, or `seakeeper enqueue {number}`, brings it back"
         ))
     }
 

@@ -68,6 +68,19 @@ impl Queue {
         self.outdate(Outdated::All, |earlier| earlier.report.item == item && passed(&earlier.report));
     }
 
+    /// A stay has ended otherwise than by landing: what was only true while it went on is said no more.
+    pub(super) fn outdate_stay(&mut self, item: ItemId) {
+        let of_stay = |report: &Report| {
+            let has_vote = report.vote.as_ref().is_some_and(|(_, value)| *value > 0);
+            let words = matches!(
+                report.says,
+                Some(Says::Started { .. } | Says::FirstFailure { .. } | Says::Passed { .. })
+            );
+            has_vote || words
+        };
+        self.outdate(Outdated::All, |earlier| earlier.report.item == item && of_stay(&earlier.report));
+    }
+
     /// After a restart what was on its way is begun again, in no order: not what a later report has overtaken.
     pub(super) fn drop_overtaken(&mut self) {
         for mut outgoing in std::mem::take(&mut self.state.outgoing) {

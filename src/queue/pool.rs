@@ -57,6 +57,8 @@ struct Member<'a> {
     standing: Standing,
     is_begun: bool,
     is_on_probation: bool,
+    /// It goes before what came before it: it waits for no build of what is behind.
+    is_hurried: bool,
     /// All foreign commits that it would bring in were judged harmless.
     is_clean: bool,
 }
@@ -166,6 +168,7 @@ impl Queue {
             standing: self.standing_now(item),
             is_begun: self.is_begun_now(item),
             is_on_probation: item.place.class == Class::Probation,
+            is_hurried: is_hurried(item),
             is_clean: self.closure_is_clean(id),
         })
     }
@@ -227,14 +230,18 @@ impl Queue {
     fn follows(&self, member: &Member, last: usize, pools: &Pools) -> bool {
         let id = pools.order[last];
         let alters = |print: &Print| !print.resolved || !print.alters.is_empty() || print.jobs.is_empty();
-        member.print.is_some_and(|print| {
-            !alters(print) && print.carries.has(id) && {
-                let ahead = self.state.items.get(&id).and_then(|item| self.print_of(item));
-                let ahead = pools.memos.plain(last).map(|plain| &*plain.print).or(ahead);
-                // Mostly they have the same jobs.
-                ahead.is_some_and(|ahead| ahead.jobs == print.jobs) || self.has_jobs_of(member.id, id)
-            }
-        })
+        let ahead = pools.memos.plain(last).map(|plain| plain.is_hurried);
+        let ahead = ahead.or_else(|| Some(is_hurried(self.state.items.get(&id)?)));
+        // What is urgent waits for no build of what is behind it, and for none that the others may fail.
+        ahead == Some(member.is_hurried)
+            && member.print.is_some_and(|print| {
+                !alters(print) && print.carries.has(id) && {
+                    let ahead = self.state.items.get(&id).and_then(|item| self.print_of(item));
+                    let ahead = pools.memos.plain(last).map(|plain| &*plain.print).or(ahead);
+                    // Mostly they have the same jobs.
+                    ahead.is_some_and(|ahead| ahead.jobs == print.jobs) || self.has_jobs_of(member.id, id)
+                }
+            })
     }
 
     /// How many items of the queue may be judged as one.
@@ -321,6 +328,11 @@ impl Queue {
     }
 }
 
+/// Whether an item goes before what came before it.
+pub(super) fn is_hurried(item: &Item) -> bool {
+    item.place.class <= Class::Urgent
+}
+
 impl<'a> Member<'a> {
     /// An item that was gone past.
     fn of(place: usize, id: ItemId, plain: &'a Plain) -> Self {
@@ -336,6 +348,7 @@ impl<'a> Member<'a> {
             standing: plain.standing,
             is_begun: plain.is_begun,
             is_on_probation: plain.is_on_probation,
+            is_hurried: plain.is_hurried,
             is_clean: true,
         }
     }
@@ -351,6 +364,7 @@ impl<'a> Member<'a> {
             standing: Standing::Unprepared,
             is_begun: false,
             is_on_probation: false,
+            is_hurried: false,
             is_clean: true,
         }
     }

@@ -143,6 +143,14 @@ impl Queue {
             Departure::Dependency { change, .. } if *change == number => {
                 self.reason_to_leave(item, number, policy).unwrap_or_else(|| departure.clone())
             }
+            // What is left of the group enters anew at once, and nobody has to hear of that.
+            Departure::Dependency { change, .. }
+                if item.dequeued.is_none()
+                    && item.changes.iter().any(|own| own.number == *change)
+                    && self.may_come_back(number, policy) =>
+            {
+                Departure::Regrouped { change: *change }
+            }
             _ => departure.clone(),
         }
     }

@@ -251,7 +251,7 @@ pub(crate) struct Item {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reread: Option<NodeId>,
     /// An operator takes it out.
-    pub dequeued: Option<(Account, Arc<str>)>,
+    pub dequeued: Option<Dequeued>,
     /// The item behind it whose builds judge it, too.
     #[serde(default)]
     pub covered: Option<ItemId>,
@@ -281,6 +281,14 @@ pub(crate) struct Adopted {
     pub why: Arc<str>,
     pub build: BuildId,
     pub duration_ms: i64,
+}
+
+/// Who takes which change out of its queue, and why.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Dequeued {
+    pub change: ChangeNumber,
+    pub by: Account,
+    pub reason: Arc<str>,
 }
 
 /// Something that went wrong and is tried again.

@@ -1,6 +1,6 @@
 //! How a stay ended, in sentences: what happened, and what to do next.
 
-use crate::model::{Departure, JobName, Pipeline, Reason};
+use crate::model::{ChangeNumber, Departure, JobName, Pipeline, Reason};
 
 /// Most files or jobs named.
 const NAMED_MAX: usize = 20;
@@ -33,8 +33,9 @@ pub(super) fn explain(departure: &Departure, pipeline: &Pipeline, keeps: bool) -
         Departure::Checked { passed: false } => {
             "A voting job failed. Look at its log and upload a repaired patch set, which is checked by itself.".to_owned()
         }
-        Departure::Conflict { pair, paths } => format!(
-            "It cannot be merged into {pair} with what is there or ahead of it{}. Rebase it onto the branch, resolve the conflict, and upload the result{}.",
+        Departure::Conflict { pair, paths, with } => format!(
+            "It cannot be merged into {pair} with what is there or ahead of it{}{}. Rebase it onto the branch, resolve the conflict, and upload the result{}.",
+            landed_before(with),
             conflicting(paths),
             anew(pipeline, keeps)
         ),
@@ -43,9 +44,13 @@ pub(super) fn explain(departure: &Departure, pipeline: &Pipeline, keeps: bool) -
             anew(pipeline, keeps)
         ),
         Departure::Closure { commit, change, why } => {
-            let whose = change.map(|change| format!(", which belongs to change {change}")).unwrap_or_default();
+            let whose = change.map(|change| format!(" of change {change}")).unwrap_or_default();
+            let operators = match change {
+                Some(_) => "",
+                None => " Where it comes from a branch that may be merged, an operator names that in the queue's `merge-from`.",
+            };
             format!(
-                "Landing it would bring in commit {}{whose}, which nobody approved: {why}. Have that commit approved, or rebase this change off it{}.",
+                "Landing it would bring in commit {}{whose}, which nobody approved: {why}. Have that commit reviewed and approved for this branch, or rebase this change so that it does not contain it{}.{operators}",
                 commit.short(),
                 anew(pipeline, keeps)
             )
@@ -186,6 +191,18 @@ fn failed(jobs: &[JobName]) -> String {
         [] => "A voting job failed".to_owned(),
         [job] => format!("The job {job} failed"),
         jobs => format!("The jobs {} failed", named(jobs.iter().map(JobName::as_str), jobs.len())),
+    }
+}
+
+/// What a change was tried on top of, and has landed.
+fn landed_before(with: &[ChangeNumber]) -> String {
+    let names: Vec<String> = with.iter().map(|change| change.named()).collect();
+    match &names[..] {
+        [] => String::new(),
+        [one] => format!(": {one} has landed meanwhile"),
+        more => {
+            format!(": these have landed meanwhile: {}", named(more.iter().map(String::as_str), more.len()))
+        }
     }
 }
 

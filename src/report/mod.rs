@@ -199,7 +199,8 @@ fn job_line(job: &JobResult, change: ChangeNumber, links: &Links) -> String {
         JobOutcome::Error if detail.is_empty() => format!("ERROR no verdict in {time}"),
         JobOutcome::Error => format!("ERROR {detail} in {time}"),
         JobOutcome::Aborted => format!("ABORTED in {time}"),
-        JobOutcome::Waiting | JobOutcome::Running | JobOutcome::Skipped => "SKIPPED".to_owned(),
+        JobOutcome::Running => format!("CANCELED in {time}"),
+        JobOutcome::Waiting | JobOutcome::Skipped => "SKIPPED".to_owned(),
     };
     let voting = if job.voting { "" } else { " (non-voting)" };
     let remark = match job.result {

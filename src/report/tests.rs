@@ -73,6 +73,7 @@ fn lines_of_jobs_are_read_by_the_plugin() {
     check(JobOutcome::Failure, "timed out after 30m 00s", "TIMED_OUT", "1m 02s (timed out after 30m 00s)");
     check(JobOutcome::Error, "no node", "ERROR", "1m 02s");
     check(JobOutcome::Aborted, "", "ABORTED", "1m 02s");
+    check(JobOutcome::Running, "", "CANCELED", "1m 02s");
     check(JobOutcome::Waiting, "", "SKIPPED", "");
     check(JobOutcome::Skipped, "`build` failed", "SKIPPED", "");
 }
@@ -115,8 +116,9 @@ fn each_departure_says_what_happened_and_what_to_do() {
     );
     check(Departure::Checked { passed: true }, "Build succeeded", &["needs an approval"]);
     check(Departure::Checked { passed: false }, "Build failed", &["upload a repaired patch set"]);
-    let conflict = Departure::Conflict { pair: pair.clone(), paths: vec!["x.txt".into()] };
-    check(conflict, "Merge failed", &["core main", "x.txt", "Rebase", "new approval"]);
+    let conflict =
+        Departure::Conflict { pair: pair.clone(), paths: vec!["x.txt".into()], with: vec![ChangeNumber(7)] };
+    check(conflict, "Merge failed", &["core main", "x.txt", "change 7", "Rebase", "new approval"]);
     let broken = Departure::BrokenJobFile { pair, why: "line 3".into() };
     check(broken, "Build failed", &["line 3", "Repair the file", "new approval"]);
     let closure =
@@ -166,7 +168,7 @@ fn a_kept_approval_is_not_asked_for_again() {
     let pair = Pair::new("core", "main");
     let ends = [
         Departure::Failed { jobs: vec!["a".into()] },
-        Departure::Conflict { pair: pair.clone(), paths: vec![] },
+        Departure::Conflict { pair: pair.clone(), paths: vec![], with: vec![] },
         Departure::BrokenJobFile { pair, why: "line 3".into() },
         Departure::Closure { commit: Sha([1; 20]), change: None, why: "open".into() },
         Departure::Requirement { name: "QA".into() },

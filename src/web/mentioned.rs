@@ -32,6 +32,7 @@ pub fn mentioned(view: &View) -> BTreeSet<ChangeNumber> {
             Departure::Regrouped { change } => {
                 found.insert(*change);
             }
+            Departure::Conflict { with, .. } => found.extend(with),
             Departure::Held { reason } => found.extend(named_by(reason)),
             _ => {}
         }

@@ -272,9 +272,11 @@ impl Cover<'_> {
             Reason::Doubt { change } => Reason::Doubt { change: self.number(*change) },
             Reason::Ahead { change } => Reason::Ahead { change: self.number(*change) },
             Reason::Pooled { with } => Reason::Pooled { with: self.number(*with) },
-            Reason::DependsElsewhere { change, queue } => {
-                Reason::DependsElsewhere { change: self.number(*change), queue: queue.clone() }
-            }
+            Reason::DependsElsewhere { change, queue, is_queued } => Reason::DependsElsewhere {
+                change: self.number(*change),
+                queue: queue.clone(),
+                is_queued: *is_queued,
+            },
             Reason::DependsOnNothing { .. }
             | Reason::ConflictAhead { .. }
             | Reason::JobFile { .. }
@@ -380,9 +382,11 @@ impl Cover<'_> {
             Departure::BrokenJobFile { pair, why } => {
                 Departure::BrokenJobFile { pair: self.pair(pair), why: self.text(why) }
             }
-            Departure::Conflict { pair, paths } => {
-                Departure::Conflict { pair: self.pair(pair), paths: paths.clone() }
-            }
+            Departure::Conflict { pair, paths, with } => Departure::Conflict {
+                pair: self.pair(pair),
+                paths: paths.clone(),
+                with: with.iter().map(|change| self.number(*change)).collect(),
+            },
             Departure::Unfit { why } => Departure::Unfit { why: self.text(why) },
             Departure::Held { reason } => Departure::Held { reason: self.reason(reason) },
             Departure::VoteWithdrawn { why } => Departure::VoteWithdrawn { why: self.text(why) },

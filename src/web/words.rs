@@ -5,7 +5,7 @@ use crate::model::event::Scope;
 use crate::model::item::JobOutcome;
 use crate::model::tree::Unneeded;
 use crate::model::view::FlakeView;
-use crate::model::{Departure, JobName, Timestamp};
+use crate::model::{ChangeNumber, Departure, JobName, Timestamp};
 
 /// What is known of a flaky job, in a sentence without its subject.
 pub fn flake(flake: &FlakeView) -> String {
@@ -26,11 +26,13 @@ pub fn departure(departure: &Departure) -> String {
             format!("landed in {}", commits.join(", "))
         }
         Departure::Failed { jobs } => format!("failed {}", jobs_in_words(jobs)),
-        Departure::Conflict { pair, paths } if paths.is_empty() => {
-            format!("conflicts with {pair}: rebase it")
-        }
-        Departure::Conflict { pair, paths } => {
-            format!("conflicts with {pair} in {}: rebase it", paths.join(", "))
+        Departure::Conflict { pair, paths, with } => {
+            let landed = match &with[..] {
+                [] => String::new(),
+                with => format!(" (meanwhile landed: {})", named(with)),
+            };
+            let files = if paths.is_empty() { String::new() } else { format!(" in {}", paths.join(", ")) };
+            format!("conflicts with {pair}{files}{landed}: rebase it")
         }
         Departure::BrokenJobFile { pair, why } => format!("the job file of {pair} cannot be used: {why}"),
         Departure::Closure { commit, why, .. } => {
@@ -93,6 +95,11 @@ pub fn departure_kind(departure: &Departure) -> &'static str {
     }
 }
 
+/// Changes by their numbers.
+fn named(changes: &[ChangeNumber]) -> String {
+    changes.iter().map(|change| change.named()).collect::<Vec<_>>().join(", ")
+}
+
 /// How a job stands, as one lower-case word.
 pub fn outcome(outcome: JobOutcome) -> &'static str {
     match outcome {
@@ -145,7 +152,13 @@ mod tests {
     #[test]
     fn a_conflict_names_its_files_and_the_remedy() {
         let pair = Pair::new("core", "main");
-        let words = departure(&Departure::Conflict { pair, paths: vec!["a.c".into(), "b.c".into()] });
+        let words = departure(&Departure::Conflict {
+            pair: pair.clone(),
+            paths: vec!["a.c".into(), "b.c".into()],
+            with: vec![],
+        });
         assert_eq!(words, "conflicts with core main in a.c, b.c: rebase it");
+        let landed = Departure::Conflict { pair, paths: vec![], with: vec![ChangeNumber(7)] };
+        assert_eq!(departure(&landed), "conflicts with core main (meanwhile landed: change 7): rebase it");
     }
 }

@@ -294,6 +294,7 @@ fn ended(id: u64, at: Timestamp) -> DepartedView {
         6 => Departure::Conflict {
             pair: Pair::new("mediawiki/core", "main"),
             paths: vec!["includes/Parser.php".into()],
+            with: Vec::new(),
         },
         8 => Departure::VoteWithdrawn { why: "bob took back Code-Review +2".into() },
         _ => Departure::Landed { commits: vec![(Pair::new("mediawiki/core", "main"), Sha([0xab; 20]))] },

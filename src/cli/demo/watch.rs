@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use tokio::time::sleep;
+use tokio::time::interval;
 
 use super::gate::Gate;
 use crate::model::view::View;
@@ -22,7 +22,9 @@ const STORY_MAX: Duration = Duration::from_secs(180);
 pub async fn until_decided(gate: &Gate, count: usize, tell: impl Fn(&dyn Display)) -> Result<(usize, usize)> {
     let begun = Instant::now();
     let mut seen = Seen::default();
+    let mut rhythm = interval(PAUSE);
     loop {
+        rhythm.tick().await;
         let view = gate.view().await?;
         seen.tell_news(&view, &tell);
         let (landed, left) = decided(&view);
@@ -32,7 +34,6 @@ pub async fn until_decided(gate: &Gate, count: usize, tell: impl Fn(&dyn Display
         if begun.elapsed() > STORY_MAX {
             bail!("see all {count} changes decided within {} s; see {}", STORY_MAX.as_secs(), gate.url);
         }
-        sleep(PAUSE).await;
     }
 }
 

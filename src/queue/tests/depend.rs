@@ -100,7 +100,7 @@ fn what_nobody_has_seen_is_looked_up_in_one_request_and_what_has_merged_is_satis
     let asked = lookups(&world);
     assert_eq!((asked.len(), &asked[0].1[..]), (1, &[number(90)][..]));
     world.tell(Event::ReferencesFound { effect: asked[0].0, found: vec![found(90, ChangeStatus::Open)] });
-    let elsewhere = Reason::DependsElsewhere { change: ChangeNumber(90), queue: None };
+    let elsewhere = Reason::DependsElsewhere { change: ChangeNumber(90), queue: None, is_queued: false };
     assert_eq!(world.queue.view(world.now).waiting[0].reason, elsewhere);
     let mut merged = needing(90, 2, &[]);
     (merged.repository, merged.status) = ("other".into(), ChangeStatus::Merged);

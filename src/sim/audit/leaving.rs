@@ -40,6 +40,8 @@ impl Audit {
         {
             return self.check_unrooted(id, *change, reason, gerrit);
         }
+        // What is still asked of a change is for people to say, as its votes are.
+        let is_asked = matches!(departure, Departure::Held { reason: Reason::Requirements { .. } });
         let judged = matches!(
             departure,
             Departure::Failed { .. }
@@ -48,7 +50,7 @@ impl Audit {
                 | Departure::Closure { .. }
                 | Departure::Held { .. }
         );
-        if !judged {
+        if !judged || is_asked {
             return Ok(());
         }
         for ahead in self.ahead(id) {
