@@ -153,7 +153,7 @@ fn describe_run(lines: &mut Vec<String>, run: &RunView, now: Timestamp) {
 fn describe_departed(lines: &mut Vec<String>, entry: &DepartedView, now: Timestamp) {
     lines.extend(entry.changes.iter().map(name));
     let since = in_words(now.since_ms(entry.ended_at));
-    lines.push(one_line(format_args!("      {} ({since} ago)", words::departure(&entry.departure))));
+    lines.push(one_line(format_args!("      {} ({since} ago)", words::ended(entry))));
     lines.extend(entry.jobs.iter().map(describe_job));
 }
 

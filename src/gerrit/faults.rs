@@ -102,7 +102,7 @@ async fn check(failing: usize, carried_out: bool, again: bool, expected_posts: u
         pipeline: Pipeline::Gate,
         queue: None,
         vote: Some(("Verified".into(), 1)),
-        says: Some(Says::Started { position: 1 }),
+        says: Some(Says::Started { position: 1, waits: None }),
         again_of: None,
     };
     let began = Instant::now();

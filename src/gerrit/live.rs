@@ -140,7 +140,7 @@ impl World {
             pipeline: Pipeline::Gate,
             queue: None,
             vote: vote.map(|(label, value)| (label.into(), value)),
-            says: says.then_some(Says::Started { position: 1 }),
+            says: says.then_some(Says::Started { position: 1, waits: None }),
             again_of: None,
         })
     }

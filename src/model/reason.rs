@@ -40,6 +40,9 @@ pub enum Reason {
     Parent {
         /// That change.
         change: ChangeNumber,
+        /// What keeps that one waiting, where that is not a first approval.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Box<Reason>>,
     },
     /// It rests on a commit of a change of which another patch set is the present one.
     ParentReplaced {
@@ -243,6 +246,9 @@ pub enum Reason {
     Ahead {
         /// The nearest change ahead that it meets.
         change: ChangeNumber,
+        /// The stop that keeps that one from landing, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Box<Reason>>,
     },
     /// Its vote is being posted.
     Voting,

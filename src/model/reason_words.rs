@@ -77,8 +77,9 @@ impl Reason {
     /// Says what an item waits for whose builds have come to their verdicts.
     fn say_decided(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ahead { change } => {
-                write!(f, "passed; waits for {} ahead of it to be decided", change.named())
+            Self::Ahead { change, why } => {
+                write!(f, "passed; waits for {} ahead of it to be decided", change.named())?;
+                why.as_ref().map_or(Ok(()), |why| write!(f, ", and {why}"))
             }
             Self::Voting => write!(f, "passed; its vote is being posted"),
             Self::Looking => write!(f, "passed; the last look before landing"),
@@ -138,8 +139,11 @@ impl Reason {
     /// Says which other change keeps one from entering.
     fn say_needed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Parent { change } => {
+            Self::Parent { change, why: None } => {
                 write!(f, "waits for {}, on which it rests, to be approved", change.named())
+            }
+            Self::Parent { change, why: Some(why) } => {
+                write!(f, "waits for {}, on which it rests: of that one, {why}", change.named())
             }
             Self::ParentReplaced { change } => write!(
                 f,

@@ -44,6 +44,9 @@ pub enum Says {
     Started {
         /// Its place in the queue, from 1.
         position: u32,
+        /// What keeps it from being built or landed for now, where that is no other build.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits: Option<Reason>,
     },
     /// It cannot go on by itself: what a person must do.
     Waiting {
@@ -68,7 +71,7 @@ pub enum Says {
         departure: Departure,
         /// All jobs, as far as they got.
         jobs: Vec<JobResult>,
-        /// Its queue keeps the approval of what fails.
+        /// Its queue keeps the approval of what fails; of a check, that the change has its approval.
         #[serde(default)]
         keeps: bool,
     },

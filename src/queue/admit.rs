@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::action::Decision;
 use crate::model::policy::LandingMode;
-use crate::model::report::{Report, Says};
+use crate::model::report::Report;
 use crate::model::{
     Action, ChangeNumber, ChangeSnapshot, ChangeStatus, Departure, ItemChange, ItemId, NodeId, Pipeline,
     PipelineName, Policy, Reason, Vote,
@@ -14,8 +14,8 @@ use crate::model::{
 use super::Queue;
 use super::explain::no_job;
 use super::group::shared_end;
-use super::state::{Change, Dequeued, Item};
-use super::timer::Timer;
+use super::operator::Dequeued;
+use super::state::{Change, Item};
 
 impl Queue {
     /// Looks at one change: it may enter, leave, or have to be told what it waits for.
@@ -192,6 +192,13 @@ impl Queue {
         open.find(|parent| !group.contains(parent) && !self.index.gate_of.contains_key(parent))
     }
 
+    /// What else than a first approval keeps a change waiting that others rest on.
+    fn lacks_approval(&self, number: ChangeNumber, policy: &Policy) -> Option<Reason> {
+        let change = self.state.changes.get(&number).filter(|change| !change.snapshot.work_in_progress)?;
+        let reason = unapproved(change, policy).or_else(|| lacks(change, policy));
+        reason.filter(|reason| !matches!(reason, Reason::Approval { .. }))
+    }
+
     /// A change that this one rests on and that has come into the queue behind it: the news of its patch set
     /// came later than that of this one's.
     fn parent_behind(&self, item: &Item, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
@@ -255,8 +262,12 @@ impl Queue {
         if let Some(change) = self.parent_elsewhere(snapshot) {
             return Some(Reason::ParentElsewhere { change });
         }
+        if let Some(change) = self.abandoned_parent(snapshot) {
+            return Some(Reason::ParentAbandoned { change });
+        }
         if let Some(change) = self.open_parent(snapshot, group) {
-            return Some(Reason::Parent { change });
+            let why = self.lacks_approval(change, policy).map(Box::new);
+            return Some(Reason::Parent { change, why });
         }
         if let Some(reason) = self.unmet(snapshot, group, None, policy) {
             return Some(reason);
@@ -341,63 +352,6 @@ impl Queue {
             let (pipeline, changes) = (Pipeline::OnDemand(name), changes.clone());
             self.act(Action::Decision(Decision::Entered { item, pipeline, queue: None, changes }));
         }
-    }
-
-    /// Tells the author, once for each patch set, of a wait that does not end by itself.
-    fn tell_waiting(&mut self, number: ChangeNumber, reason: Reason) {
-        let about_form = reason.is_told_apart();
-        let told = matches!(
-            reason,
-            Reason::Parent { .. }
-                | Reason::ParentReplaced { .. }
-                | Reason::ParentAbandoned { .. }
-                | Reason::ParentElsewhere { .. }
-                | Reason::JobFile { .. }
-                | Reason::Depends { .. }
-                | Reason::DependsElsewhere { .. }
-                | Reason::DependsOnAbandoned { .. }
-                | Reason::DependsOnNothing { .. }
-                | Reason::Together { .. }
-                | Reason::Apart { .. }
-                | Reason::NoJob
-                | Reason::NothingNeeded { .. }
-                | Reason::Requirements { .. }
-        );
-        // What is in the queue and joined by this one comes out and in again without anybody's help.
-        let joins = matches!(&reason, Reason::Together { change } if self.index.gate_of.contains_key(change));
-        if !told && !about_form || joins {
-            return;
-        }
-        let Some(change) = self.state.changes.get(&number) else { return };
-        let due = self.tells_at(&change.snapshot, &reason);
-        if due > self.state.now {
-            return self.wake_at(due, Timer::Change(number));
-        }
-        let snapshot = &change.snapshot;
-        let queued = self.state.outgoing.iter().any(|outgoing| {
-            outgoing.report.change == number && matches!(outgoing.report.says, Some(Says::Waiting { .. }))
-        });
-        let before = if about_form { change.told_held } else { change.told };
-        if before == Some(snapshot.revision) || queued {
-            return;
-        }
-        let report = Report {
-            change: number,
-            repository: snapshot.repository.clone(),
-            patchset: snapshot.patchset,
-            revision: snapshot.revision,
-            item: ItemId(0),
-            pipeline: Pipeline::Gate,
-            queue: self
-                .state
-                .policy
-                .as_ref()
-                .and_then(|p| p.queue_of(&snapshot.pair()).map(|queue| queue.name)),
-            vote: None,
-            says: Some(Says::Waiting { reason }),
-            again_of: None,
-        };
-        self.speak(report);
     }
 
     /// Lets a node go, unless a merge that is under way starts from it.

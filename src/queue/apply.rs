@@ -165,7 +165,13 @@ impl Queue {
         self.state.nodes.insert(node, fresh);
         self.news_about(item);
         self.outdate_votes_of(item);
+        let ran_into =
+            self.state.stay(item).and_then(|item| self.node_of(item)).filter(|node| node.conflicts());
+        let ran_into = ran_into.map(|node| node.contains.clone());
         if let Some(item) = self.state.stay_mut(item) {
+            item.ran_into.extend(ran_into.into_iter().flatten());
+            item.ran_into.sort_unstable();
+            item.ran_into.dedup();
             self.index.stale.extend(item.node.replace(node));
             item.covered = None;
             item.stage = Stage::Queued;
@@ -356,6 +362,11 @@ impl Queue {
                 // Its last words say what it waits for.
                 known.told = Some(change.revision);
             }
+            if let (Departure::VoteWithdrawn { .. }, Some(known)) =
+                (departure, self.state.changes.get_mut(&change.number))
+            {
+                known.told = Some(change.revision);
+            }
             let held = match departure {
                 Departure::Held { reason } if self.is_held_by(item, change, reason) => {
                     let held = self.held(change.revision, reason);
@@ -416,6 +427,7 @@ impl Item {
             reread: None,
             dequeued: None,
             covered: None,
+            ran_into: Vec::new(),
             keys: BTreeSet::new(),
             past: vec![Past { at: entered_at, what: Happened::Entered }],
             landed: Vec::new(),

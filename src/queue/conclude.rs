@@ -14,7 +14,7 @@ use super::Queue;
 use super::ahead::Ahead;
 use super::footprint::Predicted;
 use super::jobs::{JobState, Standing};
-use super::state::{Item, Node};
+use super::state::Item;
 
 impl Queue {
     /// Whether what the item's node says is final: it agrees with the tips, and nothing undecided
@@ -41,10 +41,22 @@ impl Queue {
             self.end(id, departure);
             return true;
         }
-        if standing != Standing::Bad {
+        if standing != Standing::Bad && !(complete && self.is_decided_soon(item)) {
             self.tell_first_failure(id);
         }
         false
+    }
+
+    /// Whether all that is undecided below an item has passed and is about to land: then its end, which says it all,
+    /// comes at once.
+    fn is_decided_soon(&self, item: &Item) -> bool {
+        let contained = self.node_of(item).map_or(&[][..], |node| &node.contains);
+        let mut below = contained.iter().filter_map(|id| self.state.items.get(id)).peekable();
+        let lands = |other: &Item| {
+            other.stage.is_pushed()
+                || self.standing_now(other) == Standing::Passed && self.pause_of(other).is_none()
+        };
+        below.peek().is_some() && below.all(lands)
     }
 
     /// Reads the item's changes once more for its node; true when that is done. A branch may tell of
@@ -84,7 +96,7 @@ impl Queue {
         let node = self.node_of(item)?;
         match &node.bad {
             Some(Prepared::Conflict { pair, paths }) => {
-                let with = self.landed_below(node, pair);
+                let with = self.landed_below(item, pair);
                 return Some(Departure::Conflict { pair: pair.clone(), paths: paths.clone(), with });
             }
             Some(Prepared::Unfit { why }) => return Some(Departure::Unfit { why: why.clone() }),
@@ -104,9 +116,10 @@ impl Queue {
         (!jobs.is_empty()).then_some(Departure::Failed { jobs })
     }
 
-    /// The changes of a branch that were undecided when a node was made on them, and have landed since.
-    fn landed_below(&self, node: &Node, pair: &Pair) -> Vec<ChangeNumber> {
-        let ended = node.contains.iter().filter_map(|id| self.departed(*id));
+    /// The changes of a branch on top of which an item could not be merged while they were undecided, and that have
+    /// landed since.
+    fn landed_below(&self, item: &Item, pair: &Pair) -> Vec<ChangeNumber> {
+        let ended = item.ran_into.iter().filter_map(|id| self.departed(*id));
         let landed = ended.filter(|entry| matches!(entry.departure, Departure::Landed { .. }));
         let own = landed.flat_map(|entry| &entry.changes).filter(|change| change.pair == *pair);
         own.map(|change| change.number).collect()

@@ -164,6 +164,23 @@ impl Queue {
         Reason::Slots { waiting, slots: self.state.policy.as_ref().map_or(0, |policy| policy.slots) }
     }
 
+    /// What keeps an item from being built or landed for now, where that is no build that runs, nor one ahead of it.
+    pub(super) fn hindrance_of(&self, item: &Item) -> Option<Reason> {
+        let stopped = self.stopped(item).or_else(|| self.beyond_window(item));
+        let told = |reason: &Reason| match reason {
+            Reason::ConflictAhead { changes, .. } => !changes.is_empty(),
+            _ => matches!(
+                reason,
+                Reason::JobFileAhead { .. }
+                    | Reason::Share { .. }
+                    | Reason::Executor { .. }
+                    | Reason::PreparingAgain { .. }
+                    | Reason::BuildAgain { .. }
+            ),
+        };
+        stopped.or_else(|| Some(self.reason(item, None)).filter(told))
+    }
+
     /// The stop that an item is in.
     fn stopped(&self, item: &Item) -> Option<Reason> {
         self.pause_of(item).map(|(scope, pause)| Reason::Paused {
@@ -181,7 +198,10 @@ impl Queue {
             return Reason::Observing;
         }
         if let Some(change) = ahead {
-            return Reason::Ahead { change };
+            let ahead = self.index.gate_of.get(&change).and_then(|id| self.state.items.get(id));
+            let why = ahead.filter(|ahead| self.standing_now(ahead) == Standing::Passed);
+            let why = why.and_then(|ahead| self.stopped(ahead)).map(Box::new);
+            return Reason::Ahead { change, why };
         }
         // It was within a wider window before.
         self.beyond_window(item).unwrap_or_else(|| self.nearly_landed(item))

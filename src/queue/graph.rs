@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{JobName, JobPolicy, Pair, Policy, ResolvedJob, VerdictKey};
+use crate::model::{JobName, JobPolicy, Pair, Pipeline, Policy, ResolvedJob, VerdictKey};
 
 use super::Queue;
 use super::jobs::JobState;
@@ -14,12 +14,12 @@ use super::state::Item;
 pub(super) type Jobs = BTreeMap<(JobName, Pair), ResolvedJob>;
 
 /// The jobs that `job` needs, for `home`, each with who declares it. A job file's job may need those of its
-/// file, and the operator's that are for that branch in any case: else a repository could have them run
+/// file, and the operator's that are for that branch and pipeline in any case: else a repository could have them run
 /// where the operator does not want them.
 pub(super) fn needs_of<'a>(
     policy: &'a Policy,
     job: &JobPolicy,
-    home: &Pair,
+    (home, pipeline): (&Pair, &Pipeline),
     source: Source<'a>,
 ) -> Result<Vec<(&'a JobPolicy, Source<'a>)>, Stop> {
     let named = |need: &JobName| {
@@ -32,10 +32,14 @@ pub(super) fn needs_of<'a>(
         }
         let is_operators = matches!(source, Source::Operator);
         let enforced = policy.jobs.iter().find(|other| other.name == *need);
-        match enforced.filter(|enforced| is_operators || is_for(enforced, home)) {
+        let meant = |other: &&JobPolicy| is_for(other, home) && other.pipelines.has(pipeline);
+        match enforced.filter(|enforced| is_operators || meant(enforced)) {
             Some(enforced) => Ok((enforced, Source::Operator)),
             None => {
-                let what = format!("the job `{}` needs `{need}`, which is no job for it", job.name);
+                let what = format!(
+                    "the job `{}` needs `{need}`, which is no job for it in the {pipeline}",
+                    job.name
+                );
                 Err(wrong_job(&what, "correct the name, or take it out of `needs`", home, is_operators))
             }
         }

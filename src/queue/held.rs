@@ -61,6 +61,26 @@ impl Queue {
         self.state.replaced.remove(now);
     }
 
+    /// A change as it is now: what rests on its patch set cannot land while it is abandoned.
+    pub(super) fn note_given_up(&mut self, snapshot: &ChangeSnapshot) {
+        if snapshot.status != ChangeStatus::Abandoned {
+            self.state.given_up.remove(&snapshot.revision);
+            return;
+        }
+        if self.state.given_up.len() >= REPLACED_MAX {
+            self.state.given_up.clear();
+        }
+        self.state.given_up.insert(snapshot.revision, snapshot.number);
+    }
+
+    /// An abandoned change that would come in with this one.
+    pub(super) fn abandoned_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
+        if self.state.given_up.is_empty() || !lands_with_parents(snapshot) {
+            return None;
+        }
+        snapshot.parents.iter().find_map(|parent| self.state.given_up.get(parent)).copied()
+    }
+
     /// An open change for another branch that this one rests on and would bring into its own.
     pub(super) fn parent_elsewhere(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
         let parents = snapshot.parents.iter().filter(|_| lands_with_parents(snapshot));

@@ -60,6 +60,7 @@ mod state;
 mod stay;
 mod strategy;
 mod submit;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod timer;

@@ -1,6 +1,6 @@
 //! What can be asked of a node.
 
-use crate::model::tree::{Read, Resolved, Unit, Written};
+use crate::model::tree::{Prepared, Read, Resolved, Unit, Written};
 use crate::model::{NodeId, Pair, Sha};
 
 use super::state::{Node, Source};
@@ -26,6 +26,11 @@ impl Node {
     pub fn start_of(&self, pair: &Pair) -> Option<Sha> {
         let found = self.onto.iter().find(|(merged, _)| merged == pair)?;
         if let Source::Commit(commit) = found.1 { commit } else { None }
+    }
+
+    /// Whether it could not be merged.
+    pub fn conflicts(&self) -> bool {
+        matches!(self.bad, Some(Prepared::Conflict { .. }))
     }
 
     /// What was read to judge the item here; empty until then.

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::event::{Command, Scope};
 use crate::model::view::PauseView;
 use crate::model::{
@@ -10,8 +12,16 @@ use crate::model::{
 };
 
 use super::admit::unmet_requirements;
-use super::state::{Change, Dequeued};
+use super::state::Change;
 use super::{Note, Queue};
+
+/// Who takes which change out of its queue, and why.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Dequeued {
+    pub change: ChangeNumber,
+    pub by: Account,
+    pub reason: Arc<str>,
+}
 
 impl Queue {
     /// Takes in a command; the answer is a note.
@@ -70,8 +80,12 @@ impl Queue {
 
     /// An open change that is known and that something can judge: no job runs where no queue gates.
     fn open_change(&mut self, number: ChangeNumber) -> Result<&mut Change, String> {
+        let is_closed = self.state.closed.contains_key(&number);
         let Some(change) = self.state.changes.get_mut(&number) else {
-            return Err(format!("change {number} is closed, or in no repository that a queue gates"));
+            return Err(match is_closed {
+                true => format!("change {number} is closed: it has landed, or was abandoned"),
+                false => format!("change {number} is closed, or in no repository that a queue gates"),
+            });
         };
         if change.snapshot.status != ChangeStatus::Open || change.snapshot.private {
             return Err(format!("change {number} is closed or private: only open changes are checked"));
@@ -229,12 +243,7 @@ impl Queue {
         next.extend(rest);
         *order = next.clone();
         for id in moved {
-            self.news_about(id);
-            if let Some(item) = self.state.items.get_mut(&id) {
-                self.index.rounds.take(item);
-                item.place.class = Class::Promoted;
-                self.index.rounds.add(item);
-            }
+            self.set_place(id, |place| place.class = Class::Promoted);
         }
         self.rank_in_order(&next);
         self.index.dirty_queues.insert(queue.clone());

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::action::Decision;
-use crate::model::{Account, Action, ChangeNumber, ChangeSnapshot, Class, ItemId, Policy, QueueName};
+use crate::model::{Account, Action, ChangeNumber, ChangeSnapshot, Class, ItemId, Place, Policy, QueueName};
 
 use super::Queue;
 use super::jobs::Standing;
@@ -233,13 +233,7 @@ impl Queue {
         }
         let served = turn.now;
         turn.last.retain(|_, (last, _)| *last >= served);
-        self.news_about(id);
-        if let Some(item) = self.state.items.get_mut(&id) {
-            self.index.rounds.take(item);
-            item.place.class = class;
-            item.place.round = round;
-            self.index.rounds.add(item);
-        }
+        self.set_place(id, |place| (place.class, place.round) = (class, round));
         if let Some(before) = before {
             self.move_before(id, before, &name);
         }
@@ -263,6 +257,19 @@ impl Queue {
             item.place.disturbed += u32::from(begun);
         }
         self.rank_in_order(&span);
+    }
+
+    /// Gives an item another class or turn.
+    pub(super) fn set_place(&mut self, id: ItemId, set: impl FnOnce(&mut Place)) {
+        self.news_about(id);
+        let Some(item) = self.state.items.get_mut(&id) else { return };
+        let wanted = self.index.wanting.remove(&item.claim());
+        self.index.rounds.take(item);
+        set(&mut item.place);
+        self.index.rounds.add(item);
+        if wanted {
+            self.index.wanting.insert(item.claim());
+        }
     }
 
     /// Gives items of one queue the ranks that they have among them in their present order, so that

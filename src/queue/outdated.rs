@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::report::{Report, Says};
-use crate::model::{EffectId, ItemId, Pipeline};
+use crate::model::{ChangeNumber, EffectId, ItemId, Pipeline, Sha};
 
 use super::Queue;
 use super::state::Outgoing;
@@ -79,6 +79,14 @@ impl Queue {
             has_vote || words
         };
         self.outdate(Outdated::All, |earlier| earlier.report.item == item && of_stay(&earlier.report));
+    }
+
+    /// A change has another patch set: what the check has found of the one before is said no more.
+    pub(super) fn outdate_check(&mut self, number: ChangeNumber, before: Sha) {
+        self.outdate(Outdated::All, |earlier| {
+            let report = &earlier.report;
+            report.change == number && report.revision == before && report.pipeline == Pipeline::Check
+        });
     }
 
     /// After a restart what was on its way is begun again, in no order: not what a later report has overtaken.

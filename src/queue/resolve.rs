@@ -279,7 +279,7 @@ impl Resolution<'_> {
         let Some((commit, reading)) = self.applies(job, home, source)? else { return Ok(false) };
         let policy = self.policy;
         let mut found = vec![self.resolved_job(job, home, commit, reading, source)?];
-        let mut needed = needs_of(policy, job, home, source)?;
+        let mut needed = needs_of(policy, job, (home, self.pipeline), source)?;
         while let Some((job, source)) = needed.pop() {
             let known = self.jobs.contains_key(&(job.name.clone(), home.clone()));
             if known || found.iter().any(|other| other.name == job.name) {
@@ -287,7 +287,7 @@ impl Resolution<'_> {
             }
             let reading = self.reading(job, home)?;
             found.push(self.resolved_job(job, home, commit, reading, source)?);
-            needed.extend(needs_of(policy, job, home, source)?);
+            needed.extend(needs_of(policy, job, (home, self.pipeline), source)?);
         }
         self.jobs.extend(found.into_iter().map(|job| ((job.name.clone(), home.clone()), job)));
         Ok(true)

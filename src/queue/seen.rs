@@ -35,7 +35,9 @@ impl Queue {
         if late && !fresh {
             return;
         }
-        if known.is_none() && snapshot.status != ChangeStatus::Open {
+        let is_known = known.is_some();
+        self.note_given_up(&snapshot);
+        if !is_known && snapshot.status != ChangeStatus::Open {
             self.note_target(&snapshot);
             self.touch_referrers(number, &snapshot.change_id);
             return;
@@ -108,6 +110,7 @@ impl Queue {
         if is_news {
             if before.revision != revision {
                 self.note_replaced(number, before.revision, &revision);
+                self.outdate_check(number, before.revision);
             }
             self.touch_resting_on(&before.revision);
             self.touch_topic(before.topic.as_ref());
@@ -217,6 +220,9 @@ impl Queue {
         tip.commit = commit;
         tip.job_file = job_file;
         tip.stale = false;
+        if let Some(commit) = commit {
+            self.state.given_up.remove(&commit);
+        }
         self.branch_moved(&pair, before, commit, landed);
         self.touch_queues_at(&pair);
         self.index.dirty_queues.extend(self.state.queues.keys().cloned());

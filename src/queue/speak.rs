@@ -6,6 +6,7 @@ use crate::model::{
 };
 
 use super::Queue;
+use super::admit::unapproved;
 use super::jobs::JobState;
 use super::state::{Confirm, Item, Stage};
 
@@ -66,7 +67,8 @@ impl Queue {
             .map(|(id, position)| (*id, position))
             .collect();
         for (id, position) in due {
-            self.speak_for(id, None, Some(Says::Started { position }));
+            let waits = self.state.items.get(&id).and_then(|item| self.hindrance_of(item));
+            self.speak_for(id, None, Some(Says::Started { position, waits }));
         }
     }
 
@@ -124,6 +126,9 @@ impl Queue {
                 _ => last_check_words(&departure, policy),
             };
             if vote.is_some() || speaks {
+                let known = self.state.changes.get(&change.number);
+                let is_approved = || known.is_some_and(|known| unapproved(known, policy).is_none());
+                let keeps = keeps || item.pipeline == Pipeline::Check && is_approved();
                 let says = speaks.then(|| Says::Ended { departure, jobs: jobs.clone(), keeps });
                 words.push((report(item, change, vote, says), patient));
             }

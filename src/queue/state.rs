@@ -10,6 +10,7 @@ use super::alternatives::Alternative;
 use super::depend::Named;
 use super::flake::Flakes;
 use super::numbered::Numbered;
+use super::operator::Dequeued;
 use super::order::Turns;
 use super::outdated::Outdated;
 use super::overtake::Overtaking;
@@ -23,9 +24,9 @@ use crate::model::report::Report;
 use crate::model::tree::{Foreign, Prepared, Resolved, Written};
 use crate::model::view::{DepartedView, PauseView};
 use crate::model::{
-    Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Effect, EffectId, ItemChange, ItemId, JobName,
-    NodeId, Pair, Pipeline, PipelineName, Place, Policy, QueueName, Reason, Reference, Repository, Sha,
-    Timestamp, Verdict, VerdictKey,
+    Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Class, Effect, EffectId, ItemChange, ItemId,
+    JobName, NodeId, Pair, Pipeline, PipelineName, Place, Policy, QueueName, Reason, Reference, Repository,
+    Sha, Timestamp, Verdict, VerdictKey,
 };
 
 /// Everything that a snapshot holds.
@@ -94,6 +95,9 @@ pub(crate) struct State {
     /// Earlier patch sets of changes, by their commit: of which change, and when a newer one was seen. Bounded.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replaced: BTreeMap<Sha, (ChangeNumber, Timestamp)>,
+    /// Patch sets of changes that were abandoned.
+    #[serde(default)]
+    pub given_up: BTreeMap<Sha, ChangeNumber>,
     /// Observations that failed, by what was observed.
     pub retries: BTreeMap<String, Retry>,
     /// Runs at the tips of branches.
@@ -255,6 +259,9 @@ pub(crate) struct Item {
     /// The item behind it whose builds judge it, too.
     #[serde(default)]
     pub covered: Option<ItemId>,
+    /// Items on top of which it could not be merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ran_into: Vec<ItemId>,
     /// Keys whose builds it still needs.
     pub keys: BTreeSet<VerdictKey>,
     /// What has happened to it.
@@ -281,14 +288,6 @@ pub(crate) struct Adopted {
     pub why: Arc<str>,
     pub build: BuildId,
     pub duration_ms: i64,
-}
-
-/// Who takes which change out of its queue, and why.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Dequeued {
-    pub change: ChangeNumber,
-    pub by: Account,
-    pub reason: Arc<str>,
 }
 
 /// Something that went wrong and is tried again.
@@ -475,9 +474,10 @@ impl Change {
 }
 
 impl Item {
-    /// Its place among those that want slots: by pipeline, the gate first, then by age.
+    /// Its place among those that want slots: by pipeline, the gate first, of that what is urgent, then by age.
     pub fn claim(&self) -> (u8, u64, ItemId) {
-        (self.pipeline.urgency(), self.rank, self.id)
+        let others = u8::from(self.place.class > Class::Urgent);
+        (2 * self.pipeline.urgency() + others, self.rank, self.id)
     }
 
     /// The branches that it writes.

@@ -27,6 +27,9 @@ pub(super) fn explain(departure: &Departure, pipeline: &Pipeline, keeps: bool) -
             failed(jobs),
             again(keeps)
         ),
+        Departure::Checked { passed: true } if keeps => {
+            "All voting jobs passed. It has its approval, and enters the gate by itself once nothing else keeps it from that.".to_owned()
+        }
         Departure::Checked { passed: true } => {
             "All voting jobs passed. It needs an approval to enter the gate.".to_owned()
         }
@@ -55,6 +58,8 @@ pub(super) fn explain(departure: &Departure, pipeline: &Pipeline, keeps: bool) -
                 anew(pipeline, keeps)
             )
         }
+        Departure::MergedElsewhere if *pipeline == Pipeline::Check => "It has landed. There is nothing to do.".to_owned(),
+        Departure::Unfit { why } if *pipeline == Pipeline::Check => format!("It cannot be judged: {why}."),
         Departure::Unfit { why } => {
             format!("It cannot land in the form that its project asks for: {why}. {VOTE_AGAIN}, once that is done.")
         }

@@ -47,7 +47,7 @@ pub fn compose(report: &Report, links: &Links) -> String {
     let Some(says) = &report.says else { return String::new() };
     let pipeline = report.pipeline.name();
     let mut text = match says {
-        Says::Started { position } => started(report, *position),
+        Says::Started { position, waits } => started(report, *position, waits.as_ref()),
         Says::Waiting { reason } => {
             let wait = departure::sentence("This change", reason);
             format!("Waiting ({pipeline} pipeline).\n\n{wait}\n{}\n", next_step(reason))
@@ -55,6 +55,9 @@ pub fn compose(report: &Report, links: &Links) -> String {
         Says::FirstFailure { failed, on_top_of } => first_failure(report, failed, on_top_of, links),
         Says::Passed { jobs } => {
             let next = match report.pipeline {
+                Pipeline::Gate if jobs.is_empty() => {
+                    "No job has to pass for it (`noop`). It lands by itself in its turn; there is nothing to do."
+                }
                 Pipeline::Gate => {
                     "All voting jobs passed. It lands by itself in its turn; there is nothing to do."
                 }
@@ -82,15 +85,16 @@ pub fn ending(departure: &Departure, pipeline: &Pipeline, keeps: bool) -> String
     departure::explain(departure, pipeline, keeps)
 }
 
-fn started(report: &Report, position: u32) -> String {
+fn started(report: &Report, position: u32, waits: Option<&Reason>) -> String {
     let place = match &report.queue {
         Some(queue) => format!("It is number {position} in the queue {queue}. "),
         None => String::new(),
     };
-    format!(
-        "Starting {} jobs.\n\n{place}The outcome is posted here; there is nothing to do.\n",
-        report.pipeline.name()
-    )
+    let next = match waits {
+        Some(reason) => format!("{} The outcome is posted here.", departure::sentence("For now it", reason)),
+        None => "The outcome is posted here; there is nothing to do.".to_owned(),
+    };
+    format!("Starting {} jobs.\n\n{place}{next}\n", report.pipeline.name())
 }
 
 fn first_failure(report: &Report, failed: &JobResult, on_top_of: &[ChangeNumber], links: &Links) -> String {
@@ -132,7 +136,7 @@ fn ended(
 }
 
 /// Whether voting jobs have no verdict and none has failed.
-fn lack_verdicts(jobs: &[JobResult]) -> bool {
+pub fn lack_verdicts(jobs: &[JobResult]) -> bool {
     let has = |wanted| jobs.iter().any(|job| job.voting && job.result == wanted);
     has(JobOutcome::Error) && !has(JobOutcome::Failure) && !has(JobOutcome::Running)
 }
@@ -214,7 +218,8 @@ fn job_line(job: &JobResult, change: ChangeNumber, links: &Links) -> String {
 /// What to do about a wait for another change.
 fn step_at_another(reason: &Reason) -> &'static str {
     match reason {
-        Reason::Parent { .. } => "Next: have that change approved, or rebase this one off it.",
+        Reason::Parent { why: Some(_), .. } => "Next: see to that change, or rebase this one off it.",
+        Reason::Parent { why: None, .. } => "Next: have that change approved, or rebase this one off it.",
         Reason::ParentReplaced { .. } => {
             "Next: rebase it (the button Rebase does) and have the result approved; this patch set keeps its vote, and cannot land."
         }

@@ -194,7 +194,8 @@ fn each_wait_names_the_next_step() {
         Reason::NewApproval,
         Reason::Veto { label: Label::from("Code-Review"), by: bob.clone() },
         Reason::Requirements { names: vec!["QA".into()] },
-        Reason::Parent { change: ChangeNumber(1) },
+        Reason::Parent { change: ChangeNumber(1), why: None },
+        Reason::Parent { change: ChangeNumber(1), why: Some(Box::new(Reason::NewApproval)) },
         Reason::Rebase { pair: pair.clone() },
         Reason::ParentReplaced { change: ChangeNumber(9) },
         Reason::ParentAbandoned { change: ChangeNumber(9) },
@@ -224,7 +225,7 @@ fn each_wait_names_the_next_step() {
         Reason::Executor { why: "no sandbox".into() },
         Reason::Building { jobs: vec!["a".into()] },
         Reason::BuildAgain { why: "node lost".into(), at },
-        Reason::Ahead { change: ChangeNumber(1) },
+        Reason::Ahead { change: ChangeNumber(1), why: None },
         Reason::Voting,
         Reason::Looking,
         Reason::AskedAgain { why: "no answer".into() },
@@ -262,7 +263,7 @@ fn the_plugin_finds_status_and_pipeline() {
         Says::Ended { departure: superseded, jobs: vec![], keeps: false },
         Some(("canceled", "check")),
     );
-    check(Pipeline::Gate, Says::Started { position: 3 }, None);
+    check(Pipeline::Gate, Says::Started { position: 3, waits: None }, None);
 }
 
 #[test]
@@ -274,7 +275,7 @@ fn starts_alarms_and_first_failures_are_plain() {
         }
     };
     check(
-        Says::Started { position: 3 },
+        Says::Started { position: 3, waits: None },
         &["Starting gate jobs.\n", "number 3 in the queue main", "nothing to do"],
     );
     check(Says::Alarm { text: "the tip moved; look".into() }, &["Attention", "the tip moved; look"]);
@@ -299,7 +300,7 @@ fn hostile_names_and_numbers_keep_a_message_in_bounds() {
 
 #[test]
 fn a_vote_alone_has_no_words() {
-    let mut silent = report(Pipeline::Gate, Says::Started { position: 1 });
+    let mut silent = report(Pipeline::Gate, Says::Started { position: 1, waits: None });
     silent.says = None;
     assert_eq!(compose(&silent, &links()), "");
 }

@@ -103,7 +103,7 @@ fn ended(picture: &Picture, number: ChangeNumber) -> Option<Explanation> {
         change: change_of(&entry.changes, number)?.clone(),
         at: picture.view.at,
         state: "no longer in a queue".into(),
-        words: words::departure(&entry.departure),
+        words: words::ended(entry),
         place: String::new(),
         landing: String::new(),
         unbuilt: unbuilt(&entry.jobs, &entry.unneeded),
@@ -124,7 +124,7 @@ fn unbuilt(jobs: &[JobResult], unneeded: &[Unneeded]) -> Vec<String> {
 
 fn history_of(entry: &DepartedView) -> Vec<Line> {
     let mut all = lines(&entry.past);
-    all.push(Line { at: entry.ended_at, words: words::departure(&entry.departure) });
+    all.push(Line { at: entry.ended_at, words: words::ended(entry) });
     all
 }
 

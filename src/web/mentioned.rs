@@ -69,9 +69,9 @@ pub fn mentioned_repositories(view: &View) -> BTreeSet<Repository> {
 fn named_by(reason: &Reason) -> Vec<ChangeNumber> {
     match reason {
         Reason::ConflictAhead { changes, .. } | Reason::JobFileAhead { changes, .. } => changes.clone(),
-        Reason::Parent { change }
+        Reason::Parent { change, .. }
         | Reason::Turn { change }
-        | Reason::Ahead { change }
+        | Reason::Ahead { change, .. }
         | Reason::Depends { change }
         | Reason::DependsElsewhere { change, .. }
         | Reason::DependsOnAbandoned { change }

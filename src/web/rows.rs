@@ -126,7 +126,7 @@ fn departed(html: &mut Html, entry: &DepartedView, key: &str, frame: &Frame<'_>)
     html.element("<span>", entry.pipeline.name(), " ended ");
     frame.ago(html, entry.ended_at);
     html.element(" ago after ", in_words(entry.ended_at.since_ms(entry.entered_at)), "</span></div>");
-    html.element("<p class=\"why\">", words::departure(&entry.departure), "</p>");
+    html.element("<p class=\"why\">", words::ended(entry), "</p>");
     frame.jobs(html, &entry.jobs);
     frame.unneeded(html, &entry.unneeded);
     html.raw("</div></li>");
@@ -201,5 +201,5 @@ pub fn pause(html: &mut Html, entry: &PauseView, frame: &Frame<'_>) {
 /// A departure in a sentence, for those who listen.
 pub fn news(entry: &DepartedView) -> String {
     let first = entry.changes.first().map_or(ChangeNumber::UNSEEN, |change| change.number);
-    format!("{} {}", first.named(), words::departure(&entry.departure))
+    format!("{} {}", first.named(), words::ended(entry))
 }

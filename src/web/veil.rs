@@ -257,7 +257,10 @@ impl Cover<'_> {
     /// A reason without hidden numbers. Each kind stands here, so that a new one must be thought of.
     fn reason(&self, reason: &Reason) -> Reason {
         match reason {
-            Reason::Parent { change } => Reason::Parent { change: self.number(*change) },
+            Reason::Parent { change, why } => Reason::Parent {
+                change: self.number(*change),
+                why: why.as_ref().map(|why| Box::new(self.reason(why))),
+            },
             Reason::ParentReplaced { change } => Reason::ParentReplaced { change: self.number(*change) },
             Reason::ParentAbandoned { change } => Reason::ParentAbandoned { change: self.number(*change) },
             Reason::ParentElsewhere { change } => Reason::ParentElsewhere { change: self.number(*change) },
@@ -270,7 +273,10 @@ impl Cover<'_> {
             Reason::DependencyFails { change } => Reason::DependencyFails { change: self.number(*change) },
             Reason::Turn { change } => Reason::Turn { change: self.number(*change) },
             Reason::Doubt { change } => Reason::Doubt { change: self.number(*change) },
-            Reason::Ahead { change } => Reason::Ahead { change: self.number(*change) },
+            Reason::Ahead { change, why } => Reason::Ahead {
+                change: self.number(*change),
+                why: why.as_ref().map(|why| Box::new(self.reason(why))),
+            },
             Reason::Pooled { with } => Reason::Pooled { with: self.number(*with) },
             Reason::DependsElsewhere { change, queue, is_queued } => Reason::DependsElsewhere {
                 change: self.number(*change),

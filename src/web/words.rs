@@ -4,8 +4,9 @@
 use crate::model::event::Scope;
 use crate::model::item::JobOutcome;
 use crate::model::tree::Unneeded;
-use crate::model::view::FlakeView;
+use crate::model::view::{DepartedView, FlakeView};
 use crate::model::{ChangeNumber, Departure, JobName, Timestamp};
+use crate::report::lack_verdicts;
 
 /// What is known of a flaky job, in a sentence without its subject.
 pub fn flake(flake: &FlakeView) -> String {
@@ -15,6 +16,21 @@ pub fn flake(flake: &FlakeView) -> String {
         "failed and passed with the same content {times}; {} of {} {repeats} passed",
         flake.passed, flake.repeated
     )
+}
+
+/// How a stay ended of which all is known, in a sentence without its subject.
+pub fn ended(entry: &DepartedView) -> String {
+    match &entry.departure {
+        // By whom does not matter to what only judged it: mostly it is the daemon that lands it.
+        Departure::MergedElsewhere if !entry.pipeline.lands() => "has landed meanwhile".into(),
+        Departure::Failed { jobs } if lack_verdicts(&entry.jobs) => {
+            format!("came to no verdict in {}", jobs_in_words(jobs))
+        }
+        Departure::Checked { passed: false } if lack_verdicts(&entry.jobs) => {
+            "checked: a voting job came to no verdict".into()
+        }
+        departure => self::departure(departure),
+    }
 }
 
 /// How a stay in a queue ended, in a sentence without its subject.

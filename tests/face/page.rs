@@ -166,10 +166,10 @@ fn guarded() -> View {
             }
         }
     }
-    view.queues[0].items[1].reason = Reason::Ahead { change: ChangeNumber(HIDDEN[0]) };
+    view.queues[0].items[1].reason = Reason::Ahead { change: ChangeNumber(HIDDEN[0]), why: None };
     view.queues[0].items[14].reason =
         Reason::BuildAgain { why: format!("could not fetch refs/changes/01/{}/1", HIDDEN[0]).into(), at: AT };
-    view.waiting[0].reason = Reason::Parent { change: ChangeNumber(HIDDEN[1]) };
+    view.waiting[0].reason = Reason::Parent { change: ChangeNumber(HIDDEN[1]), why: None };
     view.waiting[1].change = secret(HIDDEN[2]);
     view.checks[0].changes = vec![secret(HIDDEN[3])];
     view.departed[2].changes = vec![secret(HIDDEN[4])];

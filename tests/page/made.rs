@@ -225,7 +225,7 @@ pub fn busy(at: Timestamp, count: u64) -> View {
     view.builds_running = u32::try_from(view.builds.len()).unwrap_or_default();
     view.queues.push(QueueView { name: "puppet".into(), items: vec![] });
     for (number, reason) in [
-        (1, Reason::Parent { change: ChangeNumber(1_003) }),
+        (1, Reason::Parent { change: ChangeNumber(1_003), why: None }),
         (2, Reason::Requirements { names: vec!["No-Unresolved-Comments".into()] }),
         (3, Reason::Veto { label: "Code-Review".into(), by: "erin".into() }),
     ] {
@@ -250,7 +250,10 @@ fn busy_item(id: u64, at: Timestamp, chain: &[u64], builds: &mut Vec<BuildView>)
             Reason::Looking,
             vec![unit(JobOutcome::Success, 171_000), job("lint", JobOutcome::Failure, Some(11), 9_000)],
         ),
-        2 => (Reason::Ahead { change: ChangeNumber(1_001) }, vec![unit(JobOutcome::Success, 168_000)]),
+        2 => (
+            Reason::Ahead { change: ChangeNumber(1_001), why: None },
+            vec![unit(JobOutcome::Success, 168_000)],
+        ),
         _ if id % 9 == 4 => {
             (Reason::FailedAhead { jobs: vec!["unit".into()] }, vec![unit(JobOutcome::Failure, 44_000)])
         }

@@ -65,7 +65,7 @@ impl Seen {
     fn tell_news(&mut self, view: &View, tell: &impl Fn(&dyn Display)) {
         for entry in view.departed.iter().rev() {
             if self.departed.insert(entry.item) {
-                let words = words::departure(&entry.departure);
+                let words = words::ended(entry);
                 entry.changes.iter().for_each(|change| tell_of(change, &words, tell));
             }
         }

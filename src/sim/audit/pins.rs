@@ -46,6 +46,10 @@ impl Audit {
                 self.pins.held.insert((pair.clone(), Some(commit)), now);
             }
         }
+        // Until its own push is answered a branch stands for the daemon where it stood before.
+        for landing in self.landings.values() {
+            self.pins.held.insert((landing.push.pair.clone(), Some(landing.push.old)), now);
+        }
         let Some(policy) = self.policy.clone() else { return };
         for ((queue, _), pin) in &mut self.pins.of {
             if age_of(&policy, queue).is_some_and(|age_ms| now.since_ms(pin.at) >= age_ms) {

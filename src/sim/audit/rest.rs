@@ -24,6 +24,14 @@ pub struct Remaining<'a> {
 }
 
 impl Audit {
+    /// Whether a report tells of a stay what is no longer so: that has ended, or is a check of an earlier patch set.
+    pub fn is_outdated(&self, report: &Report) -> bool {
+        let ended = self.items.get(&report.item).and_then(|book| book.ended.as_ref());
+        let has_left = ended.is_some_and(|ended| !matches!(ended, Departure::Landed { .. }));
+        let of_stay = matches!(report.says, Some(Says::Started { .. } | Says::FirstFailure { .. }));
+        has_left && of_stay || report.pipeline == Pipeline::Check && self.replaced.contains(&report.revision)
+    }
+
     /// Checks what is left.
     ///
     /// # Errors
@@ -158,7 +166,7 @@ fn check_waiting(waiting: &WaitingView, gerrit: &Gerrit) -> Checked {
             change.votes.iter().any(|vote| vote.label == *label && vote.by == *by && vote.value < 0)
         }
         Reason::Requirements { .. } => change.blocked || !approved(change),
-        Reason::Parent { change } => open(*change),
+        Reason::Parent { change, .. } => open(*change),
         Reason::Depends { change } | Reason::DependsElsewhere { change, .. } => open(*change),
         Reason::ParentReplaced { change: parent } => gerrit
             .change(*parent)

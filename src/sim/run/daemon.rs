@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Happening, Run, START, SWEEP_MS};
 use crate::engine::{Engine, Opened};
-use crate::model::report::Says;
+use crate::model::report::{Report, Says};
 use crate::model::{Action, ChangeNumber, Effect, EffectId, EffectKind, Event};
 use crate::port::JournalError;
 use crate::sim::audit::{Checked, fault};
@@ -189,7 +189,7 @@ impl Run {
         };
         self.engine = Some(engine);
         self.read_journal()?;
-        check_begun_again(&awaited, &effects, &self.last_report)?;
+        check_begun_again(&awaited, &effects, &self.last_report, |report| self.audit.is_outdated(report))?;
         for effect in effects {
             let again = self.now != START;
             self.release(effect, again)?;
@@ -239,11 +239,12 @@ impl Run {
 }
 
 /// What was awaited when the daemon ended is begun again, however long it was away. A push is not: what
-/// became of it is asked for. A report need not be, where there is a later one on its change.
+/// became of it is asked for. A report need not be, where there is a later one on its change or it is outdated.
 fn check_begun_again(
     awaited: &[Effect],
     begun: &[Effect],
     last_report: &BTreeMap<ChangeNumber, EffectId>,
+    is_outdated: impl Fn(&Report) -> bool,
 ) -> Checked {
     let again = awaited.iter().filter(|effect| match &effect.kind {
         EffectKind::Land { .. } => false,
@@ -255,7 +256,7 @@ fn check_begun_again(
             let begun = last_report.get(&report.change).is_some_and(|last| *last > effect.id);
             // A pass is that of its node, which may be another one by now.
             let is_pass = matches!(report.says, Some(Says::Passed { .. }));
-            !is_pass && !begun && !awaited.iter().any(is_later)
+            !is_pass && !begun && !is_outdated(report) && !awaited.iter().any(is_later)
         }
         _ => true,
     });

@@ -306,10 +306,7 @@ impl Maker<'_> {
             entered_at: words::moment(entry.entered_at),
             ended_at: words::moment(entry.ended_at),
             changes: self.changes(&entry.changes),
-            reason: Why {
-                kind: words::departure_kind(&entry.departure),
-                text: words::departure(&entry.departure),
-            },
+            reason: Why { kind: words::departure_kind(&entry.departure), text: words::ended(entry) },
             commits: commits.collect(),
             jobs: self.jobs(&entry.jobs),
             unneeded: entry.unneeded.iter().map(spared).collect(),
