@@ -164,11 +164,8 @@ impl Queue {
         if let Some(departure) = self.regrouped(item, number, policy) {
             return Some(departure);
         }
-        if let Some(change) = self.replaced_parent(now) {
-            return Some(Departure::Held { reason: Reason::ParentReplaced { change } });
-        }
-        if let Some(change) = self.parent_elsewhere(now) {
-            return Some(Departure::Held { reason: Reason::ParentElsewhere { change } });
+        if let Some(reason) = self.rootless(now) {
+            return Some(Departure::Held { reason });
         }
         if let Some(change) = self.open_parent(now, &group) {
             return Some(Departure::Dependency { change, culprit: None });
@@ -256,14 +253,8 @@ impl Queue {
         if pushes && form.rewrites(snapshot.parents.len()) && !snapshot.carries_id {
             return Some(Reason::NoChangeId);
         }
-        if let Some(change) = self.replaced_parent(snapshot) {
-            return Some(Reason::ParentReplaced { change });
-        }
-        if let Some(change) = self.parent_elsewhere(snapshot) {
-            return Some(Reason::ParentElsewhere { change });
-        }
-        if let Some(change) = self.abandoned_parent(snapshot) {
-            return Some(Reason::ParentAbandoned { change });
+        if let Some(reason) = self.rootless(snapshot) {
+            return Some(reason);
         }
         if let Some(change) = self.open_parent(snapshot, group) {
             let why = self.lacks_approval(change, policy).map(Box::new);

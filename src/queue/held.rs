@@ -73,8 +73,16 @@ impl Queue {
         self.state.given_up.insert(snapshot.revision, snapshot.number);
     }
 
+    /// Why a change cannot land on what it rests on, though that may come back.
+    pub(super) fn rootless(&self, snapshot: &ChangeSnapshot) -> Option<Reason> {
+        let replaced = self.replaced_parent(snapshot).map(|change| Reason::ParentReplaced { change });
+        let elsewhere = || self.parent_elsewhere(snapshot).map(|change| Reason::ParentElsewhere { change });
+        let abandoned = || self.abandoned_parent(snapshot).map(|change| Reason::ParentAbandoned { change });
+        replaced.or_else(elsewhere).or_else(abandoned)
+    }
+
     /// An abandoned change that would come in with this one.
-    pub(super) fn abandoned_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
+    fn abandoned_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
         if self.state.given_up.is_empty() || !lands_with_parents(snapshot) {
             return None;
         }
@@ -82,7 +90,7 @@ impl Queue {
     }
 
     /// An open change for another branch that this one rests on and would bring into its own.
-    pub(super) fn parent_elsewhere(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
+    fn parent_elsewhere(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
         let parents = snapshot.parents.iter().filter(|_| lands_with_parents(snapshot));
         let mut owners = parents.filter_map(|parent| self.index.by_revision.get(parent)).copied();
         owners.find(|owner| {
@@ -93,7 +101,7 @@ impl Queue {
 
     /// A change on an earlier patch set of which this one rests; of no concern where only its own difference
     /// lands.
-    pub(super) fn replaced_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
+    fn replaced_parent(&self, snapshot: &ChangeSnapshot) -> Option<ChangeNumber> {
         if !lands_with_parents(snapshot) {
             return None;
         }

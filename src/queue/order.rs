@@ -263,13 +263,9 @@ impl Queue {
     pub(super) fn set_place(&mut self, id: ItemId, set: impl FnOnce(&mut Place)) {
         self.news_about(id);
         let Some(item) = self.state.items.get_mut(&id) else { return };
-        let wanted = self.index.wanting.remove(&item.claim());
         self.index.rounds.take(item);
         set(&mut item.place);
         self.index.rounds.add(item);
-        if wanted {
-            self.index.wanting.insert(item.claim());
-        }
     }
 
     /// Gives items of one queue the ranks that they have among them in their present order, so that

@@ -73,7 +73,7 @@ fn a_job_file_needs_its_own_jobs_and_those_that_are_enforced_for_its_branch() {
     );
     let broken = |need: &str| {
         format!(
-            "broken app main: seakeeper.toml: the job `own` needs `{need}`, which is no job for it: correct the name, or take it out of `needs`"
+            "broken app main: seakeeper.toml: the job `own` needs `{need}`, which is no job for it in the gate: correct the name, or take it out of `needs`"
         )
     };
     check_file(&["release"], &[&broken("release")]);

@@ -24,9 +24,9 @@ use crate::model::report::Report;
 use crate::model::tree::{Foreign, Prepared, Resolved, Written};
 use crate::model::view::{DepartedView, PauseView};
 use crate::model::{
-    Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Class, Effect, EffectId, ItemChange, ItemId,
-    JobName, NodeId, Pair, Pipeline, PipelineName, Place, Policy, QueueName, Reason, Reference, Repository,
-    Sha, Timestamp, Verdict, VerdictKey,
+    Account, Action, BuildId, ChangeNumber, ChangeSnapshot, Effect, EffectId, ItemChange, ItemId, JobName,
+    NodeId, Pair, Pipeline, PipelineName, Place, Policy, QueueName, Reason, Reference, Repository, Sha,
+    Timestamp, Verdict, VerdictKey,
 };
 
 /// Everything that a snapshot holds.
@@ -474,10 +474,9 @@ impl Change {
 }
 
 impl Item {
-    /// Its place among those that want slots: by pipeline, the gate first, of that what is urgent, then by age.
+    /// Its place among those that want slots: by pipeline, the gate first, then by age.
     pub fn claim(&self) -> (u8, u64, ItemId) {
-        let others = u8::from(self.place.class > Class::Urgent);
-        (2 * self.pipeline.urgency() + others, self.rank, self.id)
+        (self.pipeline.urgency(), self.rank, self.id)
     }
 
     /// The branches that it writes.
