@@ -54,6 +54,8 @@ pub struct Stay {
     pub bought: BTreeSet<VerdictKey>,
     /// How it ended.
     pub ended: Option<Departure>,
+    /// What its end was to each of its changes that were told of it.
+    pub told: BTreeMap<ChangeNumber, Departure>,
 }
 
 /// See the module.

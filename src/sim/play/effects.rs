@@ -8,7 +8,7 @@ use super::story::{Fate, PushFate};
 use crate::config::parse_job_file;
 use crate::model::action::{Decision, Push};
 use crate::model::event::BuildPhase;
-use crate::model::report::Report;
+use crate::model::report::{Report, Says};
 use crate::model::time::in_words;
 use crate::model::tree::Prepared;
 use crate::model::{
@@ -101,6 +101,10 @@ impl Stage {
     fn post(&mut self, life: u64, effect: EffectId, report: &Report) {
         if self.weather.away {
             return self.failed(life, effect);
+        }
+        let stay = self.book.stays.get_mut(&report.item);
+        if let (Some(stay), Some(Says::Ended { departure, .. })) = (stay, &report.says) {
+            stay.told.insert(report.change, departure.clone());
         }
         let bot: Account = BOT.into();
         if self.gerrit.read(report.change, &bot).is_none() {
@@ -346,6 +350,7 @@ impl Stage {
                         adopted: Default::default(),
                         bought: Default::default(),
                         ended: None,
+                        told: std::collections::BTreeMap::new(),
                     };
                     self.book.stays.insert(*item, stay);
                 }

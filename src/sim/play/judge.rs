@@ -372,10 +372,14 @@ impl Stage {
     }
 
     fn left(&self, name: &Name, why: Option<&str>, so: bool) -> Judged {
-        let stay = self.book.last_stay(self.number(name), &Pipeline::Gate);
+        let number = self.number(name);
+        let stay = self.book.last_stay(number, &Pipeline::Gate);
         let ended = stay.and_then(|stay| stay.ended.as_ref());
         let gone = ended.filter(|departure| !matches!(departure, Departure::Landed { .. }));
-        let fits = gone.is_some_and(|departure| why.is_none_or(|why| self.is_why(departure, why)));
+        // What was done to one of several is another end to that one than to the others.
+        let own = stay.and_then(|stay| stay.told.get(&number)).filter(|_| gone.is_some());
+        let is_why = |why: &str| gone.into_iter().chain(own).any(|departure| self.is_why(departure, why));
+        let fits = gone.is_some() && why.is_none_or(is_why);
         judged(fits == so, || match gone {
             Some(departure) => format!("{name} left: {}", super::words_of(departure)),
             None => self.whereabouts(name),

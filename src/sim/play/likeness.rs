@@ -117,7 +117,11 @@ fn kinds(departure: &Departure) -> Vec<(&'static [&'static str], bool)> {
             matches!(departure, Departure::BrokenJobFile { .. }),
         ),
         (&["refused", "gerrit refused"], matches!(departure, Departure::Refused { .. })),
-        (&["requirement", "a requirement"], matches!(departure, Departure::Requirement { .. })),
+        (
+            &["requirement", "a requirement"],
+            matches!(departure, Departure::Requirement { .. })
+                || matches!(held, Some(Reason::Requirements { .. })),
+        ),
         (&["queue removed", "its queue is gone"], matches!(departure, Departure::QueueRemoved)),
         (
             &["closure", "a foreign commit", "foreign commit"],
