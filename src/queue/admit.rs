@@ -16,6 +16,7 @@ use super::explain::no_job;
 use super::group::shared_end;
 use super::operator::Dequeued;
 use super::state::{Change, Item};
+use super::tell::outside_stays;
 
 impl Queue {
     /// Looks at one change: it may enter, leave, or have to be told what it waits for.
@@ -60,19 +61,8 @@ impl Queue {
         if !stray || !free || spoken_of || self.index.gate_of.contains_key(&number) {
             return;
         }
-        let report = Report {
-            change: number,
-            repository: snapshot.repository.clone(),
-            patchset: snapshot.patchset,
-            revision: snapshot.revision,
-            item: ItemId(0),
-            pipeline: Pipeline::Gate,
-            queue: None,
-            vote: Some((gate.label.clone(), 0)),
-            says: None,
-            again_of: None,
-        };
-        self.speak(report);
+        let report = outside_stays(snapshot);
+        self.speak(Report { vote: Some((gate.label.clone(), 0)), ..report });
     }
 
     /// Takes out an item whose change no longer is what came in.

@@ -2,7 +2,7 @@
 
 use crate::model::policy::Need;
 use crate::model::report::{Report, Says};
-use crate::model::{ChangeNumber, ItemId, Pipeline, Reason};
+use crate::model::{ChangeNumber, ChangeSnapshot, ItemId, Pipeline, Reason};
 
 use super::Queue;
 use super::timer::Timer;
@@ -47,23 +47,9 @@ impl Queue {
         if before == Some(snapshot.revision) || queued {
             return;
         }
-        let report = Report {
-            change: number,
-            repository: snapshot.repository.clone(),
-            patchset: snapshot.patchset,
-            revision: snapshot.revision,
-            item: ItemId(0),
-            pipeline: Pipeline::Gate,
-            queue: self
-                .state
-                .policy
-                .as_ref()
-                .and_then(|p| p.queue_of(&snapshot.pair()).map(|queue| queue.name)),
-            vote: None,
-            says: Some(Says::Waiting { reason }),
-            again_of: None,
-        };
-        self.speak(report);
+        let policy = self.state.policy.as_ref();
+        let queue = policy.and_then(|policy| policy.queue_of(&snapshot.pair())).map(|queue| queue.name);
+        self.speak(Report { queue, says: Some(Says::Waiting { reason }), ..outside_stays(snapshot) });
     }
 
     /// Whether somebody's negative vote alone keeps an approved change out: whoever approved it thinks that it lands.
@@ -77,5 +63,21 @@ impl Queue {
         matches!(reason, Reason::Veto { .. })
             && !change.snapshot.work_in_progress
             && policy.gate.approval.iter().all(approves)
+    }
+}
+
+/// A report about a change that is in no queue, which says nothing yet.
+pub(super) fn outside_stays(snapshot: &ChangeSnapshot) -> Report {
+    Report {
+        change: snapshot.number,
+        repository: snapshot.repository.clone(),
+        patchset: snapshot.patchset,
+        revision: snapshot.revision,
+        item: ItemId(0),
+        pipeline: Pipeline::Gate,
+        queue: None,
+        vote: None,
+        says: None,
+        again_of: None,
     }
 }
