@@ -144,7 +144,7 @@ impl Queue {
             node.merged = None;
             node.resolved = None;
             node.bad = Some(Prepared::NoParent);
-            self.index.note_node(node);
+            self.index.note_node(node, &self.state.tips);
             let item = node.item;
             self.index.dirty_items.insert(item);
             self.touch_queue_of(item);
@@ -192,7 +192,7 @@ impl Queue {
                 Ok((keys, spared))
             }
         };
-        self.index.note_node(known);
+        self.index.note_node(known, &self.state.tips);
         let current = self.state.stay(id).is_some_and(|item| item.node == Some(node));
         let is_run = self.state.runs.under_way.contains_key(&id);
         let is_beside = is_run || self.is_alternative(id);

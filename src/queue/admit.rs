@@ -264,7 +264,7 @@ impl Queue {
             change.failed == Some((change.snapshot.revision, tip))
         };
         let mut mates = group.iter().filter_map(|mate| self.state.changes.get(mate));
-        change.failed.is_some() && as_it_was(change) && mates.all(as_it_was)
+        change.failed.is_some() && as_it_was(change) && mates.all(|mate| as_it_was(mate))
     }
 
     /// Whether somebody wants the change to land: only then is it worth to look up what it depends on.

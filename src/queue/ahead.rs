@@ -6,9 +6,10 @@ use crate::model::{ItemId, NodeId};
 
 use super::footprint::{Footprints, Predicted};
 use super::jobs::Standing;
-use super::memo::{Basis, Unbuilt};
+use super::plain::Basis;
 use super::pool::Lanes;
 use super::strategy::{Hold, Shares};
+use super::tally::Tally;
 
 /// For how many items a pass makes room before it begins.
 const ROOM_MAX: usize = 1_024;
@@ -29,18 +30,20 @@ pub(super) struct Ahead {
     pub holds: Vec<Option<Hold>>,
     /// With what the node of the item that was looked at last agrees, if it does.
     pub basis: Option<Basis>,
-    /// The items that are still to be built.
-    pub unbuilt: Unbuilt,
+    /// An item is not in plain standing.
+    pub has_others: bool,
+    /// How many items stand how.
+    pub tally: Tally,
     /// Where the last item stands that has passed.
     pub last_passed: Option<usize>,
     /// Where the last item stands that has passed or is to be built.
     pub last_built: Option<usize>,
-    /// Something is to be built and not begun, so that it may be judged by what is behind it.
-    pub is_unbegun: bool,
     /// What pools are made with.
     pub lanes: Lanes,
     /// What landings are planned with.
     pub landing: [Footprints; 2],
+    /// The places of items with news.
+    pub places: Vec<usize>,
     /// The items of the queue, in order.
     pub order: Vec<ItemId>,
 }
@@ -57,10 +60,10 @@ impl Ahead {
         self.shares = Shares::default();
         self.holds.clear();
         self.basis = None;
-        self.unbuilt = Unbuilt::default();
+        self.has_others = false;
+        self.tally = Tally::default();
         self.last_passed = None;
         self.last_built = None;
-        self.is_unbegun = false;
     }
 
     /// Notes how the item at a place stands. `is_to_begin` says whether it is begun by its own builds, and is not yet.
@@ -72,19 +75,14 @@ impl Ahead {
         is_to_begin: impl FnOnce() -> bool,
         chance: impl FnOnce() -> u64,
     ) {
-        match standing {
-            Standing::Passed => {
-                self.last_passed = Some(place);
-                self.last_built = Some(place);
-            }
-            Standing::Building => {
-                self.last_built = Some(place);
-                let is_held = self.holds.get(place).is_some_and(Option::is_some);
-                self.is_unbegun |= !is_held && is_to_begin();
-                self.unbuilt.add(chance);
-            }
-            _ => {}
+        if standing == Standing::Passed {
+            self.last_passed = Some(place);
         }
+        if matches!(standing, Standing::Passed | Standing::Building) {
+            self.last_built = Some(place);
+        }
+        let is_held = || self.holds.get(place).is_some_and(Option::is_some);
+        self.tally.add(standing, || !is_held() && is_to_begin(), chance);
     }
 
     /// Notes why the builds of the item at a place claim no slots, if so.

@@ -13,6 +13,7 @@ use crate::model::{
 };
 
 use super::Queue;
+use super::depend::put_target;
 use super::seen::CLOSED_MAX;
 use super::state::{Adopted, Build, Confirm, ConfirmStep, Held, Item, Node, Outgoing, Stage};
 use super::timer::Timer;
@@ -122,7 +123,7 @@ impl Queue {
         match queue {
             Some(name) => {
                 self.state.queues.entry(name.clone()).or_default().push(id);
-                self.index.dirty_queues.insert(name);
+                self.index.order_changed(&name);
                 let start = self.state.policy.as_ref().and_then(|policy| policy.gate.start_message_after_ms);
                 if let Some(after) = start {
                     self.wake_at(self.state.now.plus_ms(after), Timer::Item(id));
@@ -208,7 +209,7 @@ impl Queue {
                 order.retain(|other| *other != id);
             }
             self.forget_pins_of(name);
-            self.index.dirty_queues.insert(name.clone());
+            self.index.order_changed(name);
         }
         self.note_end(&item, departure);
         self.note_left(&item, departure);
@@ -256,22 +257,22 @@ impl Queue {
 
     /// Drops a change that is closed and of no further concern.
     pub(super) fn forget_closed(&mut self, number: ChangeNumber) {
-        let Some(change) = self.state.changes.get(&number) else { return };
         let concerns = self.index.gate_of.contains_key(&number)
             || self.index.check_of.contains_key(&number)
             || self.index.demands_of(number).next().is_some()
             || self.state.confirms.contains_key(&number);
-        if change.snapshot.status != ChangeStatus::Open && !concerns {
-            let snapshot = change.snapshot.clone();
-            self.index.remove_change(&change.snapshot);
-            self.note_target(&snapshot);
-            self.state.changes.remove(&number);
-            self.state.closed.insert(number, snapshot.updated_at);
-            if self.state.closed.len() > CLOSED_MAX {
-                self.state.closed.pop_first();
-            }
-            self.forget_references(&snapshot.needs);
+        let status = self.state.changes.get(&number).map(|change| change.snapshot.status);
+        if concerns || status == Some(ChangeStatus::Open) {
+            return;
         }
+        let Some(gone) = self.state.changes.remove(&number) else { return };
+        self.index.remove_change(&gone.snapshot);
+        self.note_target(&gone.snapshot);
+        self.state.closed.insert(number, gone.snapshot.updated_at);
+        if self.state.closed.len() > CLOSED_MAX {
+            self.state.closed.pop_first();
+        }
+        self.forget_references(&gone.snapshot.needs);
     }
 
     /// A change has landed; it is cared for until the review host shows it merged, unless it did before
@@ -281,8 +282,7 @@ impl Queue {
         let is_shown = known.snapshot.status == ChangeStatus::Merged;
         self.index.remove_change(&known.snapshot);
         known.snapshot.status = ChangeStatus::Merged;
-        let snapshot = known.snapshot.clone();
-        self.note_target(&snapshot);
+        put_target(&mut self.state.named, &self.index, &known.snapshot);
         if is_shown {
             return;
         }

@@ -89,7 +89,7 @@ impl Queue {
         known.counted_from = merges.iter().map(|merge| (merge.change.pair.clone(), merge.tip)).collect();
         known.date = date;
         known.contains = contains;
-        self.index.note_node(known);
+        self.index.note_node(known, &self.state.tips);
         self.index.merging.insert(node);
         self.note_merged(node);
     }

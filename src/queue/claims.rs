@@ -18,11 +18,11 @@ impl Queue {
         ahead: &mut Ahead,
         memos: &mut Memos,
     ) {
-        memos.unbuilt = ahead.unbuilt;
+        memos.unbuilt = ahead.tally.unbuilt;
         let sizes = self.pool_sizes(&memos.unbuilt, queue);
         let known = cfg!(debug_assertions).then(|| self.pools_anew(front, sizes, memos, ahead));
         let is_held = !ahead.holds.is_empty();
-        let wanted = ahead.is_unbegun.then_some(sizes);
+        let wanted = (ahead.tally.unbegun > 0).then_some(sizes);
         if let Some(touched) = memos.take_touched(wanted, ahead.last_built, is_held) {
             let Ahead { holds, lanes, .. } = ahead;
             holds.resize(front.len(), None);

@@ -17,6 +17,7 @@ use crate::model::{
 use super::Queue;
 use super::ahead::Ahead;
 use super::held::lands_with_parents;
+use super::index::Index;
 use super::state::{Item, Pending};
 use super::timer::Timer;
 
@@ -40,6 +41,20 @@ impl Named {
             Some(known) => *known = target,
             None => self.targets.push(target),
         }
+    }
+}
+
+/// Records what a change is to those that name it.
+pub(super) fn put_target(named: &mut BTreeMap<Reference, Named>, index: &Index, snapshot: &ChangeSnapshot) {
+    if named.is_empty() && index.referrers.is_empty() {
+        return;
+    }
+    if let Some(named) = named.get_mut(&Reference::Id(snapshot.change_id.clone())) {
+        named.put(Target::of(snapshot));
+    }
+    let number = Reference::Number(snapshot.number);
+    if index.referrers.contains_key(&number) {
+        named.entry(number).or_default().put(Target::of(snapshot));
     }
 }
 
@@ -102,25 +117,17 @@ impl Queue {
 
     /// Records how a change stands for those that depend on it; it may be forgotten after that.
     pub(super) fn note_target(&mut self, snapshot: &ChangeSnapshot) {
-        let id = Reference::Id(snapshot.change_id.clone());
-        if let Some(named) = self.state.named.get_mut(&id) {
-            named.put(Target::of(snapshot));
-        }
-        let number = Reference::Number(snapshot.number);
-        if self.index.referrers.contains_key(&number) {
-            self.state.named.entry(number).or_default().put(Target::of(snapshot));
-        }
+        put_target(&mut self.state.named, &self.index, snapshot);
     }
 
     /// A change is another one than before: what it is to others is recorded, and what only its footers
     /// named before is forgotten.
     pub(super) fn news_of(&mut self, number: ChangeNumber, needed_before: &[Reference]) {
-        let Some(snapshot) = self.state.changes.get(&number).map(|change| change.snapshot.clone()) else {
-            return;
-        };
-        self.note_target(&snapshot);
-        self.touch_referrers(number, &snapshot.change_id);
-        self.touch_topic(snapshot.topic.as_ref());
+        let Some(change) = self.state.changes.get(&number) else { return };
+        put_target(&mut self.state.named, &self.index, &change.snapshot);
+        let (id, topic) = (change.snapshot.change_id.clone(), change.snapshot.topic.clone());
+        self.touch_referrers(number, &id);
+        self.touch_topic(topic.as_ref());
         self.forget_references(needed_before);
     }
 

@@ -10,7 +10,7 @@ use crate::model::{ItemId, NodeId, Pair, Sha};
 use super::Queue;
 use super::item_set::ItemSet;
 use super::pins::agrees_with_pin;
-use super::print::{PairId, Print, ReadId};
+use super::print::{PairId, Print, Prints, ReadId};
 use super::sheet::{Renew, Sheet};
 use super::state::{Item, Node, Source, State};
 
@@ -80,6 +80,22 @@ impl Predicted {
     }
 }
 
+/// A predicted state, with the tips that it rests on.
+struct Expectation<'a> {
+    predicted: &'a Predicted,
+    prints: &'a Prints,
+}
+
+impl Expectation<'_> {
+    /// From what a branch is taken, if anything is known of it.
+    fn source(&self, pair: PairId) -> Option<Source> {
+        match self.predicted.node(pair) {
+            Some(node) => Some(Source::Node(node)),
+            None => Some(Source::Commit(self.prints.tip(pair)?)),
+        }
+    }
+}
+
 impl State {
     /// The commit that a source stands for, where it is known by now.
     fn commit_of(&self, source: Source, pair: &Pair) -> Option<Option<Sha>> {
@@ -97,19 +113,12 @@ impl State {
         a.is_some() && a == b
     }
 
-    fn source(&self, predicted: &Predicted, id: PairId, pair: &Pair) -> Option<Source> {
-        match predicted.node(id) {
-            Some(node) => Some(Source::Node(node)),
-            None => Some(Source::Commit(self.tips.get(pair)?.commit)),
-        }
-    }
-
     /// Whether what `node` says of its item holds in the predicted state.
-    pub fn agrees(&self, node: &Node, print: &Print, predicted: &Predicted) -> bool {
+    fn agrees(&self, node: &Node, print: &Print, state: &Expectation) -> bool {
         node.policy_epoch == self.policy_epoch
             && node.onto.iter().zip(&*print.onto).all(|((pair, onto), id)| {
                 let source = node.written(pair).map_or(*onto, |written| Source::Commit(Some(written.onto)));
-                self.source(predicted, *id, pair).is_some_and(|expected| self.same(source, expected, pair))
+                state.source(*id).is_some_and(|expected| self.same(source, expected, pair))
             })
             && node.reads().iter().zip(&print.reads).all(|(read, id)| {
                 let (ReadId::Branch(own) | ReadId::JobFile(own)) = id;
@@ -121,8 +130,8 @@ impl State {
                     return agrees_with_pin(node, read, pin);
                 }
                 match id {
-                    ReadId::Branch(id) => self.branch_agrees(node, *id, pair, read.value, predicted),
-                    ReadId::JobFile(id) => self.job_file_agrees(node, *id, pair, read.value, predicted),
+                    ReadId::Branch(id) => self.branch_agrees(node, *id, pair, read.value, state),
+                    ReadId::JobFile(id) => self.job_file_agrees(node, *id, pair, read.value, state),
                 }
             })
     }
@@ -133,10 +142,10 @@ impl State {
         id: PairId,
         pair: &Pair,
         read: Option<Sha>,
-        predicted: &Predicted,
+        state: &Expectation,
     ) -> bool {
         let here = node.overlaid(pair).map_or(Source::Commit(read), Source::Node);
-        match self.source(predicted, id, pair) {
+        match state.source(id) {
             Some(expected) => {
                 self.same(here, expected, pair) || self.same(Source::Commit(read), expected, pair)
             }
@@ -151,9 +160,9 @@ impl State {
         id: PairId,
         pair: &Pair,
         read: Option<Sha>,
-        predicted: &Predicted,
+        state: &Expectation,
     ) -> bool {
-        match predicted.node(id) {
+        match state.predicted.node(id) {
             Some(expected) if node.overlaid(pair) == Some(expected) => true,
             Some(expected) => {
                 let written = self.nodes.get(&expected).and_then(|node| node.written(pair));
@@ -338,6 +347,8 @@ impl Queue {
 
     /// Whether what an item's node says holds in a state.
     pub(super) fn agrees(&self, node: &Node, predicted: &Predicted) -> bool {
-        self.index.prints.get(node.id).is_some_and(|print| self.state.agrees(node, print, predicted))
+        let prints = &self.index.prints;
+        let state = Expectation { predicted, prints };
+        prints.get(node.id).is_some_and(|print| self.state.agrees(node, print, &state))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{
-    BuildId, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, ItemId, NodeId, Pipeline,
+    BuildId, ChangeId, ChangeNumber, ChangeSnapshot, ChangeStatus, EffectId, ItemId, NodeId, Pair, Pipeline,
     PipelineName, QueueName, Reference, Sha, Timestamp, VerdictKey,
 };
 
@@ -17,7 +17,7 @@ use super::numbered::Numbered;
 use super::order::Rounds;
 use super::predict::Chances;
 use super::print::Prints;
-use super::state::{Item, Node, State};
+use super::state::{Item, Node, State, Tip};
 use super::strategy::Hold;
 use super::timer::Timer;
 
@@ -51,7 +51,7 @@ pub(crate) struct Index {
     /// The items of each queue that are too far back to be looked at, and how they are held.
     pub tails: BTreeMap<QueueName, (Hold, Vec<ItemId>)>,
     /// What the last pass over each queue has found.
-    pub memos: BTreeMap<QueueName, Memos>,
+    pub memos: BTreeMap<QueueName, Option<Box<Memos>>>,
     /// What the last pass has carried: only its room is of use.
     pub ahead: Option<Box<Ahead>>,
     /// Items of which something has changed since that pass.
@@ -97,7 +97,7 @@ impl Index {
         }
         state.items.values().for_each(|item| index.rounds.add(item));
         for node in state.nodes.values() {
-            index.note_node(node);
+            index.note_node(node, &state.tips);
             if node.merged.is_none() && node.bad.is_none() {
                 index.merging.insert(node.id);
             }
@@ -186,8 +186,8 @@ impl Index {
     }
 
     /// Takes in a node as it is now.
-    pub fn note_node(&mut self, node: &Node) {
-        self.prints.note(node, &mut self.chances);
+    pub fn note_node(&mut self, node: &Node, tips: &BTreeMap<Pair, Tip>) {
+        self.prints.note(node, tips, &mut self.chances);
     }
 
     /// A node is gone.
@@ -216,14 +216,27 @@ impl Index {
         self.dirty_keys.insert(key);
     }
 
+    /// What the last pass over a queue has found, to be kept again by [`Index::keep_memos`].
+    pub fn take_memos(&mut self, queue: &QueueName) -> Box<Memos> {
+        self.memos.get_mut(queue).and_then(Option::take).unwrap_or_default()
+    }
+
     /// Keeps what a pass over a queue has found.
-    pub fn keep_memos(&mut self, queue: &QueueName, memos: Memos) {
+    pub fn keep_memos(&mut self, queue: &QueueName, memos: Box<Memos>) {
         match self.memos.get_mut(queue) {
-            Some(before) => *before = memos,
+            Some(before) => *before = Some(memos),
             None => {
-                self.memos.insert(queue.clone(), memos);
+                self.memos.insert(queue.clone(), Some(memos));
             }
         }
+    }
+
+    /// The order of a queue is another one: what was added up of it says nothing any more.
+    pub fn order_changed(&mut self, queue: &QueueName) {
+        if let Some(memos) = self.memos.get_mut(queue).and_then(Option::as_mut) {
+            memos.calm = None;
+        }
+        self.dirty_queues.insert(queue.clone());
     }
 
     /// Marks a change to be looked at, once.

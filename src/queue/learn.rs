@@ -62,7 +62,7 @@ impl Queue {
             let Some(tip) = self.state.tips.get_mut(&pair) else { continue };
             if tip.job_file.is_none() {
                 tip.job_file = Some(job_file);
-                self.index.prints.touch_tip(&pair);
+                self.index.prints.note_tip(&pair, tip.commit);
                 self.index.dirty_queues.extend(self.state.queues.keys().cloned());
             }
         }

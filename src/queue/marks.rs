@@ -35,6 +35,16 @@ impl<T: Ord> Marks<T> {
         }
     }
 
+    /// Takes away what is not to be kept.
+    pub fn retain(&mut self, is_kept: impl FnMut(&T) -> bool) {
+        self.0.retain(is_kept);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -246,7 +246,7 @@ impl Queue {
             self.set_place(id, |place| place.class = Class::Promoted);
         }
         self.rank_in_order(&next);
-        self.index.dirty_queues.insert(queue.clone());
+        self.index.order_changed(queue);
     }
 
     fn pause(&mut self, scope: Scope, reason: Arc<str>, by: Account) -> Result<String, String> {

@@ -248,6 +248,7 @@ impl Queue {
         let Some(span) = order.get_mut(to..=from) else { return };
         span.rotate_right(1);
         let span = span.to_vec();
+        self.index.order_changed(name);
         let class = self.state.items.get(&id).map(|item| item.place.class);
         for other in span.iter().skip(1) {
             let Some(item) = self.state.items.get(other) else { continue };

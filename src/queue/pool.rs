@@ -16,11 +16,13 @@ use super::ahead::Ahead;
 use super::footprint::Footprints;
 use super::graph;
 use super::jobs::{JobState, Standing};
-use super::memo::{Memos, Plain, Unbuilt};
+use super::memo::{Brief, Memos};
+use super::plain::Plain;
 use super::print::{PairId, Print};
 use super::sheet::{Renew, Sheet};
 use super::state::Item;
 use super::strategy::{Hold, Load, most_pooled, pool_size};
+use super::tally::Unbuilt;
 use super::touched::Touched;
 
 /// What is planned for one branch. Items are named by their places.
@@ -123,13 +125,13 @@ impl Queue {
         lanes.clear();
         ahead.clear();
         let Pools { order, memos, .. } = *pools;
-        for (place, id) in order.iter().enumerate() {
-            let plain = memos.plain(place);
-            let is_opaque = plain.is_none_or(|plain| !plain.print.resolved);
-            if !is_opaque && !touched.has(plain) {
+        let is_passed_over = |brief: &Brief| !brief.is_opaque && !touched.has(brief.lane);
+        for (place, brief) in memos.briefs().iter().enumerate() {
+            if is_passed_over(brief) {
                 continue;
             }
-            let known = plain.map(|plain| Member::of(place, *id, plain));
+            let (id, is_opaque) = (&order[place], brief.is_opaque);
+            let known = memos.plain(place).map(|plain| Member::of(place, *id, plain));
             let Some(member) = known.or_else(|| self.member(place, *id)) else { continue };
             let Some(lane) = member.lane else {
                 self.close_lanes(*id, lanes, pools);
@@ -256,7 +258,7 @@ impl Queue {
     /// Whether items of the queue are judged together, or would be now.
     pub(super) fn makes_batches(&self, order: &[ItemId], name: &QueueName, queue: &QueuePolicy) -> bool {
         let is_pooled = |id| matches!(self.index.held.get(id), Some(Hold::Pooled(_) | Hold::Doubt(_)));
-        let unbuilt = self.index.memos.get(name).map(|memos| &memos.unbuilt);
+        let unbuilt = self.index.memos.get(name).and_then(Option::as_deref).map(|memos| &memos.unbuilt);
         unbuilt.is_some_and(|unbuilt| self.pool_sizes(unbuilt, queue).now > 1) || order.iter().any(is_pooled)
     }
 

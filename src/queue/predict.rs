@@ -56,11 +56,14 @@ pub(crate) struct JobId(usize);
 /// The chances of jobs, with each job of a branch as a number. Derived from the outcomes, never stored.
 #[derive(Default)]
 pub(crate) struct Chances {
-    jobs: BTreeMap<(PairId, JobName), JobId>,
+    /// The jobs of each branch.
+    jobs: BTreeMap<PairId, BTreeMap<JobName, JobId>>,
     /// Which chance each job has.
     shared: Vec<usize>,
     places: BTreeMap<(JobName, Repository), usize>,
     all: Vec<u64>,
+    /// How often one of them has changed.
+    changed: u64,
 }
 
 impl Chances {
@@ -75,15 +78,19 @@ impl Chances {
 
     /// The number of a job; `home` is the number of its branch.
     pub fn number(&mut self, job: &ResolvedJob, home: PairId) -> JobId {
-        let at = (home, job.name.clone());
-        if let Some(id) = self.jobs.get(&at) {
+        if let Some(id) = self.jobs.get(&home).and_then(|jobs| jobs.get(&job.name)) {
             return *id;
         }
         let id = JobId(self.shared.len());
         let place = self.place(&job.name, &job.home.repository);
         self.shared.push(place);
-        self.jobs.insert(at, id);
+        self.jobs.entry(home).or_default().insert(job.name.clone(), id);
         id
+    }
+
+    /// How often the chance of any job has changed.
+    pub fn changed(&self) -> u64 {
+        self.changed
     }
 
     /// The chance that a job passes.
@@ -106,7 +113,9 @@ impl Chances {
     /// Takes in how a job's builds in a repository have ended.
     fn set(&mut self, job: &JobName, repository: &Repository, outcomes: Outcomes) {
         let place = self.place(job, repository);
-        self.all[place] = outcomes.chance();
+        let chance = outcomes.chance();
+        self.changed += u64::from(self.all[place] != chance);
+        self.all[place] = chance;
     }
 
     fn place(&mut self, job: &JobName, repository: &Repository) -> usize {
@@ -146,9 +155,9 @@ impl Queue {
         self.index.chances.of_all(self.open_jobs(item), self.check_failed(item))
     }
 
-    /// What that chance depends on.
-    pub(super) fn odds(&self, item: &Item) -> Odds {
-        Odds { open: self.open_jobs(item).collect(), check_failed: self.check_failed(item) }
+    /// What that chance depends on; `check_failed` says that a check of the same patch set has.
+    pub(super) fn odds(&self, item: &Item, check_failed: bool) -> Odds {
+        Odds { open: self.open_jobs(item).collect(), check_failed }
     }
 
     /// The voting jobs of an item that have no verdict yet.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::tree::{Resolved, Unit};
-use crate::model::{NodeId, Pair};
+use crate::model::{NodeId, Pair, Sha};
 
 use super::item_set::ItemSet;
 use super::numbered::Numbered;
 use super::predict::{Chances, JobId};
-use super::state::Node;
+use super::state::{Node, Tip};
 
 /// The number of a branch.
 pub(crate) type PairId = u32;
@@ -68,24 +68,33 @@ pub(crate) enum ReadId {
     JobFile(PairId),
 }
 
+/// What is known of a branch's tip.
+#[derive(Clone, Copy)]
+struct Known {
+    /// `None` where nobody has seen the branch; and no commit where there is no such branch.
+    commit: Option<Option<Sha>>,
+    /// How often this, or the job file there, has changed.
+    version: u32,
+}
+
 /// The footprints of all nodes.
 #[derive(Default)]
 pub(crate) struct Prints {
     ids: BTreeMap<Pair, PairId>,
     of: Numbered<NodeId, Arc<Print>>,
-    /// How often what is known of each branch's tip has changed, by its number.
-    versions: Vec<u32>,
+    /// What is known of each branch's tip, by its number.
+    tips: Vec<Known>,
     /// How often any of these tips has changed.
     changed: u64,
 }
 
 impl Prints {
     /// Notes a node as it is now.
-    pub fn note(&mut self, node: &Node, chances: &mut Chances) {
+    pub fn note(&mut self, node: &Node, tips: &BTreeMap<Pair, Tip>, chances: &mut Chances) {
         // Where it starts, and from what, is known from the beginning.
         let before = self.of.get(&node.id).map(|print| (print.onto.clone(), print.carries.clone()));
         let (onto, carries) = before.unwrap_or_else(|| {
-            let onto = node.onto.iter().map(|(pair, _)| self.number(pair)).collect();
+            let onto = node.onto.iter().map(|(pair, _)| self.number(pair, tips)).collect();
             (onto, Arc::new(node.contains.iter().copied().chain([node.item]).collect()))
         });
         // Mostly a job reads what its item writes, and is for that branch.
@@ -93,7 +102,7 @@ impl Prints {
         let own = |pair: &Pair| own.filter(|(written, _)| *written == pair).map(|(_, id)| id);
         let reads = node.reads().iter().map(|read| {
             let pair = read.unit.pair();
-            let id = own(pair).unwrap_or_else(|| self.number(pair));
+            let id = own(pair).unwrap_or_else(|| self.number(pair, tips));
             if matches!(read.unit, Unit::Branch(_)) { ReadId::Branch(id) } else { ReadId::JobFile(id) }
         });
         let reads = reads.collect();
@@ -101,9 +110,9 @@ impl Prints {
             Some(Resolved::Jobs { alters_job_files, jobs, .. }) => (true, &alters_job_files[..], &jobs[..]),
             _ => (false, &[][..], &[][..]),
         };
-        let alters = altered.iter().map(|pair| self.number(pair)).collect();
+        let alters = altered.iter().map(|pair| self.number(pair, tips)).collect();
         let jobs = jobs.iter().map(|job| {
-            let home = own(&job.home).unwrap_or_else(|| self.number(&job.home));
+            let home = own(&job.home).unwrap_or_else(|| self.number(&job.home, tips));
             chances.number(job, home)
         });
         let jobs = jobs.collect();
@@ -125,19 +134,25 @@ impl Prints {
         self.of.get(&node).cloned()
     }
 
-    /// Something has changed about a branch's tip.
-    pub fn touch_tip(&mut self, pair: &Pair) {
-        let version = self.known(pair).and_then(|id| self.versions.get_mut(id as usize));
-        if let Some(version) = version {
-            *version = version.wrapping_add(1);
+    /// Something has changed about a branch's tip, which is this now.
+    pub fn note_tip(&mut self, pair: &Pair, commit: Option<Sha>) {
+        let known = self.known(pair).and_then(|id| self.tips.get_mut(id as usize));
+        if let Some(known) = known {
+            *known = Known { commit: Some(commit), version: known.version.wrapping_add(1) };
             self.changed += 1;
         }
+    }
+
+    /// A branch's tip; `None` where nobody has seen the branch, and no commit where there is none.
+    #[inline]
+    pub fn tip(&self, pair: PairId) -> Option<Option<Sha>> {
+        self.tips.get(pair as usize)?.commit
     }
 
     /// How often what is known of a branch's tip has changed.
     #[inline]
     pub fn version(&self, pair: PairId) -> u32 {
-        self.versions.get(pair as usize).copied().unwrap_or_default()
+        self.tips.get(pair as usize).map_or(0, |known| known.version)
     }
 
     /// How often what is known of any tip has changed.
@@ -150,13 +165,13 @@ impl Prints {
         self.ids.get(pair).copied()
     }
 
-    fn number(&mut self, pair: &Pair) -> PairId {
+    fn number(&mut self, pair: &Pair, tips: &BTreeMap<Pair, Tip>) -> PairId {
         if let Some(id) = self.ids.get(pair) {
             return *id;
         }
         let id = PairId::try_from(self.ids.len()).unwrap_or(PairId::MAX);
         self.ids.insert(pair.clone(), id);
-        self.versions.push(0);
+        self.tips.push(Known { commit: tips.get(pair).map(|tip| tip.commit), version: 0 });
         id
     }
 }

@@ -93,7 +93,7 @@ impl Queue {
         let reads_messages = || policy.is_some_and(|policy| policy.jobs.iter().any(|job| job.history));
         let Some(change) = self.state.changes.get_mut(&number) else {
             self.index.add_change(&snapshot);
-            self.state.changes.insert(number, Change::new(snapshot));
+            self.state.changes.insert(number, Box::new(Change::new(snapshot)));
             return (true, None);
         };
         let before = std::mem::replace(&mut change.snapshot, snapshot);
@@ -204,7 +204,7 @@ impl Queue {
     ) {
         self.state.tip_epoch += 1;
         let epoch = self.state.tip_epoch;
-        self.index.prints.touch_tip(&pair);
+        self.index.prints.note_tip(&pair, commit);
         let tip = self.state.tips.entry(pair.clone()).or_default();
         let before = tip.commit;
         let appears = before.is_none();

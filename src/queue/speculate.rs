@@ -18,12 +18,13 @@ use super::Queue;
 use super::ahead::Ahead;
 use super::footprint::{Expected, Predicted};
 use super::jobs::Standing;
-use super::memo::{Memos, Plain};
+use super::memo::Memos;
+use super::plain::Plain;
 use super::state::{Item, Node};
 use super::strategy::{Hold, Seat, Walk, is_unbuilt, walk};
 
 /// A place in a queue as strategies count it.
-fn steps(place: usize) -> u32 {
+pub(super) fn steps(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
@@ -43,7 +44,6 @@ impl Queue {
         let mut order = std::mem::take(&mut ahead.order);
         order.clear();
         order.extend_from_slice(self.state.queues.get(name).map_or(&[][..], |order| order));
-        ahead.clear(order.len());
         self.pass_over(&order, name, queue, policy.slots, &mut ahead);
         ahead.order = order;
         self.index.ahead = Some(ahead);
@@ -57,24 +57,32 @@ impl Queue {
         slots: u32,
         ahead: &mut Ahead,
     ) {
-        let mut walk = walk(queue, slots, self.window(name, queue));
-        let mut memos = self.index.memos.get_mut(name).map(std::mem::take).unwrap_or_default();
+        let mut memos = self.index.take_memos(name);
         memos.renew(self.state.now);
-        let reach = self.walk_along(order, queue, ahead, &mut *walk, &mut memos);
-        let Some((reach, beyond)) = reach else {
-            // Someone left: what follows is planned on the new order.
-            self.index.keep_memos(name, memos);
-            self.index.dirty_queues.insert(name.clone());
-            return;
+        let window = self.window(name, queue);
+        let reach = match self.amend(order, queue, (slots, window), ahead, &mut memos) {
+            Some(reach) => reach,
+            None => {
+                let mut walk = walk(queue, slots, window);
+                let Some((reach, beyond)) = self.walk_along(order, queue, ahead, &mut *walk, &mut memos)
+                else {
+                    // Someone left: what follows is planned on the new order.
+                    self.index.keep_memos(name, memos);
+                    self.index.dirty_queues.insert(name.clone());
+                    return;
+                };
+                self.note_calm(name, window, ahead, &mut memos);
+                self.hold_tail(name, &order[reach..], beyond);
+                reach
+            }
         };
-        let (front, tail) = order.split_at(reach);
+        let front = &order[..reach];
         self.hold_front(front, queue, ahead, &mut memos);
         if order.is_empty() {
             self.index.memos.remove(name);
         } else {
             self.index.keep_memos(name, memos);
         }
-        self.hold_tail(name, tail, beyond);
         if let Some(last) = ahead.last_passed {
             self.plan_landings(&front[..=last], name, queue, &mut ahead.landing);
         }
@@ -93,6 +101,7 @@ impl Queue {
     ) -> Option<(usize, Option<Hold>)> {
         let goes_past = self.may_go_past(queue);
         let tips = self.index.prints.changed();
+        ahead.clear(order.len());
         memos.begin(tips);
         for (place, id) in order.iter().enumerate() {
             let is_too_far = walk.is_too_far(steps(place));
@@ -118,8 +127,12 @@ impl Queue {
             let left = self.left_by(*id, ahead);
             let plain = self.plain_of(*id, basis).filter(|_| goes_past);
             match &plain {
+                Some(plain) if plain.is_landing => {}
                 Some(plain) => self.note_plain(place, plain, ahead),
-                None => self.note_found(*id, place, ahead),
+                None => {
+                    ahead.has_others = true;
+                    self.note_found(*id, place, ahead);
+                }
             }
             memos.note(place, plain, left);
         }
@@ -128,7 +141,14 @@ impl Queue {
     }
 
     /// Goes past an item that is as it was found before.
-    fn go_past(&self, id: ItemId, place: usize, plain: &Plain, ahead: &mut Ahead, walk: &mut dyn Walk) {
+    pub(super) fn go_past(
+        &self,
+        id: ItemId,
+        place: usize,
+        plain: &Plain,
+        ahead: &mut Ahead,
+        walk: &mut dyn Walk,
+    ) {
         if cfg!(debug_assertions) {
             self.check_plain(id, plain, ahead);
         }
@@ -149,8 +169,7 @@ impl Queue {
     /// Notes of an item in plain standing what the rest of the pass asks for.
     #[inline]
     fn note_plain(&self, place: usize, plain: &Plain, ahead: &mut Ahead) {
-        let is_to_begin = || !plain.is_on_probation && !plain.is_begun;
-        ahead.note(place, plain.standing, is_to_begin, || self.index.chances.of(&plain.odds));
+        ahead.note(place, plain.standing, || plain.is_to_begin(), || self.index.chances.of(&plain.odds));
     }
 
     /// The same of another item that was planned.
@@ -289,24 +308,18 @@ impl Queue {
     /// Gives the item a node that agrees with what is ahead, if it has none; says whether it has one now.
     fn ensure_node(&mut self, id: ItemId, queue: &QueuePolicy, ahead: &Ahead) -> bool {
         let Some(item) = self.state.items.get(&id) else { return false };
-        let old = self.node_of(item);
         let retry_due = item.prepare.as_ref().is_some_and(|retry| retry.at > self.state.now);
         if retry_due {
             return false;
         }
-        let lost = old.is_some_and(|node| self.must_repeat(node)) || self.counts_landed(id);
-        let depends = self.depends_of(item);
-        let read_alike = |node: &Node| node.depends == depends;
+        let of_use = self.node_of(item).filter(|node| self.is_of_use(item, node));
         let zuul = queue.strategy == StrategyPolicy::Zuul;
-        let holds = |node: &Node| {
-            read_alike(node) && self.agrees(node, &ahead.predicted) && (!zuul || self.has_chain(node, ahead))
-        };
-        if old.is_some_and(|node| !lost && holds(node)) {
+        let holds =
+            |node: &Node| self.agrees(node, &ahead.predicted) && (!zuul || self.has_chain(node, ahead));
+        if of_use.is_some_and(holds) {
             return true;
         }
-        let doubted = old
-            .filter(|node| !lost && read_alike(node))
-            .and_then(|node| self.doubted_read(node, &ahead.predicted));
+        let doubted = of_use.and_then(|node| self.doubted_read(node, &ahead.predicted));
         if let Some(pair) = doubted {
             self.observe_tip(pair);
             return false;
@@ -320,6 +333,12 @@ impl Queue {
         let overlay = self.overlay(&ahead.predicted);
         self.make_node(id, Pipeline::Gate, merges, overlay);
         true
+    }
+
+    /// Whether a node may still be an item's, if it agrees with what is ahead.
+    pub(super) fn is_of_use(&self, item: &Item, node: &Node) -> bool {
+        let is_lost = self.must_repeat(node) || self.counts_landed(item.id);
+        !is_lost && node.depends == self.depends_of(item)
     }
 
     /// What the branches are in a predicted state where items ahead write them, sorted by branch.

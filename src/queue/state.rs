@@ -43,7 +43,8 @@ pub(crate) struct State {
     pub last_build: u64,
     pub last_effect: u64,
     pub last_rank: u64,
-    pub changes: BTreeMap<ChangeNumber, Change>,
+    /// Each in a box of its own: they are large, and the tree moves what stands beside one that goes.
+    pub changes: BTreeMap<ChangeNumber, Box<Change>>,
     /// Changes that an operator asked for before the daemon knew them.
     pub expected: BTreeMap<ChangeNumber, Account>,
     #[serde(with = "super::pairs")]

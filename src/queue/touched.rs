@@ -1,7 +1,7 @@
 //! Of which branches the pools may have to be made otherwise than they were: those of the items that stand
 //! otherwise. Where each item has to do with one branch only, the others' stay.
 
-use super::memo::Plain;
+use super::plain::Plain;
 use super::print::PairId;
 
 /// With more branches than these, all are made anew.
@@ -59,7 +59,12 @@ impl Touched {
 
     /// Whether the pools of an item's branch are among these.
     #[inline]
-    pub fn has(&self, plain: Option<&Plain>) -> bool {
-        self.all || plain.and_then(Plain::lane).is_none_or(|lane| self.lanes.contains(&lane))
+    pub fn has(&self, lane: Option<PairId>) -> bool {
+        let Some(lane) = lane.filter(|_| !self.all) else { return true };
+        // Mostly it is one.
+        match self.lanes.as_slice() {
+            [only] => *only == lane,
+            lanes => lanes.contains(&lane),
+        }
     }
 }

@@ -91,11 +91,27 @@ pub(super) fn walk(queue: &QueuePolicy, slots: u32, window: Option<u32>) -> Box<
             Box::new(dependent::Dependent { window: window.unwrap_or(fixed) })
         }
         StrategyPolicy::Zuul => Box::new(dependent::Dependent { window: window.unwrap_or(1) }),
-        StrategyPolicy::Ranked => Box::new(ranked::Ranked::new(slots)),
-        StrategyPolicy::Batch | StrategyPolicy::Adaptive => {
-            Box::new(ranked::Ranked::new(slots.saturating_mul(queue.tuning.batch_max)))
+        StrategyPolicy::Ranked | StrategyPolicy::Batch | StrategyPolicy::Adaptive => {
+            Box::new(ranked::Ranked::new(ranked_slots(queue, slots)))
         }
     }
+}
+
+/// Whether a walk over the same items, in the same window, comes as far as before: `were` is how many of those
+/// that it came to had builds to come, `are` how many have now, and `is_all` says that none was too far back.
+pub(super) fn reach_stays(queue: &QueuePolicy, slots: u32, is_all: bool, [were, are]: [u32; 2]) -> bool {
+    match queue.strategy {
+        StrategyPolicy::Dependent { .. } => true,
+        StrategyPolicy::Ranked | StrategyPolicy::Batch | StrategyPolicy::Adaptive => {
+            were == are || is_all && are < ranked::look_ahead(ranked_slots(queue, slots))
+        }
+        StrategyPolicy::Serial | StrategyPolicy::Zuul => false,
+    }
+}
+
+/// On how many items the look ahead of a strategy counts for its slots.
+fn ranked_slots(queue: &QueuePolicy, slots: u32) -> u32 {
+    slots.saturating_mul(most_pooled(queue))
 }
 
 /// How many items may ever be judged as one.

@@ -18,8 +18,13 @@ pub(super) struct Ranked {
 impl Ranked {
     /// With so many slots, each of which an item may be built on.
     pub fn new(slots: u32) -> Self {
-        Self { look_ahead: slots.saturating_mul(2).max(LOOK_AHEAD_MIN), unbuilt: 0 }
+        Self { look_ahead: look_ahead(slots), unbuilt: 0 }
     }
+}
+
+/// How many items that are still to be built are prepared, with so many slots.
+pub(super) fn look_ahead(slots: u32) -> u32 {
+    slots.saturating_mul(2).max(LOOK_AHEAD_MIN)
 }
 
 impl Walk for Ranked {
