@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::asked;
 use super::host::read_tip;
@@ -17,7 +17,7 @@ use super::rest::{RestError, encode};
 use super::stats::Stats;
 use super::wire::{options, sha};
 use super::{OpenPatchSet, Rules, Shared};
-use crate::model::{ChangeNumber, ChangeSnapshot, Pair, Sha, Timestamp};
+use crate::model::{ChangeNumber, ChangeSnapshot, Event, Pair, Sha, Timestamp};
 
 /// Changes or projects in one page.
 const PAGE: usize = 200;
@@ -83,9 +83,11 @@ pub fn rhythm(every: Duration) -> Interval {
     rhythm
 }
 
-/// Reads all that may have changed unseen; tried until it succeeds.
+/// Reads all that may have changed unseen; tried until it succeeds. That the server answers again is told: what
+/// failed meanwhile need not wait for its next attempt any longer, and all news is told before it.
 async fn catch_up(shared: &Arc<Shared>) {
     let mut pause = Duration::from_secs(1);
+    let mut was_away = false;
     loop {
         let connection = connection(shared);
         let (topics, tips, changes) = tokio::join!(topics(shared), tips(shared), changes(shared));
@@ -98,13 +100,18 @@ async fn catch_up(shared: &Arc<Shared>) {
                     shared.caught_up.notify_waiters();
                     shared.hints.release();
                 }
+                if was_away {
+                    shared.ledger.deliver(vec![Event::HostBack]);
+                }
                 return;
             }
             Err(error) => {
+                was_away = true;
                 tracing::warn!("failed to {error}; the catch-up is tried again");
             }
         }
-        tokio::time::sleep(pause).await;
+        // A stream that has opened says that the server is there again.
+        let _ = timeout(pause, shared.catch_up.notified()).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }

@@ -74,6 +74,8 @@ pub enum Event {
         /// Whether it submits all open changes of a topic with one of them.
         whole_topics: bool,
     },
+    /// The review host answers again, after it could not be reached.
+    HostBack,
     /// What the executors can do.
     CapabilitiesSeen {
         /// Why no build can be run, with the remedy; `None` when all is well.

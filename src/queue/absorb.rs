@@ -30,6 +30,7 @@ impl Queue {
             Event::BuildSeen { build, phase } => self.build_seen(build, phase),
             Event::BuildsListed { asked_at, known } => self.builds_listed(asked_at, &known),
             Event::HostSeen { whole_topics } => self.see_host(whole_topics),
+            Event::HostBack => self.host_is_back(),
             Event::CapabilitiesSeen { unable } => {
                 self.state.unable = unable;
                 self.index.dirty_builds = true;

@@ -349,6 +349,7 @@ impl Queue {
                         (false, _, true) => {
                             format!("{}; flaky: it has also passed with the same content", adopted.why).into()
                         }
+                        (false, ..) => after_attempts(&adopted.why, item.failures.get(&job.key)),
                         _ => adopted.why.clone(),
                     };
                     (result, Some(adopted.build), adopted.duration_ms, detail)
@@ -366,5 +367,13 @@ impl Queue {
             detail,
             needs: job.needs.clone(),
         }
+    }
+}
+
+/// Why a job failed, and how often it did so where that was more than once.
+fn after_attempts(why: &Arc<str>, failures: Option<&u32>) -> Arc<str> {
+    match failures {
+        Some(failures @ 2..) => format!("{why}; failed {failures} times").into(),
+        _ => why.clone(),
     }
 }

@@ -13,6 +13,7 @@ mod alternatives;
 mod amend;
 mod apply;
 mod apply_effect;
+mod back;
 mod check;
 mod claims;
 mod conclude;
@@ -79,7 +80,7 @@ use index::Index;
 use state::{Out, State};
 
 /// Version of the core's decisions; raised when the same events may lead to other actions.
-pub const VERSION: u32 = 12;
+pub const VERSION: u32 = 13;
 
 /// Rounds of planning in one step; beyond it the rest waits for the next wake-up.
 const ROUNDS_MAX: u32 = 100_000;

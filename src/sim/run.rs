@@ -132,6 +132,7 @@ pub struct Run {
     /// The last report on each change that was begun.
     last_report: BTreeMap<ChangeNumber, EffectId>,
     events: u64,
+    sweeps: u64,
     crashes: u64,
     healed: bool,
     trace: VecDeque<String>,
@@ -192,6 +193,7 @@ impl Run {
             reported_at: BTreeMap::new(),
             last_report: BTreeMap::new(),
             events: 0,
+            sweeps: 0,
             crashes: 0,
             healed: false,
             trace: VecDeque::new(),

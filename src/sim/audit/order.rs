@@ -9,13 +9,19 @@ use crate::world::Gerrit;
 
 impl Audit {
     /// Items that an operator has moved to the head: first what is being pushed, then each with what
-    /// it rests on before it.
+    /// it rests on before it. Where one is in no queue, nothing is moved.
     pub(super) fn promote(&mut self, changes: &[ChangeNumber], gerrit: &Gerrit) {
         let pushing: BTreeSet<ItemId> =
             self.landings.values().flat_map(|landing| landing.items.clone()).collect();
         let orders: Vec<(QueueName, Vec<ItemId>)> =
             self.order.iter().map(|(name, order)| (name.clone(), order.clone())).collect();
-        for (name, order) in orders {
+        let holds = |order: &[ItemId], number: &ChangeNumber| order.iter().any(|id| self.has(*id, *number));
+        if !changes.iter().all(|number| orders.iter().any(|(_, order)| holds(order, number))) {
+            return;
+        }
+        let is_concerned = |order: &[ItemId]| changes.iter().any(|number| holds(order, number));
+        let concerned: Vec<_> = orders.iter().filter(|(_, order)| is_concerned(order)).cloned().collect();
+        for (name, order) in concerned {
             let mut first: Vec<ItemId> = order.iter().copied().filter(|id| pushing.contains(id)).collect();
             for number in changes {
                 self.move_up(*number, &order, &mut first, &mut BTreeSet::new(), gerrit);
@@ -28,6 +34,11 @@ impl Audit {
             let rest: Vec<ItemId> = order.iter().copied().filter(|id| !first.contains(id)).collect();
             self.order.insert(name, first.into_iter().chain(rest).collect());
         }
+    }
+
+    /// Whether a change is one of an item's.
+    fn has(&self, id: ItemId, number: ChangeNumber) -> bool {
+        self.items.get(&id).is_some_and(|book| book.changes.iter().any(|change| change.number == number))
     }
 
     /// What an item rests on, by the parents of its changes and then by their footers.
@@ -51,11 +62,8 @@ impl Audit {
         begun: &mut BTreeSet<ItemId>,
         gerrit: &Gerrit,
     ) {
-        let holds = |id: &&ItemId| {
-            let book = self.items.get(id);
-            book.is_some_and(|book| book.changes.iter().any(|change| change.number == number))
-        };
-        let Some(id) = order.iter().find(holds).copied().filter(|id| !first.contains(id)) else { return };
+        let found = order.iter().find(|id| self.has(**id, number));
+        let Some(id) = found.copied().filter(|id| !first.contains(id)) else { return };
         if !begun.insert(id) {
             return;
         }

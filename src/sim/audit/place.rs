@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Audit, Book, Checked, fault};
-use crate::model::{Account, ChangeSnapshot, Class, ItemChange, ItemId, Policy, Reference};
+use crate::model::{Account, ChangeSnapshot, ChangeStatus, Class, ItemChange, ItemId, Policy, Reference};
 
 /// The turns of a queue as the audit counts them.
 #[derive(Clone, Debug, Default)]
@@ -109,13 +109,18 @@ impl Audit {
         books.filter(|book| book.class == class).map(|book| book.round).max().unwrap_or(0)
     }
 
-    /// Whether a change of one item has a change of the other as its parent, or names it.
+    /// Whether a change of one item has a change of the other as its parent, or names it. On a commit that was seen to
+    /// have landed as it is, nothing rests, though the rest of its item may still be landing.
     fn rests_directly(&self, id: ItemId, on: ItemId) -> bool {
+        let is_open = |change: &ItemChange| {
+            self.known.get(&change.number).is_none_or(|known| known.status == ChangeStatus::Open)
+        };
         let changes_of = |id: ItemId| self.items.get(&id).map_or(&[][..], |book| &book.changes);
         let below = changes_of(on);
         changes_of(id).iter().filter_map(|change| self.known.get(&change.number)).any(|known| {
             below.iter().any(|change| {
-                known.parents.contains(&change.revision) || known.needs.iter().any(|need| names(need, change))
+                known.parents.contains(&change.revision) && is_open(change)
+                    || known.needs.iter().any(|need| names(need, change))
             })
         })
     }

@@ -292,7 +292,9 @@ impl Stage {
     pub fn gerrit_back(&mut self) {
         self.weather.away = false;
         self.say("Gerrit is back");
+        // What has changed meanwhile is known before anything is tried again.
         self.sweep();
+        self.deliver(vec![Event::HostBack]);
     }
 
     /// Hands events to the daemon, if it lives; later, where it stands still.

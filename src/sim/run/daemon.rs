@@ -254,8 +254,10 @@ fn check_begun_again(
                     && matches!(&other.kind, EffectKind::Report(other) if other.change == report.change)
             };
             let begun = last_report.get(&report.change).is_some_and(|last| *last > effect.id);
-            // A pass is that of its node, which may be another one by now.
-            let is_pass = matches!(report.says, Some(Says::Passed { .. }));
+            // A pass is that of its node, which may be another one by now; so is the vote alone, where it was told before.
+            let has_vote = report.vote.as_ref().is_some_and(|(_, value)| *value > 0);
+            let is_pass =
+                matches!(report.says, Some(Says::Passed { .. })) || report.says.is_none() && has_vote;
             !is_pass && !begun && !is_outdated(report) && !awaited.iter().any(is_later)
         }
         _ => true,

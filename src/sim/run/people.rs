@@ -23,6 +23,10 @@ const JOB_GRAPHS: &[&str] = &[
     "jobs own>unit extra~own/*>own>unit 1",
 ];
 
+/// The host is said to be back with one sweep in so many: seldom enough that what is to be tried again must come
+/// by its own time, too.
+const BACK_EVERY: u64 = 5;
+
 impl Run {
     pub(super) fn people(&mut self, step: &Step) -> Checked {
         self.say(|| format!("* {:?}", step.what));
@@ -342,6 +346,10 @@ impl Run {
     pub(super) fn sweep(&mut self) {
         let mut events = self.told.news(&self.gerrit);
         events.extend(self.executor.list(self.now));
+        self.sweeps += 1;
+        if self.sweeps.is_multiple_of(BACK_EVERY) {
+            events.push(Event::HostBack);
+        }
         let life = self.life;
         let delay = self.rng.between(1, 200);
         self.schedule(delay, Happening::Deliver { life, events });
