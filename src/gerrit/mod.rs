@@ -143,6 +143,8 @@ struct Shared {
     stats: Arc<Stats>,
     compose: Compose,
     catch_up: Notify,
+    /// The stream has opened.
+    opened: Notify,
     caught_up: Notify,
     poll_tips: Notify,
     votes: Semaphore,
@@ -217,6 +219,7 @@ impl Gerrit {
             stats,
             compose,
             catch_up: Notify::new(),
+            opened: Notify::new(),
             caught_up: Notify::new(),
             poll_tips: Notify::new(),
             votes: Semaphore::new(VOTES),

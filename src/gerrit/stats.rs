@@ -36,6 +36,8 @@ pub struct Stats {
     pub streaming: AtomicBool,
     /// Whether a catch-up has succeeded since the stream was last opened.
     pub caught_up: AtomicBool,
+    /// Whether a catch-up has succeeded, and no sweep or poll has failed since.
+    pub heard: AtomicBool,
 }
 
 impl Stats {

@@ -56,6 +56,7 @@ async fn session(shared: &Arc<Shared>) -> SshError {
     shared.stats.streaming.store(true, Relaxed);
     // Only now: what happens during the catch-up is in the stream.
     shared.catch_up.notify_one();
+    shared.opened.notify_one();
     let error = read(shared, stream.as_mut()).await;
     stream.close().await;
     error

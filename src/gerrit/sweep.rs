@@ -87,7 +87,6 @@ pub fn rhythm(every: Duration) -> Interval {
 /// failed meanwhile need not wait for its next attempt any longer, and all news is told before it.
 async fn catch_up(shared: &Arc<Shared>) {
     let mut pause = Duration::from_secs(1);
-    let mut was_away = false;
     loop {
         let connection = connection(shared);
         let (topics, tips, changes) = tokio::join!(topics(shared), tips(shared), changes(shared));
@@ -100,18 +99,18 @@ async fn catch_up(shared: &Arc<Shared>) {
                     shared.caught_up.notify_waiters();
                     shared.hints.release();
                 }
-                if was_away {
+                if !shared.stats.heard.swap(true, Relaxed) {
                     shared.ledger.deliver(vec![Event::HostBack]);
                 }
                 return;
             }
             Err(error) => {
-                was_away = true;
+                shared.stats.heard.store(false, Relaxed);
                 tracing::warn!("failed to {error}; the catch-up is tried again");
             }
         }
         // A stream that has opened says that the server is there again.
-        let _ = timeout(pause, shared.catch_up.notified()).await;
+        let _ = timeout(pause, shared.opened.notified()).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
@@ -137,6 +136,9 @@ async fn poll_tips(shared: &Shared) {
     if let Err(error) = tips(shared).await {
         let pause = shared.rules().tips_poll_ms;
         tracing::warn!("failed to {error}; the tips are polled again in {pause} ms");
+        shared.stats.heard.store(false, Relaxed);
+    } else if !shared.stats.heard.load(Relaxed) {
+        shared.catch_up.notify_one();
     }
 }
 

@@ -74,7 +74,8 @@ pub enum Event {
         /// Whether it submits all open changes of a topic with one of them.
         whole_topics: bool,
     },
-    /// The review host answers again, after it could not be reached.
+    /// The review host answers again after it could not be reached, or for the first time since a start; what was
+    /// missed meanwhile was told before.
     HostBack,
     /// What the executors can do.
     CapabilitiesSeen {

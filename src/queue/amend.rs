@@ -16,11 +16,13 @@ use super::jobs::Standing;
 use super::memo::{Calm, Memos};
 use super::plain::Plain;
 use super::speculate::steps;
-use super::strategy::{reach_stays, walk};
+use super::strategy::{is_unbuilt, reach_stays, walk};
 use super::tally::{Tally, Unbuilt};
 
-/// With news of more items than these, the queue is walked along.
+/// With news of more items of a queue than these, it is walked along; and where there is news of so many more in
+/// other queues that finding them takes as long.
 const NEWS_MAX: usize = 8;
+const NEWS_OF_ALL_MAX: usize = 8 * NEWS_MAX;
 
 impl Queue {
     /// Amends the last pass; gives how many items are within reach. `None` where the queue is to be walked along:
@@ -36,7 +38,7 @@ impl Queue {
         let calm = memos.calm.take()?;
         let reach = memos.reach();
         let is_as_then = memos.is_whole(self.index.prints.changed()) && calm.window == window;
-        if !is_as_then || self.index.news.len() > NEWS_MAX {
+        if !is_as_then || self.index.news.len() > NEWS_OF_ALL_MAX {
             return None;
         }
         // Nothing else of it is looked at.
@@ -47,15 +49,15 @@ impl Queue {
         places.extend(self.index.news.iter().filter_map(|id| front.iter().position(|other| other == id)));
         places.sort_unstable();
         let mut tally = calm.tally;
-        let are_amended =
-            places.iter().all(|place| self.amend_item(front[*place], *place, ahead, memos, &mut tally));
+        let are_amended = places.len() <= NEWS_MAX
+            && places.iter().all(|place| self.amend_item(front[*place], *place, ahead, memos, &mut tally));
         let to_come = [calm.tally.to_come, tally.to_come];
         if !are_amended || !reach_stays(queue, slots, reach == order.len(), to_come) {
             ahead.places = places;
             return None;
         }
         let chances = self.index.chances.changed();
-        if calm.chances != chances || !calm.tally.unbuilt.are_all_asked() || !tally.unbuilt.are_all_asked() {
+        if calm.chances != chances || !calm.tally.unbuilt.are_all_asked(places.len()) {
             tally.unbuilt = self.count_unbuilt(memos);
         }
         for place in places.drain(..) {
@@ -111,6 +113,10 @@ impl Queue {
         if memos.left(place) != left && (concerns(before) || concerns(&now)) {
             return false;
         }
+        // How far the strategy looks may change by this, and another item's standing hide it.
+        if is_unbuilt(now.standing) && !is_unbuilt(before.standing) {
+            return false;
+        }
         let chances = &self.index.chances;
         tally.take(before.standing, before.is_to_begin(), || chances.of(&before.odds));
         tally.add(now.standing, || now.is_to_begin(), || chances.of(&now.odds));
@@ -153,7 +159,8 @@ impl Queue {
         for (place, id) in front.iter().enumerate() {
             let plain = memos.plain(place);
             assert!(plain.is_some(), "{id:?} is not in plain standing");
-            assert!(!walk.is_too_far(steps(place)), "{id:?} is too far back");
+            let is_landing = plain.is_some_and(|plain| plain.is_landing);
+            assert!(is_landing || !walk.is_too_far(steps(place)), "{id:?} is too far back");
             plain.into_iter().for_each(|plain| self.go_past(*id, place, plain, &mut walked, &mut *walk));
         }
         assert!(front.len() == length || walk.is_too_far(steps(front.len())), "more items are within reach");

@@ -110,7 +110,10 @@ impl Queue {
                     known.checked = Some(change.revision);
                     known.recheck = None;
                 }
-                (Pipeline::Gate, Some(known)) => known.recheck = None,
+                (Pipeline::Gate, Some(known)) => {
+                    known.recheck = None;
+                    self.outdate_removal(change.number);
+                }
                 (Pipeline::OnDemand(name), Some(known)) => {
                     known.demanded.remove(name);
                 }

@@ -174,9 +174,10 @@ impl Queue {
             .state
             .outgoing
             .iter_mut()
-            .find(|outgoing| outgoing.effect.is_none() && outgoing.report == *report);
+            .find(|outgoing| outgoing.effect.is_none() && is_made_again_as(&outgoing.report, report));
         if let Some(outgoing) = queued {
             outgoing.effect = Some(effect);
+            outgoing.report = report.clone();
             outgoing.tries += 1;
         } else {
             let due = self.state.now;
@@ -207,4 +208,11 @@ fn source(onto: Onto) -> Source {
         Onto::Commit(commit) => Source::Commit(Some(commit)),
         Onto::Node(node) => Source::Node(node),
     }
+}
+
+/// Whether a report is the same as one that is to be made; a start is told as it is by now.
+fn is_made_again_as(waiting: &Report, made: &Report) -> bool {
+    let is_start = |report: &Report| matches!(report.says, Some(Says::Started { .. }));
+    let at = |report: &Report| (report.change, report.item, report.again_of);
+    waiting == made || is_start(waiting) && is_start(made) && at(waiting) == at(made)
 }

@@ -1,6 +1,7 @@
-//! The review host answers again after it could not be reached: what waits for its next attempt has it now.
+//! The review host answers again after it could not be reached, or for the first time since the daemon was started,
+//! and all news is known: what waits for its next attempt has it now.
 
-use crate::model::ItemId;
+use crate::model::{ItemId, Timestamp};
 
 use super::Queue;
 use super::state::Retry;
@@ -9,6 +10,7 @@ impl Queue {
     /// What failed while the review host was away was given pauses that doubled; now they have no reason any more.
     /// How often each has failed stays counted: where it fails again it waits as long as it would have.
     pub(super) fn host_is_back(&mut self) {
+        self.state.quiet_until = Timestamp::default();
         let now = self.state.now;
         let hasten = |retry: &mut Retry| retry.at = retry.at.min(now);
         self.state.retries.values_mut().for_each(hasten);

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::report::{Report, Says};
-use crate::model::{ChangeNumber, EffectId, ItemId, Pipeline, Sha};
+use crate::model::{ChangeNumber, Departure, EffectId, ItemId, Pipeline, Sha};
 
 use super::Queue;
 use super::state::Outgoing;
@@ -79,6 +79,15 @@ impl Queue {
             has_vote || words
         };
         self.outdate(Outdated::All, |earlier| earlier.report.item == item && of_stay(&earlier.report));
+    }
+
+    /// A change is in the queue again: that it was taken out, and how it would come back, is said no more.
+    pub(super) fn outdate_removal(&mut self, number: ChangeNumber) {
+        self.outdate(Outdated::All, |earlier| {
+            let is_removal =
+                |says: &Says| matches!(says, Says::Ended { departure: Departure::Dequeued { .. }, .. });
+            earlier.report.change == number && earlier.report.says.as_ref().is_some_and(is_removal)
+        });
     }
 
     /// A change has another patch set: what the check has found of the one before is said no more.

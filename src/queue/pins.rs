@@ -5,15 +5,34 @@
 //! means the pin wherever a node is held against the branches, also when it lands. The branches of changes
 //! that an item depends on are never pinned for it: what it depends on must be there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::policy::OutsidePolicy;
 use crate::model::tree::{Read, Unit};
 use crate::model::{ItemId, NodeId, Pair, Policy, QueueName, Sha, Timestamp};
 
 use super::Queue;
-use super::state::{Node, Pin, State};
+use super::state::{Node, State};
 use super::timer::Timer;
+
+/// The pins of a queue.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Pins {
+    #[serde(with = "super::pairs")]
+    pub of: BTreeMap<Pair, Pin>,
+}
+
+/// A commit that counts for a branch's tip.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Pin {
+    /// `None` when there was no such branch.
+    pub commit: Option<Sha>,
+    /// Since when.
+    pub at: Timestamp,
+}
 
 impl State {
     /// The commit that counts for the tip of `pair` in the queue of the node's item, if it is pinned there;

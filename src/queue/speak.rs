@@ -29,6 +29,9 @@ impl Queue {
     /// Says what is due. What was said of something landed waits while others land, so that words
     /// do not slow down deeds.
     pub(super) fn plan_reports(&mut self) {
+        if self.state.quiet_until > self.state.now {
+            return;
+        }
         self.tell_starts();
         let landing = self
             .state
@@ -42,7 +45,7 @@ impl Queue {
             .iter()
             .filter(|outgoing| outgoing.effect.is_none())
             .filter(|outgoing| outgoing.due <= now || outgoing.patient && !landing)
-            .map(|outgoing| outgoing.report.clone())
+            .map(|outgoing| self.as_of_now(outgoing.report.clone()))
             .collect();
         for report in due {
             self.speak(report);
@@ -70,6 +73,19 @@ impl Queue {
             let waits = self.state.items.get(&id).and_then(|item| self.hindrance_of(item));
             self.speak_for(id, None, Some(Says::Started { position, waits }));
         }
+    }
+
+    /// A report as it is to be made now: one of a start that could not be posted then says where its item stands by
+    /// now, and what is in its way.
+    fn as_of_now(&self, mut report: Report) -> Report {
+        let item = self.state.items.get(&report.item);
+        if let (Some(Says::Started { position, waits }), Some(item)) = (&mut report.says, item) {
+            let order = item.queue.as_ref().and_then(|name| self.state.queues.get(name));
+            let place = order.and_then(|order| (1..).zip(order).find(|(_, other)| **other == item.id));
+            *position = place.map_or(*position, |(place, _)| place);
+            *waits = self.hindrance_of(item);
+        }
+        report
     }
 
     /// Hands a landed change that does not close to a person.

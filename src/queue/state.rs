@@ -14,6 +14,7 @@ use super::operator::Dequeued;
 use super::order::Turns;
 use super::outdated::Outdated;
 use super::overtake::Overtaking;
+use super::pins::Pins;
 use super::predict::Outcomes;
 use super::recorded::Recorded;
 use super::runs::Runs;
@@ -101,6 +102,9 @@ pub(crate) struct State {
     pub given_up: BTreeMap<Sha, ChangeNumber>,
     /// Observations that failed, by what was observed.
     pub retries: BTreeMap<String, Retry>,
+    /// Until when nothing that waits to be said is said, unless the review host is heard before.
+    #[serde(default)]
+    pub quiet_until: Timestamp,
     /// Runs at the tips of branches.
     #[serde(default, skip_serializing_if = "Runs::is_empty")]
     pub runs: Runs,
@@ -178,22 +182,6 @@ pub(crate) struct Tip {
     pub before: VecDeque<Sha>,
     /// It must be read again before anything is pushed onto it.
     pub stale: bool,
-}
-
-/// The pins of a queue.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Pins {
-    #[serde(with = "super::pairs")]
-    pub of: BTreeMap<Pair, Pin>,
-}
-
-/// A commit that counts for a branch's tip.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Pin {
-    /// `None` when there was no such branch.
-    pub commit: Option<Sha>,
-    /// Since when.
-    pub at: Timestamp,
 }
 
 /// Where an item stands on its way out.

@@ -70,8 +70,9 @@ impl Unbuilt {
         self.chances.checked_div(u64::from(self.count.min(CHANCES_MAX))).unwrap_or_default()
     }
 
-    /// Whether each of them was asked for its chance, so that it does not matter in what order.
-    pub fn are_all_asked(&self) -> bool {
-        self.count <= CHANCES_MAX
+    /// Whether each of them was asked for its chance, and would be with so many more, so that it does not matter in
+    /// what order.
+    pub fn are_all_asked(&self, more: usize) -> bool {
+        usize::try_from(self.count).is_ok_and(|count| count + more <= CHANCES_MAX as usize)
     }
 }

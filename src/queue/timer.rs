@@ -31,6 +31,10 @@ pub(crate) enum Timer {
     Everything,
 }
 
+/// How long nothing that waits to be said is said after a restart, unless the review host is heard before, in
+/// milliseconds: it may not be so any more.
+const QUIET_MS: i64 = 30_000;
+
 impl Timer {
     /// All deadlines of a state. A deadline too many is harmless: it only makes planning look.
     pub fn all(state: &State) -> BTreeSet<(Timestamp, Self)> {
@@ -63,6 +67,7 @@ impl Timer {
         timers.extend(held);
         timers.extend(state.confirms.iter().map(|(number, confirm)| (confirm.due, Self::Confirm(*number))));
         timers.extend(state.outgoing.iter().map(|outgoing| (outgoing.due, Self::Reports)));
+        timers.insert((state.quiet_until, Self::Reports));
         timers
     }
 }
@@ -77,7 +82,7 @@ pub(crate) fn has_deadline(kind: &EffectKind) -> bool {
 
 impl Queue {
     /// After a restart nothing has run out: what is awaited is begun again and has its time anew, and
-    /// builds that ended meanwhile have yet to be heard of.
+    /// builds that ended meanwhile have yet to be heard of. Nothing new is said before the news is.
     pub(super) fn restarted(&mut self) {
         let now = self.state.now;
         for pending in self.state.effects.values_mut() {
@@ -88,6 +93,7 @@ impl Queue {
             build.deadline = build.deadline.max(now.plus_ms(grace));
         }
         self.drop_overtaken();
+        self.state.quiet_until = now.plus_ms(QUIET_MS);
         self.index = super::index::Index::of(&self.state);
         self.mark_all();
     }

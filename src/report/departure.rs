@@ -159,7 +159,15 @@ pub(super) fn sentence(change: &str, reason: &Reason) -> String {
         | Reason::JobFileAhead { .. }
         | Reason::Rebase { .. }
         | Reason::Paused { .. }
-        | Reason::Executor { .. } => format!("{change} waits: {reason}."),
+        | Reason::Executor { .. }
+        | Reason::Preparing
+        | Reason::PreparingAgain { .. }
+        | Reason::NewApproval
+        | Reason::Slots { .. }
+        | Reason::Building { .. }
+        | Reason::BuildAgain { .. }
+        | Reason::UnknownPush { .. }
+        | Reason::Moved { .. } => format!("{change} waits: {reason}."),
         _ => format!("{change} {reason}."),
     }
 }

@@ -101,8 +101,8 @@ pub struct Audit {
     ended: BTreeSet<EffectId>,
     /// All tips that a branch has had, in order.
     tips: BTreeMap<Pair, Vec<Sha>>,
-    /// What the daemon was told of a branch: the newest, and the last.
-    told: BTreeMap<Pair, (usize, usize)>,
+    /// What the daemon was told of a branch.
+    told: BTreeMap<Pair, worlds::Told>,
     /// Pushes of the daemon that have landed, with what they closed.
     landed: BTreeSet<EffectId>,
     /// Changes of which a person must be told that another tree has landed.
@@ -237,10 +237,7 @@ impl Audit {
     fn tell(&mut self, pair: &Pair, commit: Sha) {
         let Some(tips) = self.tips.get(pair) else { return };
         let Some(at) = tips.iter().rposition(|tip| *tip == commit) else { return };
-        let told = self.told.entry(pair.clone()).or_insert((at, at));
-        let moved = at > told.0;
-        *told = (told.0.max(at), at);
-        if moved {
+        if self.told.entry(pair.clone()).or_default().tell(at) {
             self.run_may_follow(pair);
         }
     }

@@ -1,22 +1,45 @@
 //! How the branches may stand for the daemon, by what it was told of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Audit;
 use crate::model::policy::OutsidePolicy;
 use crate::model::tree::Unit;
 use crate::model::{ItemId, NodeId, Pair, Policy, QueueName, Sha};
 
+/// What the daemon was told of a branch, each tip by its place among all that the branch has had.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    all: BTreeSet<usize>,
+    last: usize,
+    /// The last that had not been told before.
+    fresh: usize,
+}
+
+impl Told {
+    /// Notes what is told; says whether that is newer than all before.
+    pub fn tell(&mut self, at: usize) -> bool {
+        let moved = self.all.last().is_some_and(|newest| at > *newest);
+        if self.all.insert(at) {
+            self.fresh = at;
+        }
+        self.last = at;
+        moved
+    }
+}
+
 impl Audit {
-    /// The tips that the daemon may hold for true: for each branch the newest and the last it was
-    /// told.
+    /// The tips that the daemon may hold for true: for each branch the newest and the last that it was told, and the
+    /// last that was no repetition, since what it had been told before is late news to it.
     pub(super) fn beliefs(&self, pair: &Pair) -> Vec<Sha> {
-        let (Some(tips), Some((newest, last))) = (self.tips.get(pair), self.told.get(pair)) else {
+        let (Some(tips), Some(told)) = (self.tips.get(pair), self.told.get(pair)) else {
             return Vec::new();
         };
-        let mut values: Vec<Sha> = [*newest, *last].iter().filter_map(|at| tips.get(*at).copied()).collect();
-        values.dedup();
-        values
+        let newest = told.all.last().copied().unwrap_or_default();
+        let mut places = vec![newest];
+        places.extend([told.last, told.fresh].into_iter().filter(|place| *place != newest));
+        places.dedup();
+        places.iter().filter_map(|at| tips.get(*at).copied()).collect()
     }
 
     /// Each way in which the branches may stand for the daemon; few, since branches rarely move.

@@ -372,6 +372,9 @@ impl Stage {
         }
         self.configured();
         self.sweep();
+        if !self.weather.away {
+            self.deliver(vec![Event::HostBack]);
+        }
         self.settle();
     }
 

@@ -197,7 +197,7 @@ impl Run {
         let policy = self.policy.clone().shared();
         self.deliver(vec![Event::PolicyChanged { policy }])?;
         if self.engine.is_some() {
-            self.sweep();
+            self.read_anew(true);
         }
         if self.rng.chance(300) {
             let now = self.now;

@@ -344,12 +344,15 @@ impl Run {
 
     /// Reads everything anew: what was told already is not told again.
     pub(super) fn sweep(&mut self) {
+        self.sweeps += 1;
+        self.read_anew(self.sweeps.is_multiple_of(BACK_EVERY));
+    }
+
+    /// The same; `is_back` says that the host had not been heard before.
+    pub(super) fn read_anew(&mut self, is_back: bool) {
         let mut events = self.told.news(&self.gerrit);
         events.extend(self.executor.list(self.now));
-        self.sweeps += 1;
-        if self.sweeps.is_multiple_of(BACK_EVERY) {
-            events.push(Event::HostBack);
-        }
+        events.extend(is_back.then_some(Event::HostBack));
         let life = self.life;
         let delay = self.rng.between(1, 200);
         self.schedule(delay, Happening::Deliver { life, events });
