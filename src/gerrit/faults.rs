@@ -111,7 +111,7 @@ async fn check(failing: usize, carried_out: bool, again: bool, expected_posts: u
         loop {
             let event = events.recv().await;
             // The catch-up goes on beside it.
-            if !matches!(event, Some(Event::HostSeen { .. })) {
+            if !matches!(event, Some(Event::HostSeen { .. } | Event::HostBack)) {
                 return event;
             }
         }

@@ -102,8 +102,9 @@ pub(crate) struct State {
     pub given_up: BTreeMap<Sha, ChangeNumber>,
     /// Observations that failed, by what was observed.
     pub retries: BTreeMap<String, Retry>,
-    /// Until when nothing that waits to be said is said, unless the review host is heard before.
-    #[serde(default)]
+    /// Until when nothing that waits to be said is said, unless the review host is heard before. Not stored: each
+    /// start begins it anew.
+    #[serde(skip)]
     pub quiet_until: Timestamp,
     /// Runs at the tips of branches.
     #[serde(default, skip_serializing_if = "Runs::is_empty")]
