@@ -394,8 +394,9 @@ async fn what_happens_while_the_stream_is_down_is_caught_up_in_order_of_approval
     world.until("the end of the stream", |_| (!world.gerrit.ready()).then_some(())).await;
     for change in [&third, &first, &second] {
         world.vote(&world.bob, change, 2).await;
-        // Gerrit's times are whole seconds.
-        tokio::time::sleep(Duration::from_millis(1_050)).await;
+        // Gerrit's times are whole seconds of the same clock.
+        let next = jiff::Timestamp::now().as_second() + 1;
+        world.until("the next second", |_| (jiff::Timestamp::now().as_second() >= next).then_some(())).await;
     }
     gate.open.send(true).unwrap();
     let order = world
